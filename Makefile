@@ -1,0 +1,38 @@
+# Every target does its own set-up: it makes .venv and installs what constraints.txt pins.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+export OMP_WAIT_POLICY ?= PASSIVE
+
+.PHONY: demo test check format clean
+
+demo: $(INSTALLED)  ## render a scene, learn it, watch it; DEMO_ARGS="--no-serve" exits at the end
+	$(BIN)/streamwatch demo $(DEMO_ARGS)
+
+test: $(INSTALLED)  ## all tests; TEST_ARGS goes to pytest
+	$(BIN)/python -m pytest $(TEST_ARGS)
+
+check: $(INSTALLED)  ## style, types and the layers of the house
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+format: $(INSTALLED)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "streamwatch needs Python 3.11 or newer; say which with: make PYTHON=python3.12"; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@# A machine without libGL (a container, say) takes the same OpenCV without its windows.
+	$(BIN)/python -c 'import cv2' 2>/dev/null || { $(BIN)/python -m pip uninstall --quiet --yes opencv-python && \
+		$(BIN)/python -m pip install --quiet --constraint constraints.txt opencv-python-headless; }
+	touch $@

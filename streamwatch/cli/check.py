@@ -1,0 +1,49 @@
+"""`streamwatch check`: is a configuration file right?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from streamwatch.cli.options import warn_of_inert_keys
+from streamwatch.config.loading import load_config
+from streamwatch.config.models import Config
+from streamwatch.errors import ConfigError, SourceError, StreamwatchError
+
+
+@click.command("check")
+@click.argument("config_path", metavar="CONFIG", type=click.Path(path_type=Path))
+@click.option("--probe", "probe_sources", is_flag=True, help="Open each camera's source once.")
+def command(config_path: Path, probe_sources: bool) -> None:
+    """Check CONFIG; exit 0 if it is right, 2 if not."""
+    try:
+        config = load_config(config_path)
+    except ConfigError as error:
+        for problem in error.problems[:-1]:
+            click.echo(f"error: {problem}", err=True)
+        raise ConfigError(error.problems[-1]) from None
+    warn_of_inert_keys(config)
+    if probe_sources:
+        _probe_all(config)
+    click.echo(f"{config_path}: ok, {len(config.cameras)} camera(s)")
+
+
+def _probe_all(config: Config) -> None:
+    from streamwatch.runtime.learning import probe
+    from streamwatch.video.opener import PyAvOpener, StreamOptions
+    from streamwatch.video.sources import parse_source
+
+    failed: list[str] = []
+    for name, camera in config.cameras.items():
+        settings = config.settings(name)
+        opener = PyAvOpener(StreamOptions(settings.transport, settings.open_timeout, settings.read_timeout))
+        try:
+            source = parse_source(camera.source.get_secret_value(), frame_rate_hz=settings.frame_rate)
+            extent = probe(source, opener)
+            click.echo(f"camera {name}: {source.label}: opens, {extent.frames or 'unknown'} frames declared")
+        except StreamwatchError as error:
+            click.echo(f"camera {name}: {error}", err=True)
+            failed.append(name)
+    if failed:
+        raise SourceError(f"{len(failed)} source(s) cannot be opened: {', '.join(failed)}")

@@ -1,0 +1,97 @@
+"""The `streamwatch` command: finds a command's module only when it is called, and turns errors into one line."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import os
+import sys
+
+import click
+
+from streamwatch import __version__
+from streamwatch.errors import StreamwatchError
+
+# Before torch is imported: a spinning OpenMP thread beside a busy decoder makes inference 10 times slower on few
+# cores (measured, DESIGN section 2).
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+COMMANDS = {
+    "demo": "see it work: renders a scene, learns it, watches it",
+    "fit": "learn a scene from normal footage",
+    "score": "score every frame of a video",
+    "run": "watch cameras (the daemon)",
+    "check": "check a configuration file",
+    "schema": "print the JSON schema of the configuration",
+    "weights": "list, fetch and verify pretrained weights",
+}
+
+
+class LazyGroup(click.Group):
+    """Imports a command when it is used, so that `--help` and `check` need no torch."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Every command, in the order of COMMANDS."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import the module of a command; None if there is no such command."""
+        if cmd_name not in COMMANDS:
+            return None
+        command = importlib.import_module(f"streamwatch.cli.{cmd_name}").command
+        if not isinstance(command, click.Command):
+            raise TypeError(f"cli.{cmd_name} holds no command")
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the commands with their one-line texts, importing none."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, prog_name="streamwatch")
+@click.option("--debug", is_flag=True, help="Show tracebacks and debug messages.")
+def cli(debug: bool) -> None:
+    """Learn what each camera normally sees, and raise an alarm when a scene does something new."""
+    level = logging.DEBUG if debug else logging.INFO
+    logging.basicConfig(stream=sys.stderr, level=level, format="%(asctime)s %(levelname)-7s %(message)s")
+    for noisy in ("alembic", "libav", "asyncio", "uvicorn", "PIL"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Run a command and exit with its code: 0 done, 1 failed, 2 wrong usage or configuration."""
+    arguments = sys.argv[1:] if argv is None else argv
+    sys.exit(_run(arguments, debug="--debug" in arguments))
+
+
+def _run(arguments: list[str], *, debug: bool) -> int:
+    try:
+        result = cli.main(arguments, prog_name="streamwatch", standalone_mode=False)
+        return result if isinstance(result, int) else 0
+    except StreamwatchError as error:
+        return _complain(str(error), error.exit_code, debug)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message())
+        return 2
+    except click.UsageError as error:
+        command = error.ctx.command_path if error.ctx else "streamwatch"
+        return _complain(f"{error.format_message()}; see `{command} --help`", 2, debug)
+    except click.ClickException as error:
+        return _complain(error.format_message(), error.exit_code, debug)
+    except (click.Abort, KeyboardInterrupt):
+        return _complain("interrupted", 130, debug)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader left: `streamwatch ... | head`
+        return 0
+    except Exception as error:
+        text = " ".join(f"{type(error).__name__}: {error}".split())
+        return _complain(f"internal fault ({text[:300]}); run `streamwatch --debug ...` and report it", 1, debug)
+
+
+def _complain(text: str, code: int, debug: bool) -> int:
+    click.echo(f"error: {' '.join(text.split())}", err=True)
+    if debug and sys.exc_info()[0] is not None:
+        logging.getLogger("streamwatch").exception("traceback, because of --debug")
+    return code

@@ -1,0 +1,46 @@
+"""`streamwatch run`: the daemon."""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+
+import click
+
+from streamwatch.cli.options import note_if_untrained, warn_of_inert_keys
+from streamwatch.config.loading import load_config
+from streamwatch.errors import StreamwatchError
+from streamwatch.events.wire import change_document
+from streamwatch.records import EventChange
+from streamwatch.service import Outcome, Service
+
+
+@click.command("run")
+@click.option("-c", "--config", "config_path", type=click.Path(path_type=Path), required=True, help="Configuration file.")
+@click.option("--until-eof", is_flag=True, help="Read files unpaced, drop nothing, exit when all have ended.")
+def command(config_path: Path, until_eof: bool) -> None:
+    """Watch the cameras of a configuration; events are printed as JSON lines on stdout."""
+    config = load_config(config_path)
+    logging.getLogger("streamwatch").setLevel(config.logging.level.upper())
+    warn_of_inert_keys(config)
+    note_if_untrained(config.backbone.weights)
+    service = Service(config, until_eof=until_eof, listeners=(_print_change,))
+    with service.handling_signals():
+        outcome = service.run()
+    _report(outcome)
+
+
+def _print_change(change: EventChange, snapshot: Path | None) -> None:
+    document = change_document(change)
+    if snapshot is not None:
+        document["snapshot"] = str(snapshot)
+    click.echo(json.dumps(document))
+
+
+def _report(outcome: Outcome) -> None:
+    for camera, received in outcome.received.items():
+        click.echo(f"camera {camera}: {received} frames received, {outcome.scored[camera]} scored", err=True)
+    if outcome.failures and not outcome.stopped:
+        camera, error = next(iter(outcome.failures.items()))
+        raise StreamwatchError(f"camera {camera} failed ({error})", hint="the other cameras were watched to their end")

@@ -1,0 +1,143 @@
+"""`streamwatch score`: scores, heat maps and an overlay video of a recording."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterator
+from contextlib import ExitStack, closing
+from pathlib import Path
+
+import click
+import numpy as np
+
+from streamwatch.cli.options import device_option, frame_rate_option, note_if_untrained, precision_option
+from streamwatch.cli.progress import frame_progress
+from streamwatch.clock import SystemClock
+from streamwatch.errors import UsageError
+from streamwatch.model.artifact import load_model
+from streamwatch.model.identity import BackboneSpec
+from streamwatch.model.scene import SceneModel
+from streamwatch.records import FrameScore, SourceSummary
+from streamwatch.runtime.engine import Engine, WatchedScene
+from streamwatch.runtime.learning import Footage, expected_frames
+from streamwatch.runtime.models import build_engine
+from streamwatch.runtime.offline import score_frames
+from streamwatch.video.opener import PyAvOpener
+from streamwatch.video.output import MapFolder, OverlayStyle, OverlayVideo, Sink, require_folder_of, write_atomically
+from streamwatch.video.reader import FrameReader
+from streamwatch.video.sources import Source, parse_source
+
+_CAMERA = "score"
+
+
+@click.command("score")
+@click.argument("source", metavar="SOURCE")
+@click.option("--model", "model_path", type=click.Path(path_type=Path), required=True, help="Model file made by `fit`.")
+@click.option("--out", type=click.Path(path_type=Path), help="CSV of frame,time_s,score; without it, on stdout.")
+@click.option("--maps", "maps_folder", type=click.Path(path_type=Path), help="Write every map (.npy) and overlay (.png) here.")
+@click.option("--video", "video_path", type=click.Path(path_type=Path), help="Write a heat-map overlay video (.mp4).")
+@click.option("--weights", help="Weights, if not those that the model file names.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
+@device_option
+@precision_option
+@frame_rate_option
+def command(
+    source: str,
+    model_path: Path,
+    out: Path | None,
+    maps_folder: Path | None,
+    video_path: Path | None,
+    weights: str | None,
+    as_json: bool,
+    device: str,
+    precision: str,
+    frame_rate: float,
+) -> None:
+    """Score every frame of SOURCE: how far it is from what the model learned."""
+    parsed = parse_source(source, frame_rate_hz=frame_rate)
+    if parsed.live:
+        raise UsageError("a live source never ends", hint="use `streamwatch run` for cameras")
+    if out is not None:
+        require_folder_of(out)
+    model, _ = load_model(model_path)
+    engine = _engine_for(model, weights, device, precision)
+    engine.watch(_CAMERA, WatchedScene(model))
+    scored, summary = _score(parsed, engine, model, maps_folder, video_path)
+    for warning in summary.warnings:
+        click.echo(f"warning: {warning}", err=True)
+    _write(scored, summary, model, source, out, as_json)
+
+
+def _engine_for(model: SceneModel, weights: str | None, device: str, precision: str) -> Engine:
+    identity = model.identity
+    note_if_untrained(weights or identity.weights)
+    spec = BackboneSpec(identity.backbone, weights or identity.weights, identity.dims, identity.seed)
+    return build_engine(spec, device=device, precision=precision, indices=identity.indices)
+
+
+Row = tuple[int, float, float]
+
+
+def _score(
+    source: Source, engine: Engine, model: SceneModel, maps_folder: Path | None, video_path: Path | None
+) -> tuple[list[Row], SourceSummary]:
+    opener = PyAvOpener()
+    reader = FrameReader(_CAMERA, source, opener=opener, clock=SystemClock(), keep_pictures=bool(maps_folder or video_path))
+    rows: list[Row] = []
+    style = _style(model)
+    with ExitStack() as stack:
+        sinks: list[Sink] = []
+        if maps_folder:
+            sinks.append(stack.enter_context(MapFolder(maps_folder, style)))
+        if video_path:
+            sinks.append(stack.enter_context(OverlayVideo(video_path, style)))
+        advance = stack.enter_context(frame_progress("score", expected_frames(Footage((source,)), opener)))
+        for scored in _scored(engine, reader):
+            rows.append((scored.frame.index, scored.frame.time_s, scored.score))
+            for sink in sinks:
+                sink.add(scored)
+            advance(1)
+    return rows, reader.summary()
+
+
+def _scored(engine: Engine, reader: FrameReader) -> Iterator[FrameScore]:
+    with closing(score_frames(engine, reader.frames())) as scores:
+        yield from scores
+
+
+def _style(model: SceneModel) -> OverlayStyle:
+    calibration = model.calibration_
+    if calibration is None:
+        raise UsageError("the model has no thresholds", hint="fit it again")
+    return OverlayStyle(0.75 * calibration.end_threshold, 1.5 * calibration.start_threshold, calibration.start_threshold)
+
+
+def _write(rows: list[Row], summary: SourceSummary, model: SceneModel, source: str, out: Path | None, as_json: bool) -> None:
+    text = _csv(rows)
+    if out is not None:
+        write_atomically(out, text)
+    if as_json:
+        scores = np.array([score for _, _, score in rows])
+        document = {
+            "source": source,
+            "backbone": model.identity.backbone,
+            "weights": model.identity.weights,
+            "frames": len(rows),
+            "damaged": summary.decode_errors,
+            "warnings": list(summary.warnings),
+            "score": {"min": float(scores.min()), "mean": float(scores.mean()), "max": float(scores.max())},
+            "scores": [{"frame": f, "time_s": t, "score": s} for f, t, s in rows] if out is None else None,
+        }
+        click.echo(json.dumps(document))
+    elif out is None:
+        click.echo(text, nl=False)
+
+
+def _csv(rows: list[Row]) -> str:
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(("frame", "time_s", "score"))
+    writer.writerows((frame, f"{time_s:.6f}", f"{score:.6f}") for frame, time_s, score in rows)
+    return buffer.getvalue()

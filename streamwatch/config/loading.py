@@ -1,0 +1,162 @@
+"""Reading a configuration file: YAML with line numbers, ``${NAME}`` secrets, and errors a person can act on."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from streamwatch.config.models import Config
+from streamwatch.errors import ConfigError, mask_credentials
+
+_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+KeyPath = tuple[str | int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Secrets:
+    """Where ``${NAME}`` is looked up: the environment first, then a file of that name in a folder."""
+
+    environment: Mapping[str, str]
+    folders: tuple[Path, ...]
+
+    @classmethod
+    def of_system(cls) -> Secrets:
+        """The process's environment, $CREDENTIALS_DIRECTORY and /run/secrets."""
+        credentials = os.environ.get("CREDENTIALS_DIRECTORY")
+        folders = (Path(credentials),) if credentials else ()
+        return cls(os.environ, (*folders, Path("/run/secrets")))
+
+    def get(self, name: str) -> str | None:
+        """The value of ``name``, or None if it is nowhere."""
+        if name in self.environment:
+            return self.environment[name]
+        for folder in self.folders:
+            if (folder / name).is_file():
+                return (folder / name).read_text(encoding="utf-8").rstrip("\n")
+        return None
+
+
+@dataclass
+class _Document:
+    """A parsed file: its data, and for every key path the line and the text as written."""
+
+    path: Path
+    lines: dict[KeyPath, int] = field(default_factory=dict)
+    written: dict[KeyPath, str] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+
+    def problem(self, at: KeyPath, rule: str) -> None:
+        """Note a fault: file, line, key path, value as written (never a secret's value), and rule."""
+        shown = f" = {mask_credentials(self.written[at])!r}" if at in self.written and "secret" not in at else ""
+        self.problems.append(f"{self.path}:{self.line(at)}: {_dotted(at)}{shown}: {rule}")
+
+    def line(self, at: KeyPath) -> int:
+        """The line of a key path, or of the nearest key around it."""
+        while at and at not in self.lines:
+            at = at[:-1]
+        return self.lines.get(at, 1)
+
+
+def load_config(path: Path, secrets: Secrets | None = None) -> Config:
+    """Read and check a configuration file.
+
+    Relative ``data_dir`` is taken from the current folder, as in DESIGN section 5.
+
+    Raises:
+        ConfigError: with one line per fault in ``problems``.
+    """
+    document = _Document(path)
+    data = _data_of(_parse(path), (), document, secrets or Secrets.of_system())
+    if not document.problems:
+        try:
+            return Config.model_validate(data)
+        except ValidationError as error:
+            rules: dict[KeyPath, list[str]] = {}
+            for detail in error.errors(include_url=False, include_input=False):
+                at, rule = _explain(detail, document)
+                rules.setdefault(at, []).append(rule)
+            for at, alternatives in rules.items():  # a union gives one rule per branch
+                document.problem(at, ", or ".join(dict.fromkeys(alternatives)))
+    unique = tuple(dict.fromkeys(document.problems))
+    more = f" (and {len(unique) - 1} more; see `streamwatch check {path}`)" if len(unique) > 1 else ""
+    raise ConfigError(unique[0] + more, problems=unique)
+
+
+def _parse(path: Path) -> yaml.Node:
+    try:
+        node = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+    except FileNotFoundError:
+        raise ConfigError("no such configuration file", where=path, hint="see configs/example.yaml") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"cannot be read ({error.__class__.__name__})", where=path) from error
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f"{path}:{mark.line + 1}" if mark else str(path)
+        raise ConfigError(f"not valid YAML: {getattr(error, 'problem', None) or 'syntax error'}", where=where) from None
+    if not isinstance(node, yaml.MappingNode):
+        raise ConfigError("must be a mapping of keys to values", where=f"{path}:1", hint="see configs/example.yaml")
+    return node
+
+
+def _data_of(node: yaml.Node, at: KeyPath, document: _Document, secrets: Secrets) -> Any:
+    document.lines.setdefault(at, node.start_mark.line + 1)
+    if isinstance(node, yaml.MappingNode):
+        return _mapping(node, at, document, secrets)
+    if isinstance(node, yaml.SequenceNode):
+        return [_data_of(child, (*at, i), document, secrets) for i, child in enumerate(node.value)]
+    document.written[at] = str(node.value)
+    return _scalar(node, at, document, secrets)
+
+
+def _mapping(node: yaml.MappingNode, at: KeyPath, document: _Document, secrets: Secrets) -> dict[str, Any]:
+    data: dict[str, Any] = {}
+    for key_node, value_node in node.value:
+        key = str(key_node.value)
+        document.lines[(*at, key)] = key_node.start_mark.line + 1
+        twice = key in data
+        data[key] = _data_of(value_node, (*at, key), document, secrets)
+        if twice:
+            document.problem((*at, key), "the key occurs twice")
+    return data
+
+
+def _scalar(node: yaml.Node, at: KeyPath, document: _Document, secrets: Secrets) -> Any:
+    if node.tag != "tag:yaml.org,2002:str":
+        return yaml.SafeLoader("").construct_object(node)
+
+    def value_of(match: re.Match[str]) -> str:
+        value = secrets.get(match[1])
+        if value is None:
+            document.problem(at, f"${{{match[1]}}} is neither in the environment nor in /run/secrets")
+        return value or ""
+
+    return _VARIABLE.sub(value_of, str(node.value))
+
+
+def _explain(detail: ErrorDetails, document: _Document) -> tuple[KeyPath, str]:
+    """Key path and rule of a pydantic error; union branches that pydantic adds to the path are dropped."""
+    at = tuple(detail["loc"])
+    known = at
+    while known and known not in document.lines:
+        known = known[:-1]
+    rule = detail["msg"].removeprefix("Value error, ")
+    if detail["type"] == "extra_forbidden":
+        return at, "unknown key"
+    if detail["type"] == "missing":
+        return at, "this key is required"
+    return known, rule[:1].lower() + rule[1:]
+
+
+def _dotted(at: KeyPath) -> str:
+    text = ""
+    for part in at:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}"
+    return text.lstrip(".") or "(whole file)"

@@ -1,0 +1,214 @@
+"""The configuration's shape (DESIGN section 5, FIXED keys): frozen, unknown keys refused.
+
+A key marked ``LATER`` is read and checked but has no effect yet; ``inert_keys`` lists those that a file sets, and
+the commands say so, because a key that is silently ignored is a lie.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
+
+from streamwatch.config.units import BudgetPerDay, DurationS, Share, SizeBytes
+
+LATER: dict[str, Any] = {"x-effective": False}
+
+Coordinate = Annotated[float, Field(ge=0, le=1)]
+Point = tuple[Coordinate, Coordinate]
+Polygon = Annotated[list[Point], Field(min_length=3)]
+Fps = Annotated[float, Field(gt=0, le=240)] | Literal["native"]
+Threshold = Annotated[float, Field(gt=0)] | Literal["auto"]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")]
+Precision = Literal["auto", "float32", "bf16", "fp16", "reference"]
+
+
+class Model(BaseModel):
+    """Base of all: unknown keys are errors, values do not change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, strict=False)
+
+
+class BackboneConfig(Model):
+    """The pretrained network whose activations describe a patch."""
+
+    name: Literal["resnet18", "wide_resnet50_2", "efficientnet_b5"] = "resnet18"
+    weights: str = Field("default", description="default | builtin | untrained | path of a state dict")
+    dims: int | None = Field(None, ge=1, description="kept channels; unset = the paper's number for the backbone")
+    seed: int = Field(1024, ge=0, description="seed of the channel choice, and of untrained weights")
+
+
+class CameraDefaults(Model):
+    """What a camera uses unless it says otherwise."""
+
+    fps: Fps = Field(5.0, description="frames per second to score, or native = every frame")
+    frame_rate: float = Field(10.0, gt=0, description="frames per second of an image folder")
+    alarm_budget: BudgetPerDay = Field(1.0, description="false alarms allowed, like 1/day", json_schema_extra=LATER)
+    min_duration: DurationS = Field(1.0, description="how long a score must hold to open an event")
+    end_delay: DurationS = Field(2.0, description="how long a dip is bridged")
+    cooldown: DurationS = Field(30.0, description="how long a new crossing reopens the same event")
+    max_duration: DurationS = Field(600.0, description="after which an event is ended and a linked one begins")
+    features: Literal["appearance", "motion", "both"] = Field("appearance", json_schema_extra=LATER)
+    motion_step: DurationS = Field(0.2, description="age of the picture that motion compares", json_schema_extra=LATER)
+    transport: Literal["tcp", "udp"] = Field("tcp", description="RTSP transport")
+    open_timeout: DurationS = Field(10.0, description="how long connecting may take")
+    read_timeout: DurationS = Field(10.0, description="how long a live source may be silent")
+    offline_after: DurationS = Field(30.0, description="silence after which a camera is offline", json_schema_extra=LATER)
+    max_age: DurationS = Field(2.0, description="age at which a live frame is stale", json_schema_extra=LATER)
+    gate: Literal["off", "motion"] = Field("off", description="skip frames without motion", json_schema_extra=LATER)
+
+
+class Zone(Model):
+    """A named part of the picture with its own budget."""
+
+    polygon: Polygon
+    alarm_budget: BudgetPerDay | None = None
+
+
+class CameraConfig(Model):
+    """One camera; every key of ``defaults`` may stand here too."""
+
+    source: SecretStr = Field(description="RTSP URL, file, folder, glob or device; may hold credentials")
+    normal: tuple[str, ...] = Field((), description="what `fit` learns from if no SOURCE is given")
+    enabled: bool = True
+    ignore: tuple[Polygon, ...] = Field((), description="polygons in 0..1 whose anomalies do not count")
+    threshold: Threshold = Field("auto", description="auto = from held-out normal footage; or a score")
+    zones: dict[Name, Zone] = Field(default_factory=dict, json_schema_extra=LATER)
+    schedule: tuple[str, ...] = Field((), description="when it is armed; empty = always", json_schema_extra=LATER)
+    privacy: tuple[Polygon, ...] = Field((), description="polygons blacked out in what is stored or shown")
+    fps: Fps | None = None
+    frame_rate: float | None = Field(None, gt=0)
+    alarm_budget: BudgetPerDay | None = Field(None, json_schema_extra=LATER)
+    min_duration: DurationS | None = None
+    end_delay: DurationS | None = None
+    cooldown: DurationS | None = None
+    max_duration: DurationS | None = None
+    features: Literal["appearance", "motion", "both"] | None = Field(None, json_schema_extra=LATER)
+    motion_step: DurationS | None = Field(None, json_schema_extra=LATER)
+    transport: Literal["tcp", "udp"] | None = None
+    open_timeout: DurationS | None = None
+    read_timeout: DurationS | None = None
+    offline_after: DurationS | None = Field(None, json_schema_extra=LATER)
+    max_age: DurationS | None = Field(None, json_schema_extra=LATER)
+    gate: Literal["off", "motion"] | None = Field(None, json_schema_extra=LATER)
+
+
+class Webhook(Model):
+    """Where messages are posted."""
+
+    name: Name
+    url: SecretStr
+    secret: SecretStr | None = None
+    format: Literal["cloudevents", "alertmanager", "slack"] = "cloudevents"
+    events: tuple[str, ...] = ("anomaly.started", "anomaly.ended")
+
+
+class Mqtt(Model):
+    """An MQTT broker to publish to."""
+
+    url: SecretStr
+    topic: str = "streamwatch"
+
+
+class Alerts(Model):
+    """Where events are delivered."""
+
+    webhooks: tuple[Webhook, ...] = Field((), json_schema_extra=LATER)
+    mqtt: Mqtt | None = Field(None, json_schema_extra=LATER)
+
+
+def _require_address(value: str) -> str:
+    host, _, port = value.rpartition(":")
+    if not host or not port.isdigit() or int(port) > 65535:
+        raise ValueError("must be HOST:PORT, like 127.0.0.1:9464")
+    return value
+
+
+Address = Annotated[str, AfterValidator(_require_address)]
+
+
+class MetricsConfig(Model):
+    """The listener of /metrics, /healthz and /readyz."""
+
+    listen: Address | None = Field("127.0.0.1:9464", description="HOST:PORT; null = no listener")
+
+
+class Tls(Model):
+    """Certificate and key of the page."""
+
+    certificate: Path
+    key: Path
+
+
+class WebConfig(Model):
+    """The listener of the page."""
+
+    listen: Address | None = Field("127.0.0.1:8466", description="HOST:PORT; null = no listener")
+    tls: Tls | None = Field(None, json_schema_extra=LATER)
+
+
+class Retention(Model):
+    """How long evidence is kept."""
+
+    days: int = Field(30, ge=1, json_schema_extra=LATER)
+    max_bytes: SizeBytes = Field(20 * 10**9, json_schema_extra=LATER)
+    min_free: Share = Field(0.05, json_schema_extra=LATER)
+
+
+class Logging(Model):
+    """What is logged on stderr."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+class Config(Model):
+    """A whole configuration file."""
+
+    version: Literal[1]
+    data_dir: Path = Field(Path("streamwatch-data"), description="models, events.db, snapshots, clips")
+    device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="auto | cpu | cuda | cuda:1")
+    precision: Precision = "auto"
+    backbone: BackboneConfig = BackboneConfig()
+    database: SecretStr | None = Field(None, description="SQLAlchemy URL; unset = data_dir/events.db")
+    defaults: CameraDefaults = CameraDefaults()
+    cameras: dict[Name, CameraConfig] = Field(min_length=1)
+    alerts: Alerts = Alerts()
+    metrics: MetricsConfig = MetricsConfig()
+    web: WebConfig = WebConfig()
+    retention: Retention = Retention()
+    logging: Logging = Logging()
+    shutdown_timeout: DurationS = Field(5.0, description="how long stopping may take")
+    drain_timeout: DurationS = Field(180.0, description="how long deliveries may take at the end", json_schema_extra=LATER)
+
+    @model_validator(mode="after")
+    def _one_enabled(self) -> Config:
+        if not any(camera.enabled for camera in self.cameras.values()):
+            raise ValueError("at least one camera must be enabled")
+        return self
+
+    def settings(self, camera: str) -> CameraDefaults:
+        """The defaults with what ``camera`` says instead."""
+        own = {
+            name: value for name in CameraDefaults.model_fields if (value := getattr(self.cameras[camera], name)) is not None
+        }
+        return self.defaults.model_copy(update=own)
+
+    def model_path(self, camera: str) -> Path:
+        """Where a camera's model lives (DESIGN section 6, FIXED)."""
+        return self.data_dir / "models" / f"{camera}.safetensors"
+
+
+def inert_keys(model: BaseModel, prefix: str = "") -> Iterator[str]:
+    """Key paths that were set and have no effect in this version."""
+    for name in sorted(model.model_fields_set):
+        field, value = type(model).model_fields[name], getattr(model, name)
+        extra = field.json_schema_extra
+        if isinstance(extra, dict) and extra.get("x-effective") is False:
+            yield prefix + name
+        elif isinstance(value, BaseModel):
+            yield from inert_keys(value, f"{prefix}{name}.")
+        elif isinstance(value, dict):
+            for key, item in value.items():
+                yield from inert_keys(item, f"{prefix}{name}.{key}.") if isinstance(item, BaseModel) else ()

@@ -1,0 +1,77 @@
+"""The demo: render, learn and watch, through the very same path as `fit` and `run`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from streamwatch.clock import Clock
+from streamwatch.config.models import Config
+from streamwatch.demo.footage import NORMAL_S, PLANTED, WATCHED_S, anomalous_actors, render, write_video
+from streamwatch.demo.verdict import Verdict, judge
+from streamwatch.model.artifact import save_model
+from streamwatch.records import Event, EventChange
+from streamwatch.runtime.learning import Footage, learn_scene
+from streamwatch.runtime.models import build_engine, spec_of
+from streamwatch.service import Outcome, Service
+from streamwatch.video.opener import PyAvOpener
+from streamwatch.video.sources import parse_source
+
+CAMERA = "square"
+_NORMAL_SEED, _WATCHED_SEED = 11, 23
+
+
+@dataclass(frozen=True)
+class Show:
+    """What the demo came to."""
+
+    config: Config
+    events: tuple[Event, ...]
+    verdict: Verdict
+    outcome: Outcome
+
+
+def demo_config(folder: Path, *, device: str) -> Config:
+    """The configuration that the demo runs on."""
+    return Config.model_validate(
+        {
+            "version": 1,
+            "data_dir": folder,
+            "device": device,
+            "backbone": {"weights": "builtin"},
+            "defaults": {"fps": "native", "cooldown": "4s", "end_delay": "2s", "min_duration": "800ms"},
+            "cameras": {CAMERA: {"source": str(folder / "today.mp4"), "normal": [str(folder / "normal.mp4")]}},
+            "metrics": {"listen": None},
+            "web": {"listen": None},
+        }
+    )
+
+
+def render_videos(config: Config) -> None:
+    """Render the demo's two videos into its folder."""
+    config.data_dir.mkdir(parents=True, exist_ok=True)
+    write_video(config.data_dir / "normal.mp4", render(NORMAL_S, _NORMAL_SEED))
+    write_video(config.data_dir / "today.mp4", render(WATCHED_S, _WATCHED_SEED, anomalous_actors()))
+
+
+def learn(config: Config, clock: Clock, on_frames: Callable[[int], None]) -> int:
+    """Learn the normal video; the number of frames."""
+    engine = build_engine(spec_of(config.backbone), device=config.device, precision=config.precision)
+    footage = Footage(tuple(parse_source(text) for text in config.cameras[CAMERA].normal))
+    learned = learn_scene(footage, engine, opener=PyAvOpener(), clock=clock, on_frames=on_frames)
+    save_model(learned.model, config.model_path(CAMERA), learned.provenance)
+    return learned.model.frames
+
+
+def watch(config: Config, on_change: Callable[[EventChange, Path | None], None]) -> Show:
+    """Run the daemon on the second video to its end, and compare its events with what was planted."""
+    events: list[Event] = []
+
+    def collect(change: EventChange, snapshot: Path | None) -> None:
+        if change.type == "anomaly.ended":
+            events.append(change.event)
+        on_change(change, snapshot)
+
+    outcome = Service(config, until_eof=True, listeners=(collect,)).run()
+    return Show(config, tuple(events), judge(events, PLANTED), outcome)

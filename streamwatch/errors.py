@@ -1,0 +1,119 @@
+"""Every error that streamwatch raises on purpose, in one tree.
+
+::
+
+    StreamwatchError                 exit 1   something failed while running
+    |-- UsageError                   exit 2   the command line asks for something impossible
+    |   |-- ConfigError              exit 2   the configuration file is wrong
+    |   |-- SourceNotFound           exit 2   no such file, folder, glob or device
+    |   |-- ModelMissing             exit 2   a camera has no model yet
+    |   `-- DeviceUnavailable        exit 2   the asked-for device or precision is not there
+    |-- SourceError                  exit 1   a source cannot be opened or read
+    |   |-- SourceEmpty              exit 1   it opens, and holds no picture
+    |   `-- SourceDisconnected       exit 1   a live source ended; it is tried again
+    |-- ModelError                   exit 1   a model file, or learning one, failed
+    |   |-- ModelFileError           exit 1   truncated, altered, or another format version
+    |   |-- ModelMismatch            exit 1   made with another backbone, weights or channels
+    |   `-- NotEnoughFrames          exit 1   too little footage to learn from
+    |-- WeightsError                 exit 1   backbone weights missing, altered, or not finite
+    |-- StoreError                   exit 1   the event database cannot be used
+    `-- ListenError                  exit 1   an address cannot be listened on
+
+A message says what is wrong, where, and what to do, in one line, and never shows credentials.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import ClassVar
+
+_CREDENTIALS = re.compile(r"(?<=://)[^/@\s]+@")
+
+
+def mask_credentials(text: str) -> str:
+    """``rtsp://user:secret@host/`` as ``rtsp://***@host/``, wherever it occurs in ``text``."""
+    return _CREDENTIALS.sub("***@", text)
+
+
+class StreamwatchError(Exception):
+    """Base of the tree; ``exit_code`` is what the command line exits with.
+
+    Args:
+        what: the fault, as a short clause.
+        where: the file, camera or key concerned; printed first.
+        hint: what the user can do about it; printed last.
+    """
+
+    exit_code: ClassVar[int] = 1
+
+    def __init__(self, what: str, *, where: object = None, hint: str | None = None) -> None:
+        self.what, self.where, self.hint = what, where, hint
+        prefix = f"{where}: " if where is not None else ""
+        suffix = f"; {hint}" if hint else ""
+        super().__init__(mask_credentials(" ".join(f"{prefix}{what}{suffix}".split())))
+
+
+class UsageError(StreamwatchError):
+    """The command line asks for something that cannot be done."""
+
+    exit_code = 2
+
+
+class ConfigError(UsageError):
+    """The configuration is wrong; ``problems`` holds one line each."""
+
+    def __init__(self, what: str, *, where: object = None, hint: str | None = None, problems: tuple[str, ...] = ()) -> None:
+        super().__init__(what, where=where, hint=hint)
+        self.problems = problems or (str(self),)
+
+
+class SourceNotFound(UsageError):
+    """No such file, folder, glob or device."""
+
+
+class ModelMissing(UsageError):
+    """A camera that is to be watched has no model."""
+
+
+class DeviceUnavailable(UsageError):
+    """The device or precision asked for is not on this machine."""
+
+
+class SourceError(StreamwatchError):
+    """A source cannot be opened or read."""
+
+
+class SourceEmpty(SourceError):
+    """A source opens but holds no picture."""
+
+
+class SourceDisconnected(SourceError):
+    """A live source ended or fell silent."""
+
+
+class ModelError(StreamwatchError):
+    """A scene model cannot be made or used."""
+
+
+class ModelFileError(ModelError):
+    """A model file is truncated, altered, or of another format version."""
+
+
+class ModelMismatch(ModelError):
+    """A model was made with another backbone, other weights or other channels."""
+
+
+class NotEnoughFrames(ModelError):
+    """Too few frames to learn a Gaussian from."""
+
+
+class WeightsError(StreamwatchError):
+    """Backbone weights are missing, altered, or not finite."""
+
+
+class StoreError(StreamwatchError):
+    """The event database cannot be used."""
+
+
+class ListenError(StreamwatchError):
+    """An address cannot be listened on."""

@@ -1,0 +1,1 @@
+"""From a stream of scores to anomaly events. Knows nothing of video, models or delivery."""

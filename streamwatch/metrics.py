@@ -1,0 +1,87 @@
+"""Every metric that streamwatch exposes, declared once (names FIXED in DESIGN section 9)."""
+
+from __future__ import annotations
+
+import platform
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
+from prometheus_client.openmetrics.exposition import CONTENT_TYPE_LATEST, generate_latest
+
+from streamwatch import __version__
+
+CAMERA_STATES = ("starting", "running", "finished", "offline", "failed")
+DROP_REASONS = ("displaced", "stale", "await_keyframe", "corrupt", "decode_error", "rate_limit")
+_LATENCY_BUCKETS_S = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+_DURATION_BUCKETS_S = (1, 2, 5, 10, 30, 60, 300, 900, 3600)
+
+
+class Metrics:
+    """The metrics of one daemon, in a registry of their own.
+
+    ``frames_dropped`` counts by reason; ``frame_latency`` by stage; see each help text.
+    """
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self._declare_cameras()
+        self._declare_inference()
+        self._declare_events()
+        build = self._info("build", "Version of streamwatch and of Python.")
+        build.info({"version": __version__, "python": platform.python_version()})
+
+    def exposition(self) -> tuple[bytes, str]:
+        """All metrics in OpenMetrics text format, and its content type."""
+        body: bytes = generate_latest(self.registry)  # type: ignore[no-untyped-call]  # the library has no types here
+        return body, CONTENT_TYPE_LATEST
+
+    def camera_state_is(self, camera: str, state: str) -> None:
+        """Set the one state a camera is in; the others of CAMERA_STATES become 0."""
+        for name in CAMERA_STATES:
+            self.camera_state.labels(camera, name).set(1 if name == state else 0)
+        self.camera_up.labels(camera).set(1 if state in ("running", "finished") else 0)
+
+    def _declare_cameras(self) -> None:
+        by_camera = ("camera",)
+        self.camera_up = self._gauge("camera_up", "1 while the camera delivers frames, or has played to its end.", by_camera)
+        self.camera_state = self._gauge("camera_state", "1 for the state the camera is in.", ("camera", "state"))
+        self.frames_received = self._counter("camera_frames_received", "Frames decoded and resized.", by_camera)
+        self.frames_scored = self._counter("camera_frames_scored", "Frames scored.", by_camera)
+        self.frames_dropped = self._counter("camera_frames_dropped", "Frames not scored, by reason.", ("camera", "reason"))
+        self.reconnects = self._counter("camera_reconnects", "Times a live source was lost.", ("camera", "reason"))
+        self.last_frame_s = self._gauge("camera_last_frame_timestamp_seconds", "Unix time of the last frame.", by_camera)
+        self.last_scored_s = self._gauge(
+            "camera_last_scored_timestamp_seconds", "Unix time of the last scored frame.", by_camera
+        )
+        self.anomaly_score = self._gauge("anomaly_score", "Score of the last frame.", by_camera)
+        self.anomaly_score_ratio = self._gauge("anomaly_score_ratio", "Last score divided by the start threshold.", by_camera)
+        self.threshold = self._gauge("threshold", "Start threshold.", by_camera)
+        self.model_fitted_s = self._gauge("model_fitted_timestamp_seconds", "Unix time of the model's fit.", by_camera)
+
+    def _declare_inference(self) -> None:
+        self.frame_latency = self._histogram(
+            "frame_latency_seconds", "From decoder to the named stage.", ("stage",), _LATENCY_BUCKETS_S
+        )
+        self.inference_duration = self._histogram(
+            "inference_duration_seconds", "Time of one batch on the device.", ("device",), _LATENCY_BUCKETS_S
+        )
+        self.inference_batch_size = self._histogram(
+            "inference_batch_size", "Frames in one batch.", ("device",), (1, 2, 4, 8, 16, 32, 64)
+        )
+        self.queue_length = self._gauge("queue_length", "Items waiting.", ("queue",))
+
+    def _declare_events(self) -> None:
+        self.events = self._counter("events", "Event messages, by type.", ("camera", "type"))
+        self.events_open = self._gauge("events_open", "Events open now.", ("camera",))
+        self.event_duration = self._histogram("event_duration_seconds", "Length of ended events.", (), _DURATION_BUCKETS_S)
+
+    def _counter(self, name: str, text: str, labels: tuple[str, ...] = ()) -> Counter:
+        return Counter(f"streamwatch_{name}", text, labels, registry=self.registry)
+
+    def _gauge(self, name: str, text: str, labels: tuple[str, ...] = ()) -> Gauge:
+        return Gauge(f"streamwatch_{name}", text, labels, registry=self.registry)
+
+    def _histogram(self, name: str, text: str, labels: tuple[str, ...], buckets: tuple[float, ...]) -> Histogram:
+        return Histogram(f"streamwatch_{name}", text, labels, buckets=buckets, registry=self.registry)
+
+    def _info(self, name: str, text: str) -> Info:
+        return Info(f"streamwatch_{name}", text, registry=self.registry)

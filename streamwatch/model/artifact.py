@@ -1,0 +1,226 @@
+"""The model file: one safetensors file per camera, no pickle, written atomically (DESIGN section 7, FIXED).
+
+Tensors: ``mean`` (P, d), ``whitener`` (P, d(d+1)/2), ``moments.shift`` (P, d), ``moments.s1`` (P, d),
+``moments.s2`` (P, d(d+1)/2), ``calibration.tail`` (K,). Whiteners and moments are lower triangles packed row
+by row: half the size. The metadata is one JSON document under ``streamwatch``, with a sha256 over itself and
+over every tensor, so that an altered file is told from an intact one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import secrets
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from streamwatch import __version__
+from streamwatch.errors import ModelFileError, ModelMissing
+from streamwatch.model.calibration import Calibration
+from streamwatch.model.gaussian import GaussianField
+from streamwatch.model.identity import EmbeddingIdentity
+from streamwatch.model.moments import Moments, chunks
+from streamwatch.model.scene import SceneModel
+
+FORMAT_VERSION = 1
+_KEY = "streamwatch"
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """Where a model came from.
+
+    Attributes:
+        sources: the footage, as the user named it (credentials masked).
+        fitted_at_s: Unix time of the fit.
+        footage_s: seconds of footage learned.
+    """
+
+    sources: tuple[str, ...] = ()
+    fitted_at_s: float = 0.0
+    footage_s: float = 0.0
+
+
+def pack_triangles(square: Tensor) -> Tensor:
+    """Lower triangles of (P, d, d) as (P, d(d+1)/2), row by row."""
+    dims = int(square.shape[-1])
+    rows, columns = torch.tril_indices(dims, dims)
+    packed = square.new_empty((square.shape[0], rows.numel()))
+    for at in chunks(int(square.shape[0])):
+        packed[at] = square[at][:, rows, columns]
+    return packed
+
+
+def unpack_triangles(packed: Tensor, dims: int, *, symmetric: bool, transposed: bool = False) -> Tensor:
+    """(P, d(d+1)/2) back to (P, d, d): triangular, its transpose, or symmetric."""
+    rows, columns = torch.tril_indices(dims, dims)
+    square = packed.new_zeros((packed.shape[0], dims, dims))
+    for at in chunks(int(packed.shape[0])):
+        if symmetric or not transposed:
+            square[at, rows, columns] = packed[at]
+        if symmetric or transposed:
+            square[at, columns, rows] = packed[at]
+    return square
+
+
+def save_model(scene: SceneModel, path: Path, provenance: Provenance) -> None:
+    """Write ``scene`` to ``path``: complete, or not at all.
+
+    Raises:
+        ModelFileError: it cannot be written there.
+    """
+    tensors = _tensors(scene)
+    document = _metadata(scene, provenance)
+    document["sha256"] = _digest(document, tensors)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.touch()
+        mode = temporary.stat().st_mode & 0o777  # the library's own file would be readable by nobody else
+        save_file(tensors, temporary, metadata={_KEY: json.dumps(document, sort_keys=True)})
+        temporary.chmod(mode)
+        _flush_to_disk(temporary)
+        temporary.replace(path)
+    except (OSError, SafetensorError) as error:
+        raise ModelFileError(f"cannot be written ({error})", where=path, hint="check the folder and free space") from error
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def _flush_to_disk(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def load_model(path: Path, *, with_moments: bool = False) -> tuple[SceneModel, Provenance]:
+    """Read a model file.
+
+    Args:
+        with_moments: also load the moments, to update or merge it: they double the memory.
+
+    Raises:
+        ModelMissing: no such file.
+        ModelFileError: truncated, altered, or of another format version.
+    """
+    document, tensors = _read(path)
+    try:
+        scene = _scene(document, tensors, with_moments)
+        provenance = Provenance(**{**document["provenance"], "sources": tuple(document["provenance"]["sources"])})
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise ModelFileError(f"incomplete model file ({error})", where=path, hint="fit the camera again") from error
+    return scene, provenance
+
+
+def read_metadata(path: Path) -> dict[str, Any]:
+    """The metadata document of a model file, its tensors unread. Raises as ``load_model``."""
+    if not path.is_file():
+        raise ModelMissing("no such model file", where=path, hint="learn it with `streamwatch fit`")
+    try:
+        with safe_open(path, framework="pt") as file:
+            raw = (file.metadata() or {}).get(_KEY)
+    except (SafetensorError, OSError) as error:
+        raise ModelFileError("truncated or not a model file", where=path, hint="fit the camera again") from error
+    if raw is None:
+        raise ModelFileError("a safetensors file, but not a streamwatch model", where=path)
+    return _document(raw, path)
+
+
+def _document(raw: str, path: Path) -> dict[str, Any]:
+    try:
+        document = json.loads(raw)
+        version = document["format_version"]
+    except (ValueError, TypeError, KeyError) as error:
+        raise ModelFileError("its metadata is not readable", where=path, hint="fit the camera again") from error
+    if version != FORMAT_VERSION:
+        raise ModelFileError(
+            f"model format version {version}, and this streamwatch reads {FORMAT_VERSION}",
+            where=path,
+            hint="use the streamwatch that wrote it, or fit the camera again",
+        )
+    return dict(document)
+
+
+def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    document = read_metadata(path)
+    try:
+        with safe_open(path, framework="pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - safe_open has no __iter__
+    except (SafetensorError, OSError) as error:
+        raise ModelFileError("truncated model file", where=path, hint="fit the camera again") from error
+    if _digest(document, tensors) != document.get("sha256"):
+        raise ModelFileError(
+            "the file was altered: its sha256 does not match", where=path, hint="restore it or fit the camera again"
+        )
+    return document, tensors
+
+
+def _tensors(scene: SceneModel) -> dict[str, Tensor]:
+    gaussians, moments, calibration = scene.gaussians_, scene.moments_, scene.calibration_
+    if gaussians is None or moments is None or calibration is None:
+        raise ModelFileError("only a fitted model with its moments can be saved")
+    tensors = {
+        "mean": gaussians.mean,
+        "whitener": pack_triangles(gaussians.whitener_t.transpose(1, 2)),
+        "moments.shift": moments.shift,
+        "moments.s1": moments.s1,
+        "moments.s2": pack_triangles(moments.s2),
+        "calibration.tail": torch.tensor(calibration.tail, dtype=torch.float64),
+    }
+    return {name: tensor.contiguous().cpu() for name, tensor in tensors.items()}
+
+
+def _metadata(scene: SceneModel, provenance: Provenance) -> dict[str, Any]:
+    calibration = asdict(scene.calibration_) if scene.calibration_ else {}
+    calibration.pop("tail", None)
+    return {
+        "format_version": FORMAT_VERSION,
+        "streamwatch_version": __version__,
+        "identity": asdict(scene.identity),
+        "trained_backbone": scene.identity.weights != "untrained",
+        "grid": list(scene.grid),
+        "eps": scene.eps,
+        "frames": scene.frames,
+        "fields": ["appearance"],
+        "calibration": calibration,
+        "provenance": asdict(provenance),
+    }
+
+
+def _digest(document: dict[str, Any], tensors: dict[str, Tensor]) -> str:
+    digest = hashlib.sha256()
+    body = {key: value for key, value in document.items() if key != "sha256"}
+    digest.update(json.dumps(body, sort_keys=True).encode())
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        digest.update(f"\n{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.numpy().reshape(-1).view(np.uint8).data)
+    return digest.hexdigest()
+
+
+def _scene(document: dict[str, Any], tensors: dict[str, Tensor], with_moments: bool) -> SceneModel:
+    identity = dict(document["identity"])
+    identity["level_names"] = tuple(identity["level_names"])
+    identity["indices"] = tuple(identity["indices"])
+    height, width = document["grid"]
+    scene = SceneModel(EmbeddingIdentity(**identity), grid=(int(height), int(width)), eps=float(document["eps"]))
+    dims = scene.identity.dims
+    whitener_t = unpack_triangles(tensors["whitener"], dims, symmetric=False, transposed=True)
+    scene.gaussians_ = GaussianField(tensors["mean"], whitener_t)
+    scene.calibration_ = Calibration(**document["calibration"], tail=tuple(tensors["calibration.tail"].tolist()))
+    if with_moments:
+        s2 = unpack_triangles(tensors["moments.s2"], dims, symmetric=True)
+        scene.moments_ = Moments(int(document["frames"]), tensors["moments.shift"], tensors["moments.s1"], s2)
+    return scene

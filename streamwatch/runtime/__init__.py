@@ -1,0 +1,1 @@
+"""Where video, model, events and store meet: slots, batcher, engine, pipeline, and the offline paths."""

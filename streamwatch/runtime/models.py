@@ -1,0 +1,84 @@
+"""From a configuration to an engine that watches its cameras."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+
+from streamwatch.config.models import BackboneConfig, Config
+from streamwatch.errors import ModelMissing
+from streamwatch.events.decision import Rules
+from streamwatch.events.region import polygon_mask
+from streamwatch.model.artifact import load_model
+from streamwatch.model.calibration import end_threshold_for
+from streamwatch.model.identity import BackboneSpec, build_embedder, resolve_device
+from streamwatch.model.scene import SceneModel
+from streamwatch.runtime.engine import Engine, OnBatch, WatchedScene
+
+
+def spec_of(backbone: BackboneConfig) -> BackboneSpec:
+    """A configuration's backbone as the model room's own record."""
+    return BackboneSpec(backbone.name, backbone.weights, backbone.dims, backbone.seed)
+
+
+def build_engine(
+    spec: BackboneSpec,
+    *,
+    device: str,
+    precision: str,
+    tile_frames: int | None = None,
+    indices: tuple[int, ...] | None = None,
+    on_batch: OnBatch | None = None,
+) -> Engine:
+    """An engine for ``spec``; raises as ``build_embedder`` and ``resolve_device``."""
+    resolved: torch.device = resolve_device(device)
+    embedder, identity = build_embedder(spec, device=resolved, precision=precision, indices=indices)
+    if tile_frames is None:
+        return Engine(embedder, identity, resolved, on_batch=on_batch)
+    return Engine(embedder, identity, resolved, tile_frames=tile_frames, on_batch=on_batch)
+
+
+def load_scenes(config: Config, cameras: Iterable[str]) -> dict[str, tuple[WatchedScene, float]]:
+    """The cameras' models, with the Unix time of each one's fit.
+
+    Raises:
+        ModelMissing: a camera has none; ModelFileError: one cannot be used.
+    """
+    scenes: dict[str, tuple[WatchedScene, float]] = {}
+    for camera in cameras:
+        path = config.model_path(camera)
+        if not path.is_file():
+            raise ModelMissing(
+                f"camera {camera} has no model", where=path, hint=f"learn it with `streamwatch fit -c CONFIG {camera}`"
+            )
+        model, provenance = load_model(path)
+        scenes[camera] = (watched(model, config, camera), provenance.fitted_at_s)
+    return scenes
+
+
+def watched(model: SceneModel, config: Config, camera: str) -> WatchedScene:
+    """A model with its camera's ignored cells."""
+    polygons = config.cameras[camera].ignore
+    mask = polygon_mask([list(p) for p in polygons], model.grid) if polygons else None
+    return WatchedScene(model, mask)
+
+
+def rules_for(config: Config, camera: str, model: SceneModel) -> Rules:
+    """The decision rules of a camera: its settings, and its own or its model's thresholds."""
+    settings, threshold = config.settings(camera), config.cameras[camera].threshold
+    calibration = model.calibration_
+    if threshold == "auto":
+        if calibration is None:
+            raise ModelMissing(f"camera {camera}'s model has no thresholds", hint="fit it again, or set `threshold`")
+        start, end = calibration.start_threshold, calibration.end_threshold
+    else:
+        start, end = float(threshold), end_threshold_for(float(threshold), calibration)
+    return Rules(
+        start,
+        end,
+        min_duration_s=settings.min_duration,
+        end_delay_s=settings.end_delay,
+        cooldown_s=settings.cooldown,
+        max_duration_s=settings.max_duration,
+    )

@@ -1,0 +1,85 @@
+"""Reading a source ahead in a thread, and scoring or learning it: what `score`, `fit` and evaluation share."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import suppress
+from itertools import islice
+from typing import TypeVar
+
+from torch import Tensor
+
+from streamwatch.model.scene import LEARN_BATCH_FRAMES
+from streamwatch.records import Frame, FrameScore
+from streamwatch.runtime.engine import Engine
+
+SCORE_BATCH_FRAMES = 16
+_AHEAD = 2 * LEARN_BATCH_FRAMES
+T = TypeVar("T")
+
+
+def read_ahead(items: Iterable[T], depth: int = _AHEAD) -> Generator[T]:
+    """Draw ``items`` in a thread, at most ``depth`` ahead; what it raises is raised here.
+
+    Decoding releases the GIL, so it runs beside the network. Closing the iterator ends the thread.
+    """
+    ready: queue.Queue[tuple[T | None, BaseException | None]] = queue.Queue(depth)
+    abandoned = threading.Event()
+
+    def offer(item: T | None, error: BaseException | None) -> bool:
+        while not abandoned.is_set():
+            with suppress(queue.Full):
+                ready.put((item, error), timeout=0.1)
+                return True
+        return False
+
+    def draw() -> None:
+        try:
+            for item in items:
+                if not offer(item, None):
+                    return
+            offer(None, StopIteration())
+        except (Exception, GeneratorExit) as error:  # noqa: BLE001 - carried to the consumer, which raises it
+            offer(None, error)
+
+    thread = threading.Thread(target=draw, name="read-ahead", daemon=True)
+    thread.start()
+    try:
+        yield from _drain(ready)
+    finally:
+        abandoned.set()
+        thread.join()
+
+
+def _drain(ready: queue.Queue[tuple[T | None, BaseException | None]]) -> Iterator[T]:
+    while True:
+        item, error = ready.get()
+        if isinstance(error, StopIteration):
+            return
+        if error is not None:
+            raise error
+        if item is not None:
+            yield item
+
+
+def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    """Lists of ``size`` items, the last one shorter."""
+    iterator = iter(items)
+    while batch := list(islice(iterator, size)):
+        yield batch
+
+
+def score_frames(engine: Engine, frames: Iterable[Frame]) -> Generator[FrameScore]:
+    """Score frames in order, reading ahead."""
+    for batch in batched(read_ahead(frames), SCORE_BATCH_FRAMES):
+        yield from engine.score(batch)
+
+
+def input_batches(engine: Engine, frames: Iterable[Frame], on_frames: Callable[[int], None] | None = None) -> Generator[Tensor]:
+    """Model inputs for ``SceneModel.fit`` on the engine's device, reading ahead; ``on_frames`` hears of each batch."""
+    for batch in batched(read_ahead(frames), LEARN_BATCH_FRAMES):
+        yield engine.to_device([frame.pixels for frame in batch])
+        if on_frames:
+            on_frames(len(batch))

@@ -1,0 +1,52 @@
+"""A heat map of every event's peak, written when the event ends."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+from streamwatch.records import Event, FrameScore
+from streamwatch.video.overlay import black_out, heat_overlay, write_picture
+
+log = logging.getLogger(__name__)
+Polygons = Sequence[Sequence[tuple[float, float]]]
+
+
+class SnapshotWriter:
+    """Keeps the strongest frame of each open event, and writes it as ``DIR/EVENT_ID.jpg``.
+
+    Args:
+        privacy: polygons per camera that are blacked out.
+    """
+
+    def __init__(self, folder: Path, privacy: dict[str, Polygons]) -> None:
+        self._folder, self._privacy = folder, privacy
+        self._peaks: dict[str, FrameScore] = {}
+
+    def note_peak(self, scored: FrameScore) -> None:
+        """Remember the frame that is the strongest so far of what is pending or open at its camera."""
+        self._peaks[scored.frame.camera] = scored
+
+    def write(self, event: Event) -> Path | None:
+        """Write the peak of ``event``; None if its picture was not kept or cannot be written."""
+        scored = self._peaks.pop(event.camera, None)
+        if scored is None or scored.frame.picture is None:
+            return None
+        picture = black_out(scored.frame.picture.rgb(), self._privacy.get(event.camera, ()))
+        overlay = heat_overlay(
+            picture,
+            scored.grid,
+            low=0.75 * event.end_threshold,
+            high=max(1.5 * event.start_threshold, event.peak.score),
+            boxes=event.peak.boxes,
+            caption=f"{event.camera}  {event.peak.time_s:.1f} s  score {event.peak.score:.1f}",
+        )
+        path = self._folder / f"{event.id}.jpg"
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            write_picture(str(path), overlay)
+        except OSError as error:  # evidence must never stop detection
+            log.warning("snapshot of event %s not written: %s", event.id, error)
+            return None
+        return path

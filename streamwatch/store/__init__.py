@@ -1,0 +1,1 @@
+"""What must survive a crash: the event database (SQLAlchemy; SQLite by default, PostgreSQL by URL)."""

@@ -1,0 +1,160 @@
+"""Writing what was scored: maps, overlays and an overlay video; complete, or not at all."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+from contextlib import suppress
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import Protocol, Self
+
+import av
+import numpy as np
+from av.container import OutputContainer
+from av.video.stream import VideoStream
+
+from streamwatch.errors import UsageError
+from streamwatch.records import FrameScore, UInt8Array
+from streamwatch.video.overlay import heat_overlay, write_picture
+
+_VIDEO_TIME_BASE = Fraction(1, 90_000)
+_NOMINAL_RATE_HZ = 25
+
+
+@dataclass(frozen=True, slots=True)
+class OverlayStyle:
+    """Map values where colour begins and is full, and the threshold to print."""
+
+    low: float
+    high: float
+    threshold: float
+
+    def draw(self, scored: FrameScore) -> UInt8Array:
+        """The overlay of a frame whose picture was kept."""
+        frame = scored.frame
+        picture = frame.picture.rgb() if frame.picture else frame.pixels
+        caption = f"{frame.time_s:.2f} s  score {scored.score:.1f} / {self.threshold:.1f}"
+        return heat_overlay(picture, scored.grid, low=self.low, high=self.high, caption=caption)
+
+
+def require_folder_of(path: Path) -> None:
+    """Check, before work is spent, that ``path`` can be written.
+
+    Raises:
+        UsageError: its folder does not exist or is read-only.
+    """
+    if not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
+        raise UsageError("cannot be written (no such folder, or read-only)", where=path, hint="check the folder")
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write a text file: complete, or not at all.
+
+    Raises:
+        UsageError: the folder does not exist or cannot be written.
+    """
+    temporary = _temporary(path)
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(path)
+    except OSError as error:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise UsageError(f"cannot be written ({error.strerror})", where=path, hint="check the folder") from None
+
+
+def _temporary(path: Path) -> Path:
+    return path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp{path.suffix}")
+
+
+class Sink(Protocol):
+    """Takes scored frames one by one."""
+
+    def add(self, scored: FrameScore) -> None:
+        """Take one frame."""
+        ...
+
+
+class MapFolder:
+    """A folder with ``NNNNNN.npy`` (the smoothed grid map, float32) and ``NNNNNN.png`` (overlay) per frame.
+
+    Everything is written beside it and moved there when all is done.
+
+    Raises:
+        UsageError: the folder exists and is not empty, or cannot be made.
+    """
+
+    def __init__(self, folder: Path, style: OverlayStyle) -> None:
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise UsageError("the folder for maps exists and is not empty", where=folder, hint="give a new one")
+        self._folder, self._style = folder, style
+        self._working = _temporary(folder)
+
+    def __enter__(self) -> Self:
+        try:
+            self._working.mkdir(parents=True)
+        except OSError as error:
+            raise UsageError(f"cannot be made ({error.strerror})", where=self._folder) from None
+        return self
+
+    def add(self, scored: FrameScore) -> None:
+        """Write one frame's map and overlay."""
+        stem = f"{scored.frame.index:06d}"
+        np.save(self._working / f"{stem}.npy", scored.grid)
+        write_picture(str(self._working / f"{stem}.png"), self._style.draw(scored))
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if kind is not None:
+            shutil.rmtree(self._working, ignore_errors=True)
+            return
+        if self._folder.exists():
+            self._folder.rmdir()
+        self._working.rename(self._folder)
+
+
+class OverlayVideo:
+    """An H.264 video of overlays with the source's own timestamps.
+
+    Raises:
+        UsageError: it cannot be written there.
+    """
+
+    def __init__(self, path: Path, style: OverlayStyle) -> None:
+        require_folder_of(path)
+        self._path, self._style = path, style
+        self._working = _temporary(path)
+        self._stream: VideoStream | None = None
+
+    def __enter__(self) -> Self:
+        self._container: OutputContainer = av.open(str(self._working), "w", format="mp4")
+        return self
+
+    def add(self, scored: FrameScore) -> None:
+        """Encode one frame."""
+        picture = self._style.draw(scored)
+        picture = np.ascontiguousarray(picture[: picture.shape[0] // 2 * 2, : picture.shape[1] // 2 * 2])
+        stream = self._stream or self._open_stream(picture)
+        frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+        frame.time_base, frame.pts = _VIDEO_TIME_BASE, round(scored.frame.time_s / _VIDEO_TIME_BASE)
+        self._container.mux(stream.encode(frame))
+
+    def _open_stream(self, picture: UInt8Array) -> VideoStream:
+        stream = self._container.add_stream("libx264", rate=_NOMINAL_RATE_HZ, options={"crf": "20", "preset": "veryfast"})
+        stream.height, stream.width = picture.shape[:2]
+        stream.pix_fmt = "yuv420p"
+        stream.codec_context.time_base = _VIDEO_TIME_BASE
+        self._stream = stream
+        return stream
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if kind is None and self._stream is not None:
+            self._container.mux(self._stream.encode(None))
+        self._container.close()
+        if kind is None and self._stream is not None:
+            self._working.replace(self._path)
+        else:
+            self._working.unlink(missing_ok=True)

@@ -1,0 +1,131 @@
+"""Reading a source as frames: decode once, resize once, true times."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from streamwatch.clock import Clock
+from streamwatch.errors import SourceEmpty
+from streamwatch.records import Frame, SourceSummary
+from streamwatch.video.opener import Opener, Stream
+from streamwatch.video.scaling import DecodedPicture, Scaler
+from streamwatch.video.sources import Segment, Source
+
+_SHORT_BY_S = 0.5
+"""A file that ends this much before its declared duration is reported as cut off."""
+
+
+class Pacer:
+    """Picks frames by time, so that about ``fps`` pass per second whatever the source's rate.
+
+    A slot of 1/fps seconds passes its first frame. With None every frame passes.
+    """
+
+    def __init__(self, fps: float | None) -> None:
+        self._fps = fps
+        self._last_slot: int | None = None
+
+    def passes(self, time_s: float) -> bool:
+        """Whether the frame at ``time_s`` is wanted; call once per frame, in order."""
+        if self._fps is None:
+            return True
+        # A frame that is a microsecond early for its slot belongs to it: times are rounded to the time base.
+        slot = int((time_s + 1e-6) * self._fps)
+        if slot == self._last_slot:
+            return False
+        self._last_slot = slot
+        return True
+
+
+@dataclass
+class _Progress:
+    """What has been read so far."""
+
+    frames: int = 0
+    time_s: float = 0.0
+    declared_frames: int = 0
+    decode_errors: int = 0
+    size_px: tuple[int, int] = (0, 0)
+    warnings: tuple[str, ...] = ()
+
+
+class FrameReader:
+    """Reads one source to its end as Frames.
+
+    Args:
+        camera: the name that frames carry.
+        source: what to read.
+        fps: frames per second to pass on, or None for every coded frame.
+        keep_pictures: keep a reference to each decoded picture, for overlays and snapshots.
+    """
+
+    def __init__(
+        self,
+        camera: str,
+        source: Source,
+        *,
+        opener: Opener,
+        clock: Clock,
+        fps: float | None = None,
+        keep_pictures: bool = False,
+    ) -> None:
+        self._camera, self._source = camera, source
+        self._opener, self._clock = opener, clock
+        self._fps, self._keep_pictures = fps, keep_pictures
+        self._progress = _Progress()
+
+    def frames(self) -> Iterator[Frame]:
+        """Frames in order, across all segments; ``summary`` tells what they came to.
+
+        Raises:
+            SourceError: a segment cannot be opened or read; SourceEmpty: nothing could be decoded.
+        """
+        self._progress = _Progress()
+        connected_wall_s = self._clock.wall_s()
+        for number, segment in enumerate(self._source.segments):
+            yield from self._segment_frames(segment, number, connected_wall_s)
+        if not self._progress.frames:
+            raise SourceEmpty("no picture could be decoded", where=self._source.label, hint="check it with `ffprobe`")
+
+    def summary(self) -> SourceSummary:
+        """What reading came to, with a warning per segment that was not read whole."""
+        p = self._progress
+        return SourceSummary(p.frames, p.declared_frames, p.decode_errors, p.time_s, p.size_px, p.warnings)
+
+    def _segment_frames(self, segment: Segment, number: int, connected_wall_s: float) -> Iterator[Frame]:
+        scaler, pacer, progress = Scaler(), Pacer(self._fps), self._progress
+        starts_at_s = progress.time_s
+        first_s: float | None = None
+        frames_before = progress.frames
+        step_s = 0.0
+        with self._opener.open(segment) as stream:
+            for decoded in stream.pictures():
+                first_s = decoded.time_s if first_s is None else first_s
+                time_s = starts_at_s + decoded.time_s - first_s
+                step_s = time_s - progress.time_s
+                index, progress.time_s, progress.frames = progress.frames, time_s, progress.frames + 1
+                progress.size_px = (decoded.frame.width, decoded.frame.height)
+                if pacer.passes(time_s - starts_at_s):
+                    yield Frame(
+                        self._camera,
+                        index,
+                        time_s,
+                        connected_wall_s + time_s,
+                        self._clock.monotonic_s(),
+                        scaler.model_input(decoded.frame),
+                        DecodedPicture(decoded.frame) if self._keep_pictures else None,
+                        number,
+                    )
+            progress.time_s += step_s
+            self._note_end(segment, stream, progress.frames - frames_before, progress.time_s - starts_at_s)
+
+    def _note_end(self, segment: Segment, stream: Stream, frames: int, duration_s: float) -> None:
+        progress = self._progress
+        progress.declared_frames += stream.declared_frames
+        progress.decode_errors += stream.decode_errors
+        if stream.decode_errors:
+            progress.warnings += (f"{segment.label}: {stream.decode_errors} damaged packets or pictures were left out",)
+        if segment.kind == "video" and duration_s + _SHORT_BY_S < stream.declared_duration_s:
+            read = f"{frames} frames ({duration_s:.1f} s) could be read of {stream.declared_duration_s:.1f} s"
+            progress.warnings += (f"{segment.label}: cut off: {read}",)

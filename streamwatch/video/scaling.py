@@ -1,0 +1,81 @@
+"""The one function that turns a decoded picture into the model's input.
+
+swscale through PyAV, bicubic, with colour range and matrix always given: another kernel, or a guessed range,
+differs by 1 to 3 grey levels and moves scores (DESIGN section 2).
+"""
+
+from __future__ import annotations
+
+import av
+import numpy as np
+from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
+
+from streamwatch.records import INPUT_SIZE_PX, UInt8Array
+
+_KERNEL = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
+
+# AVCOL_SPC_* of the stream to swscale's SWS_CS_*; what is not said is BT.601, which is FFmpeg's own default, so
+# that a JPEG extracted from an untagged video and the video itself agree.
+_MATRICES = {
+    1: Colorspace.ITU709,
+    4: Colorspace.FCC,
+    5: Colorspace.ITU601,
+    6: Colorspace.ITU601,
+    7: Colorspace.SMPTE240M,
+    9: Colorspace.BT2020,
+    10: Colorspace.BT2020,
+}
+_FULL_RANGE_FORMATS = ("yuvj", "gray", "rgb", "bgr", "gbr", "pal", "mono", "ya")
+
+
+def colour_matrix(frame: av.VideoFrame) -> Colorspace:
+    """The YCbCr matrix of a frame; BT.601 where the stream does not say."""
+    return _MATRICES.get(int(frame.colorspace), Colorspace.ITU601)
+
+
+def colour_range(frame: av.VideoFrame) -> ColorRange:
+    """Full or limited range of a frame; by its pixel format where the stream does not say."""
+    if frame.color_range in (ColorRange.MPEG, ColorRange.JPEG):
+        return ColorRange(frame.color_range)
+    return ColorRange.JPEG if frame.format.name.startswith(_FULL_RANGE_FORMATS) else ColorRange.MPEG
+
+
+class Scaler:
+    """swscale contexts for one thread; they are cached inside and not shared."""
+
+    def __init__(self) -> None:
+        self._input = VideoReformatter()
+
+    def model_input(self, frame: av.VideoFrame) -> UInt8Array:
+        """A decoded frame as (256, 256, 3) RGB uint8."""
+        return _rgb(self._input, frame, INPUT_SIZE_PX, INPUT_SIZE_PX)
+
+
+class DecodedPicture:
+    """A decoded frame kept by reference; converted only when somebody looks at it."""
+
+    __slots__ = ("_frame", "height", "width")
+
+    def __init__(self, frame: av.VideoFrame) -> None:
+        self._frame = frame
+        self.width, self.height = frame.width, frame.height
+
+    def rgb(self) -> UInt8Array:
+        """(height, width, 3) RGB uint8 at the camera's own size."""
+        return _rgb(VideoReformatter(), self._frame, self.width, self.height)
+
+
+def _rgb(reformatter: VideoReformatter, frame: av.VideoFrame, width: int, height: int) -> UInt8Array:
+    scaled = reformatter.reformat(
+        frame,
+        width=width,
+        height=height,
+        format="rgb24",
+        src_colorspace=colour_matrix(frame),
+        dst_colorspace=Colorspace.ITU601,
+        src_color_range=colour_range(frame),
+        dst_color_range=ColorRange.JPEG,
+        interpolation=_KERNEL,
+        threads=1,  # PyAV 17 and later would otherwise scale with every core
+    )
+    return np.asarray(scaled.to_ndarray(), dtype=np.uint8)

@@ -1,0 +1,60 @@
+"""An ASGI app on a thread of its own."""
+
+from __future__ import annotations
+
+import socket
+import threading
+
+import uvicorn
+from fastapi import FastAPI
+
+from streamwatch.errors import ListenError
+
+_STOP_WITHIN_S = 2.0
+
+
+class WebServer:
+    """Serves ``app`` on ``address`` (HOST:PORT; port 0 takes a free one, see ``port``).
+
+    Raises:
+        ListenError: the address is taken or not ours.
+    """
+
+    def __init__(self, app: FastAPI, address: str) -> None:
+        host, _, port = address.rpartition(":")
+        self._socket = _bound_socket(host.strip("[]"), int(port), address)
+        config = uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=1)
+        self._server = uvicorn.Server(config)
+        self._thread = threading.Thread(
+            target=self._server.run, kwargs={"sockets": [self._socket]}, name=f"web-{self.port}", daemon=True
+        )
+
+    @property
+    def port(self) -> int:
+        """The port that it listens on."""
+        return int(self._socket.getsockname()[1])
+
+    def start(self) -> None:
+        """Start serving; connections are accepted from now on."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop serving and release the address."""
+        self._server.should_exit = True
+        self._thread.join(_STOP_WITHIN_S)
+        self._socket.close()
+
+
+def _bound_socket(host: str, port: int, address: str) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen(128)
+    except OSError as error:
+        listener.close()
+        raise ListenError(
+            f"cannot listen ({error.strerror})", where=address, hint="choose another port or stop its user"
+        ) from None
+    return listener

@@ -1,0 +1,149 @@
+"""Fixtures that many tests share. Videos are made here, or read from ../shared/data, which is never committed."""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch: see cli/main.py
+
+import tarfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+import torch
+
+from streamwatch.cli.main import main
+from streamwatch.clock import SystemClock
+from streamwatch.model.embedding import Embedder
+from streamwatch.model.identity import BackboneSpec, EmbeddingIdentity, build_embedder
+from streamwatch.model.scene import SceneModel
+from streamwatch.records import Frame, UInt8Array
+from streamwatch.video.opener import PyAvOpener
+from streamwatch.video.reader import FrameReader
+from streamwatch.video.sources import parse_source
+
+REPOSITORY = Path(__file__).parent.parent
+SHARED_DATA = REPOSITORY.parent / "shared" / "data"
+UNTRAINED = BackboneSpec(weights="untrained")
+
+
+@pytest.fixture(params=["cpu", "cuda"])
+def device(request: pytest.FixtureRequest) -> torch.device:
+    """Every device; FAIL_WITHOUT_CUDA=1 turns the skip into a failure."""
+    if request.param == "cuda" and not torch.cuda.is_available():
+        if os.environ.get("FAIL_WITHOUT_CUDA") == "1":
+            pytest.fail("FAIL_WITHOUT_CUDA=1 and there is no CUDA device")
+        pytest.skip("skipped: no CUDA device on this machine")
+    return torch.device(request.param)
+
+
+@pytest.fixture(scope="session")
+def untrained() -> tuple[Embedder, EmbeddingIdentity]:
+    """The untrained ResNet-18 embedder, d=100, on the CPU."""
+    return build_embedder(UNTRAINED, device=torch.device("cpu"))
+
+
+def shared_file(name: str) -> Path:
+    """A file of ../shared/data, or a skip that says why."""
+    path = SHARED_DATA / name
+    if not path.exists():
+        pytest.skip(f"skipped: {path} is not on this machine")
+    return path
+
+
+@pytest.fixture(scope="session")
+def ped2(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """UCSD Ped2 in the layout of ShanghaiTech Campus, unpacked."""
+    folder = tmp_path_factory.mktemp("ped2")
+    with tarfile.open(shared_file("ped2-stc.tar.xz")) as archive:
+        archive.extractall(folder, filter="data")
+    return folder / "ped2-stc"
+
+
+def moving_square(frames: int, size: tuple[int, int] = (120, 160), noise_seed: int = 3) -> Iterator[UInt8Array]:
+    """A textured place with a square that wanders: (H, W, 3) RGB pictures."""
+    rng = np.random.default_rng(noise_seed)
+    height, width = size
+    place = np.random.default_rng(0).integers(60, 180, (height // 8, width // 8, 3), dtype=np.uint8).repeat(8, 0).repeat(8, 1)
+    for number in range(frames):
+        picture = place.copy()
+        x = int((width - 20) * (0.5 + 0.5 * np.sin(number / 9)))
+        picture[40:60, x : x + 20] = (30, 30, 200)
+        noise = rng.normal(0, 2, picture.shape)
+        yield np.clip(picture + noise, 0, 255).astype(np.uint8)
+
+
+def encode(path: Path, pictures: Iterator[UInt8Array], fps: int = 10) -> Path:
+    """Write pictures as a video file; the container follows from the name."""
+    first = next(pictures)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=fps)
+        stream.height, stream.width = first.shape[:2]
+        stream.pix_fmt = "yuv420p"
+        for picture in (first, *pictures):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(stream.encode(None))
+    return path
+
+
+@pytest.fixture(scope="session")
+def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """80 frames at 10 fps of a wandering square, H.264 in MP4."""
+    return encode(tmp_path_factory.mktemp("video") / "normal.mp4", moving_square(80))
+
+
+def read(source: Path | str, *, camera: str = "cam", fps: float | None = None) -> list[Frame]:
+    """All frames of a source."""
+    return list(reader_of(source, camera=camera, fps=fps).frames())
+
+
+def reader_of(source: Path | str, *, camera: str = "cam", fps: float | None = None, keep: bool = False) -> FrameReader:
+    """A reader with the real opener and clock."""
+    return FrameReader(camera, parse_source(str(source)), opener=PyAvOpener(), clock=SystemClock(), fps=fps, keep_pictures=keep)
+
+
+def inputs(frames: list[Frame]) -> torch.Tensor:
+    """Frames' model inputs as one (N, 256, 256, 3) tensor."""
+    return torch.from_numpy(np.stack([frame.pixels for frame in frames]))
+
+
+@pytest.fixture(scope="session")
+def fitted(video: Path, untrained: tuple[Embedder, EmbeddingIdentity]) -> SceneModel:
+    """A scene model of ``video``; do not change it."""
+    embedder, identity = untrained
+    return SceneModel(identity).fit(embedder, [inputs(read(video))])
+
+
+Cli = Callable[..., "CliResult"]
+
+
+class CliResult:
+    """What a command came to, run in this process."""
+
+    def __init__(self, code: int, out: str, err: str) -> None:
+        self.code, self.out, self.err = code, out, err
+
+    @property
+    def error_line(self) -> str:
+        """The one line of error; fails if there is not exactly one, or a traceback."""
+        assert "Traceback" not in self.err
+        lines = [line for line in self.err.splitlines() if line.startswith("error:")]
+        assert len(lines) == 1, self.err
+        return lines[0]
+
+
+@pytest.fixture
+def cli(capsys: pytest.CaptureFixture[str]) -> Cli:
+    """Run `streamwatch ARGUMENTS...` in this process."""
+
+    def run(*arguments: object) -> CliResult:
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as exit_info:
+            main([str(argument) for argument in arguments])
+        captured = capsys.readouterr()
+        return CliResult(int(exit_info.value.code or 0), captured.out, captured.err)
+
+    return run

@@ -1,0 +1,74 @@
+"""Errors, health and metrics."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from streamwatch import errors
+from streamwatch.health import Health
+from streamwatch.metrics import CAMERA_STATES, Metrics
+from streamwatch.web.server import WebServer
+from streamwatch.web.telemetry import telemetry_app
+from tests.runtime.test_retry import FakeClock
+
+
+def test_the_drawn_tree_is_the_tree() -> None:
+    kinds = [c for _, c in inspect.getmembers(errors, inspect.isclass) if issubclass(c, errors.StreamwatchError)]
+    drawn = errors.__doc__ or ""
+    for kind in kinds:
+        line = next(line for line in drawn.splitlines() if kind.__name__ in line.split())
+        assert f"exit {kind.exit_code}" in line
+
+
+def test_a_loop_that_stands_still_is_ill_and_a_retired_one_is_not() -> None:
+    clock = FakeClock()
+    health = Health(clock, stalled_after_s=10)
+    health.beat("pipeline")
+    clock.now_s = 9
+    assert health.stalled() == {}
+    clock.now_s = 11
+    assert health.stalled() == {"pipeline": 11}
+    health.retire("pipeline")
+    assert health.stalled() == {}
+
+
+Telemetry = tuple[httpx.Client, FakeClock, Metrics]
+
+
+@pytest.fixture
+def client() -> Iterator[Telemetry]:
+    clock, metrics = FakeClock(), Metrics()
+    health = Health(clock)
+    health.beat("pipeline")
+    states = {"a": "running", "b": "offline"}
+    server = WebServer(telemetry_app(metrics, health, lambda: states), "127.0.0.1:0")
+    server.start()
+    with httpx.Client(base_url=f"http://127.0.0.1:{server.port}", trust_env=False) as http:
+        yield http, clock, metrics
+    server.stop()
+
+
+def test_metrics_are_openmetrics_with_the_fixed_names(client: Telemetry) -> None:
+    http, _, metrics = client
+    metrics.frames_dropped.labels("a", "displaced").inc(3)
+    metrics.camera_state_is("a", "running")
+    answer = http.get("/metrics")
+    assert answer.headers["content-type"].startswith("application/openmetrics-text")
+    assert 'streamwatch_camera_frames_dropped_total{camera="a",reason="displaced"} 3.0' in answer.text
+    assert 'streamwatch_camera_up{camera="a"} 1.0' in answer.text
+    assert sum(f'state="{state}"}} 1.0' in answer.text for state in CAMERA_STATES) == 1
+    assert "streamwatch_build_info{" in answer.text
+    assert answer.text.endswith("# EOF\n")
+
+
+def test_health_follows_the_loops_and_readiness_the_cameras(client: Telemetry) -> None:
+    http, clock, _ = client
+    assert http.get("/healthz").json()["status"] == "ok"
+    ready = http.get("/readyz")
+    assert (ready.status_code, ready.json()["not_ready"]) == (503, ["b"])
+    clock.now_s = 100
+    assert http.get("/healthz").status_code == 503

@@ -1,0 +1,258 @@
+"""The daemon end to end: real footage, two cameras at once, signals, the page and the metrics."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import av
+import httpx
+import numpy as np
+import pytest
+
+from streamwatch.config.loading import load_config
+from streamwatch.runtime.models import build_engine, load_scenes, spec_of
+from streamwatch.store.event_store import EventStore
+from streamwatch.store.sessions import open_database
+from tests.conftest import REPOSITORY, Cli, encode, moving_square, read, shared_file
+
+STOPS_WITHIN_S = 5.0
+
+
+def cut(source: Path, first: Path, rest: Path, share: float) -> tuple[int, int]:
+    """Split a video at ``share`` of its frames, encoding both parts anew; the number of frames of each."""
+    with av.open(str(source)) as container:
+        pictures = [np.asarray(frame.to_ndarray(format="rgb24"), dtype=np.uint8) for frame in container.decode(video=0)]
+    at = int(len(pictures) * share)
+    encode(first, iter(pictures[:at]))
+    encode(rest, iter(pictures[at:]))
+    return at, len(pictures) - at
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def write_config(folder: Path, cameras: dict[str, dict[str, object]], **more: object) -> Path:
+    base = {
+        "version": 1,
+        "data_dir": str(folder / "data"),
+        "backbone": {"weights": "untrained"},
+        "defaults": {"fps": "native", "min_duration": "500ms", "cooldown": "2s", "end_delay": "1s"},
+        "cameras": cameras,
+        "metrics": {"listen": None},
+        "web": {"listen": None},
+    }
+    path = folder / "config.yaml"
+    path.write_text(json.dumps({**base, **more}))
+    return path
+
+
+def lines_of(text: str) -> list[dict[str, object]]:
+    return [json.loads(line) for line in text.splitlines() if line.startswith("{")]
+
+
+def test_two_real_cameras_at_once_lose_no_frame(cli: Cli, tmp_path: Path) -> None:
+    cameras: dict[str, dict[str, object]] = {}
+    expected: dict[str, int] = {}
+    for name in ("courtyard", "plaza"):
+        first, rest = tmp_path / f"{name}-normal.mp4", tmp_path / f"{name}-today.mp4"
+        _, expected[name] = cut(shared_file(f"{name}.avi"), first, rest, 0.6)
+        cameras[name] = {"source": str(rest), "normal": [str(first)]}
+    config = write_config(tmp_path, cameras)
+    assert cli("fit", "-c", config, "--all").code == 0
+    result = cli("run", "-c", config, "--until-eof")
+    assert result.code == 0, result.err
+    for name, count in expected.items():
+        assert f"camera {name}: {count} frames received, {count} scored" in result.err
+    changes = lines_of(result.out)
+    started = [c["id"] for c in changes if c["type"] == "anomaly.started"]
+    ended = [c["id"] for c in changes if c["type"] == "anomaly.ended"]
+    assert sorted(map(str, started)) == sorted(map(str, ended))
+    store = EventStore(open_database(None, tmp_path / "data"))
+    assert {e.id for e in store.list_events()} == set(ended)
+    store.close()
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a model, and a video in which something strange shows from second 4 to second 8."""
+    folder = tmp_path_factory.mktemp("scene")
+    encode(folder / "normal.mp4", moving_square(300))
+    pictures = list(moving_square(120, noise_seed=4))
+    for picture in pictures[40:80]:
+        picture[80:110, 10:50] = (255, 240, 0)
+    encode(folder / "today.mp4", iter(pictures))
+    config = write_config(folder, {"yard": {"source": str(folder / "today.mp4"), "normal": [str(folder / "normal.mp4")]}})
+    subprocess.run(
+        [sys.executable, "-m", "streamwatch", "fit", "-c", str(config), "yard"],
+        check=True,
+        capture_output=True,
+        cwd=REPOSITORY,
+    )
+    return folder
+
+
+def test_an_event_with_its_time_region_and_heat_map(cli: Cli, scene: Path) -> None:
+    result = cli("run", "-c", scene / "config.yaml", "--until-eof")
+    assert result.code == 0, result.err
+    started, ended = lines_of(result.out)
+    assert (started["type"], ended["type"]) == ("anomaly.started", "anomaly.ended")
+    assert started["start_s"] == pytest.approx(4.0, abs=0.2)
+    assert ended["end_s"] == pytest.approx(7.9, abs=0.2)
+    assert ended["reason"] == "normal"
+    boxes = ended["boxes"]
+    assert isinstance(boxes, list)
+    assert boxes[0]["left"] < 0.19 < boxes[0]["right"]
+    assert boxes[0]["top"] < 0.79 < boxes[0]["bottom"]
+    assert Path(str(ended["snapshot"])).stat().st_size > 5000
+
+
+def test_run_and_score_give_identical_scores(scene: Path, cli: Cli, tmp_path: Path) -> None:
+    model = scene / "data/models/yard.safetensors"
+    rows = json.loads(cli("score", "--model", model, scene / "today.mp4", "--json").out)["scores"]
+    config = load_config(scene / "config.yaml")
+    engine = build_engine(spec_of(config.backbone), device="cpu", precision="auto")
+    engine.watch("yard", load_scenes(config, ["yard"])["yard"][0])
+    engine.watch("other", load_scenes(config, ["yard"])["yard"][0])
+    frames = read(scene / "today.mp4", camera="yard")
+    mixed = [frame for pair in zip(frames, read(scene / "normal.mp4", camera="other"), strict=False) for frame in pair]
+    by_run = [s.score for at in range(0, len(mixed), 7) for s in engine.score(mixed[at : at + 7]) if s.frame.camera == "yard"]
+    assert by_run == [row["score"] for row in rows][: len(by_run)]
+
+
+def test_ignored_places_raise_no_event(cli: Cli, scene: Path, tmp_path: Path) -> None:
+    camera: dict[str, object] = {"source": str(scene / "today.mp4"), "ignore": [[[0, 0.5], [0.5, 0.5], [0.5, 1], [0, 1]]]}
+    config = write_config(tmp_path, {"yard": camera}, data_dir=str(scene / "data"))
+    result = cli("run", "-c", config, "--until-eof")
+    assert result.code == 0
+    assert lines_of(result.out) == []
+
+
+def test_a_threshold_by_hand(cli: Cli, scene: Path, tmp_path: Path) -> None:
+    camera: dict[str, object] = {"source": str(scene / "today.mp4"), "threshold": 1e6}
+    config = write_config(tmp_path, {"yard": camera}, data_dir=str(scene / "data"))
+    assert lines_of(cli("run", "-c", config, "--until-eof").out) == []
+
+
+def test_one_broken_camera_does_not_touch_the_other(cli: Cli, scene: Path, tmp_path: Path) -> None:
+    (tmp_path / "broken.mp4").write_text("no video")
+    models = tmp_path / "data/models"
+    models.mkdir(parents=True)
+    for name in ("yard", "broken"):
+        (models / f"{name}.safetensors").write_bytes((scene / "data/models/yard.safetensors").read_bytes())
+    cameras: dict[str, dict[str, object]] = {
+        "broken": {"source": str(tmp_path / "broken.mp4")},
+        "yard": {"source": str(scene / "today.mp4")},
+    }
+    result = cli("run", "-c", write_config(tmp_path, cameras), "--until-eof")
+    assert result.code == 1
+    assert "camera broken failed" in result.error_line
+    assert "camera yard: 120 frames received, 120 scored" in result.err
+    assert len(lines_of(result.out)) == 2
+
+
+@contextmanager
+def daemon(config: Path) -> Iterator[subprocess.Popen[str]]:
+    """A daemon of its own process; killed by its id if the test leaves it running."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "streamwatch", "run", "-c", str(config)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=REPOSITORY,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    )
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.communicate()
+
+
+def first_line(process: subprocess.Popen[str], within_s: float) -> dict[str, object]:
+    assert process.stdout
+    ready, _, _ = select.select([process.stdout], [], [], within_s)
+    assert ready, "no event in time"
+    document: dict[str, object] = json.loads(process.stdout.readline())
+    return document
+
+
+def live_config(scene: Path, tmp_path: Path) -> tuple[Path, int, int]:
+    """A configuration of the scene's camera played at its own pace, with both listeners."""
+    metrics, web = free_port(), free_port()
+    models = tmp_path / "data/models"
+    models.mkdir(parents=True)
+    (models / "yard.safetensors").write_bytes((scene / "data/models/yard.safetensors").read_bytes())
+    camera: dict[str, object] = {"source": str(scene / "today.mp4"), "privacy": [[[0.5, 0], [1, 0], [1, 1], [0.5, 1]]]}
+    config = write_config(
+        tmp_path, {"yard": camera}, metrics={"listen": f"127.0.0.1:{metrics}"}, web={"listen": f"127.0.0.1:{web}"}
+    )
+    return config, metrics, web
+
+
+def test_sigterm_closes_open_events_and_stops_in_time(scene: Path, tmp_path: Path) -> None:
+    config, metrics_port, web_port = live_config(scene, tmp_path)
+    with daemon(config) as process, httpx.Client(trust_env=False) as http:
+        started = first_line(process, within_s=60)
+        exposition = http.get(f"http://127.0.0.1:{metrics_port}/metrics").text
+        health = http.get(f"http://127.0.0.1:{metrics_port}/healthz")
+        page = http.get(f"http://127.0.0.1:{web_port}/").text
+        events = http.get(f"http://127.0.0.1:{web_port}/api/v1/events").json()
+        process.send_signal(signal.SIGTERM)
+        began_s = time.monotonic()
+        out, err = process.communicate(timeout=30)
+        took_s = time.monotonic() - began_s
+    assert process.returncode == 0, err
+    assert took_s < STOPS_WITHIN_S
+    (ended,) = lines_of(out)
+    assert (ended["id"], ended["reason"]) == (started["id"], "shutdown")
+    assert 'streamwatch_events_open{camera="yard"} 1.0' in exposition
+    assert 'streamwatch_camera_up{camera="yard"} 1.0' in exposition
+    assert (health.status_code, health.json()["status"]) == (200, "ok")
+    assert events[0]["id"] == started["id"]
+    assert "yard" in page
+    assert "open" in page
+
+
+def test_a_killed_daemons_event_is_closed_by_the_next(scene: Path, tmp_path: Path) -> None:
+    config, _, _ = live_config(scene, tmp_path)
+    with daemon(config) as process:
+        started = first_line(process, within_s=60)
+        process.kill()
+        process.wait(10)
+    with daemon(config) as process:
+        again = first_line(process, within_s=60)
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=30)
+    store = EventStore(open_database(None, tmp_path / "data"))
+    reasons = {event.id: event.reason for event in store.list_events()}
+    store.close()
+    assert reasons == {started["id"]: "crash", again["id"]: "shutdown"}
+
+
+def test_a_camera_that_played_to_its_end_is_finished_and_the_daemon_stays(scene: Path, tmp_path: Path) -> None:
+    config, metrics_port, _ = live_config(scene, tmp_path)
+    with daemon(config) as process, httpx.Client(trust_env=False) as http:
+        first_line(process, within_s=60)
+        deadline_s = time.monotonic() + 40
+        state = 'streamwatch_camera_state{camera="yard",state="finished"} 1.0'
+        while state not in http.get(f"http://127.0.0.1:{metrics_port}/metrics").text:
+            assert time.monotonic() < deadline_s
+            select.select([], [], [], 0.2)
+        assert process.poll() is None
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=30)
+    assert process.returncode == 0
