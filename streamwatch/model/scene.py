@@ -133,10 +133,10 @@ class SceneModel:
             for batch in _rebatch(held_out.split(batches), LEARN_BATCH_FRAMES):
                 moments = accumulate(moments, embedder(batch).flatten(1, 2))
                 new_frames += len(batch)
-            self._require_enough(new_frames + sum(map(len, held_out.held.values())))
+            self._require_enough(new_frames + sum(map(len, held_out.held())))
             if moments is None:
                 raise AssertionError("enough frames, but none learned")
-            self._finish(embedder, moments, list(held_out.held.values()))
+            self._finish(embedder, moments, held_out.held())
         return self
 
     def _finish(self, embedder: Embedder, moments: Moments, held: list[Tensor]) -> None:

@@ -15,7 +15,7 @@ def split(frames: int, batch: int) -> tuple[list[int], list[list[int]]]:
     held_out = HoldOut()
     stream = torch.split(torch.arange(frames).unsqueeze(1), batch)
     learned = [int(i) for part in held_out.split(stream) for i in part]
-    return learned, [block.squeeze(1).tolist() for block in held_out.held.values()]
+    return learned, [block.squeeze(1).tolist() for block in held_out.held()]
 
 
 @settings(max_examples=60, deadline=None)
