@@ -21,6 +21,7 @@ COMMANDS = {
     "fit": "learn a scene from normal footage",
     "score": "score every frame of a video",
     "run": "watch cameras (the daemon)",
+    "evaluate": "evaluate on ShanghaiTech Campus or UCSD, with a report",
     "check": "check a configuration file",
     "schema": "print the JSON schema of the configuration",
     "weights": "list, fetch and verify pretrained weights",

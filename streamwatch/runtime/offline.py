@@ -5,6 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from itertools import islice
 from typing import TypeVar
@@ -25,43 +26,36 @@ def read_ahead(items: Iterable[T], depth: int = _AHEAD) -> Generator[T]:
 
     Decoding releases the GIL, so it runs beside the network. Closing the iterator ends the thread.
     """
-    ready: queue.Queue[tuple[T | None, BaseException | None]] = queue.Queue(depth)
+    ready: queue.Queue[T | _End] = queue.Queue(depth)
     abandoned = threading.Event()
 
-    def offer(item: T | None, error: BaseException | None) -> bool:
+    def offer(item: T | _End) -> bool:
         while not abandoned.is_set():
             with suppress(queue.Full):
-                ready.put((item, error), timeout=0.1)
+                ready.put(item, timeout=0.1)
                 return True
         return False
 
     def draw() -> None:
         try:
             for item in items:
-                if not offer(item, None):
+                if not offer(item):
                     return
-            offer(None, StopIteration())
-        except (Exception, GeneratorExit) as error:  # noqa: BLE001 - carried to the consumer, which raises it
-            offer(None, error)
+        finally:
+            offer(_End())
 
-    thread = threading.Thread(target=draw, name="read-ahead", daemon=True)
-    thread.start()
-    try:
-        yield from _drain(ready)
-    finally:
-        abandoned.set()
-        thread.join()
+    with ThreadPoolExecutor(1, thread_name_prefix="read-ahead") as pool:
+        drawing = pool.submit(draw)
+        try:
+            while not isinstance(item := ready.get(), _End):
+                yield item
+            drawing.result()  # raises what drawing raised
+        finally:
+            abandoned.set()
 
 
-def _drain(ready: queue.Queue[tuple[T | None, BaseException | None]]) -> Iterator[T]:
-    while True:
-        item, error = ready.get()
-        if isinstance(error, StopIteration):
-            return
-        if error is not None:
-            raise error
-        if item is not None:
-            yield item
+class _End:
+    """Stands at the end of the queue."""
 
 
 def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:

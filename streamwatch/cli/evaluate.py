@@ -1,0 +1,132 @@
+"""`streamwatch evaluate`: the method on public data sets, with a report."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from streamwatch.cli.options import BackboneChoice, backbone_options, device_option, note_if_untrained, precision_option
+from streamwatch.cli.progress import frame_progress
+from streamwatch.clock import SystemClock
+from streamwatch.errors import UsageError
+from streamwatch.evaluation.datasets import Dataset
+from streamwatch.evaluation.html import render_report
+from streamwatch.evaluation.report import RunFacts, report_document
+from streamwatch.evaluation.runner import Progress, evaluate_dataset
+from streamwatch.evaluation.scene_run import SceneResult, Settings
+from streamwatch.evaluation.shanghaitech import load_shanghaitech
+from streamwatch.evaluation.tracks import tracks_of
+from streamwatch.evaluation.ucsd import load_ucsd
+from streamwatch.model.identity import BackboneSpec, resolve_device
+from streamwatch.runtime.learning import Footage, expected_frames
+from streamwatch.video.opener import PyAvOpener
+from streamwatch.video.output import write_atomically
+
+
+@click.command("evaluate")
+@click.argument("dataset", type=click.Choice(["shanghaitech", "ucsd"]))
+@click.argument("root", type=click.Path(path_type=Path))
+@click.option("--report", "report_folder", type=click.Path(path_type=Path), required=True, help="Folder to write to.")
+@click.option("--scenes", help="Only these scenes, like 01,03 (shanghaitech).")
+@click.option("--train-frames", type=click.IntRange(min=32), default=5000, show_default=True, help="Per scene at most, evenly.")
+@click.option("--every", type=click.IntRange(min=1), default=1, show_default=True, help="Score every n-th test frame.")
+@click.option("--tracks", "tracks_folder", type=click.Path(path_type=Path), help="CLIP.txt: track,frame,left,top,right,bottom.")
+@click.option("--workers", type=click.IntRange(min=1), default=1, show_default=True, help="Scenes at once, in processes.")
+@click.option("--json", "as_json", is_flag=True, help="Print report.json on stdout.")
+@backbone_options
+@device_option
+@precision_option
+def command(
+    dataset: str,
+    root: Path,
+    report_folder: Path,
+    scenes: str | None,
+    train_frames: int,
+    every: int,
+    tracks_folder: Path | None,
+    workers: int,
+    as_json: bool,
+    backbone: str | None,
+    weights: str | None,
+    dims: int | None,
+    seed: int | None,
+    device: str,
+    precision: str,
+) -> None:
+    """Evaluate on ShanghaiTech Campus or UCSD Ped1/Ped2 in ROOT and write a report.
+
+    One model per scene, fitted on its training videos only. Finished scenes are cached in the report's folder: an
+    interrupted run continues.
+    """
+    if scenes and dataset != "shanghaitech":
+        raise UsageError("--scenes goes with shanghaitech only")
+    resolve_device(device)
+    clock = SystemClock()
+    began_s = clock.monotonic_s()
+    data = _load(dataset, root, scenes)
+    spec = _spec(BackboneChoice(backbone, weights, dims, seed))
+    note_if_untrained("untrained" if spec.weights == "builtin" else spec.weights)
+    annotated = tracks_of(tracks_folder, data) if tracks_folder else None
+    settings = Settings(spec, device, precision, train_frames, every, annotated)
+    results = _evaluate(data, settings, report_folder, workers)
+    label = "untrained" if spec.weights == "builtin" else spec.weights
+    facts = RunFacts(shlex.join(["streamwatch", *sys.argv[1:]]), clock.monotonic_s() - began_s, label)
+    document = report_document(data, results, settings, facts)
+    write_atomically(report_folder / "report.json", json.dumps(document, indent=1) + "\n")
+    write_atomically(report_folder / "report.html", render_report(document, results))
+    _print(document, report_folder, as_json)
+
+
+def _load(name: str, root: Path, scenes: str | None) -> Dataset:
+    if name == "ucsd":
+        return load_ucsd(root)
+    wanted = tuple(part.strip() for part in scenes.split(",")) if scenes else ()
+    return load_shanghaitech(root, PyAvOpener(), wanted)
+
+
+def _spec(choice: BackboneChoice) -> BackboneSpec:
+    base = BackboneSpec()
+    seed = base.seed if choice.seed is None else choice.seed
+    return BackboneSpec(choice.name or base.name, choice.weights or base.weights, choice.dims, seed)
+
+
+def _evaluate(data: Dataset, settings: Settings, folder: Path, workers: int) -> list[SceneResult]:
+    for problem in data.problems:
+        click.echo(f"warning: {problem}", err=True)
+    total = sum(len(clip.truth.labels) // settings.every for scene in data.scenes for clip in scene.clips if clip.truth)
+
+    def tell(result: SceneResult, cached: bool) -> None:
+        done = "from the cache" if cached else "done"
+        click.echo(f"scene {result.name}: {done}, {result.train_frames} frames learned, {result.frames} scored", err=True)
+
+    with frame_progress(f"evaluate {data.name}", total + _training_total(data, settings)) as advance:
+        return evaluate_dataset(data, settings, cache=folder / "cache", workers=workers, progress=Progress(advance, tell))
+
+
+def _training_total(data: Dataset, settings: Settings) -> int:
+    opener = PyAvOpener()
+    totals = [expected_frames(Footage(scene.training), opener) or 0 for scene in data.scenes if scene.training and scene.clips]
+    return sum(min(total, settings.train_frames or total) for total in totals)
+
+
+def _print(document: dict[str, Any], folder: Path, as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps(document))
+        return
+    click.echo(f"pixel AUROC         {_percent(document['pixel_auroc'])}   PRO {_percent(document['pro'])}")
+    for name in ("raw", "causal", "literature"):
+        row = document if name == "raw" else document[name]
+        micro, macro = _percent(row["frame_auroc_micro"]), _percent(row["frame_auroc_macro"])
+        click.echo(f"frame AUROC {name:<11} {micro} micro, {macro} macro")
+    for problem in document["problems"]:
+        click.echo(f"problem: {problem}", err=True)
+    click.echo(f"report: {folder / 'report.html'}")
+
+
+def _percent(value: float | None) -> str:
+    return "  -  " if value is None else f"{100 * value:5.2f}"

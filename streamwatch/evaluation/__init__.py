@@ -1,0 +1,1 @@
+"""Offline evaluation: data sets, figures in bounded memory, reports."""
