@@ -6,7 +6,7 @@ INSTALLED := $(VENV)/.installed
 
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: demo test check format clean
+.PHONY: demo test check eval soak reliability format clean
 
 demo: $(INSTALLED)  ## render a scene, learn it, watch it; DEMO_ARGS="--no-serve" exits at the end
 	$(BIN)/streamwatch demo $(DEMO_ARGS)
@@ -19,6 +19,23 @@ check: $(INSTALLED)  ## style, types and the layers of the house
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
+
+PED2 := build/ped2-stc
+eval: $(INSTALLED) $(PED2)  ## evaluate on the labelled footage beside the project; writes build/ and docs/accuracy.md
+	$(BIN)/streamwatch evaluate shanghaitech $(PED2) --report build/appearance --weights untrained
+	$(BIN)/streamwatch evaluate shanghaitech $(PED2) --report build/both --weights untrained --features both
+	$(BIN)/streamwatch evaluate shanghaitech $(PED2) --report build/ablation --weights untrained --ablate
+	cp build/ablation/ablation.md docs/accuracy.md
+
+soak: $(INSTALLED)  ## 30 minutes of random faults on 16 simulated cameras, then 20 kills in mid-event; SOAK_ARGS="--minutes 5"
+	$(BIN)/python -m tests.reliability.soak $(SOAK_ARGS)
+	$(BIN)/python -m tests.reliability.crash
+
+reliability: $(INSTALLED)  ## every fault on 1 and on 8 cameras; writes docs/reliability.md
+	$(BIN)/python -m tests.reliability.matrix --out docs/reliability.md
+
+$(PED2):
+	mkdir -p build && tar -xJf ../shared/data/ped2-stc.tar.xz -C build
 
 format: $(INSTALLED)
 	$(BIN)/ruff check --fix .

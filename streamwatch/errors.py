@@ -16,6 +16,7 @@
     |   |-- ModelMismatch            exit 1   made with another backbone, weights or channels
     |   `-- NotEnoughFrames          exit 1   too little footage to learn from
     |-- WeightsError                 exit 1   backbone weights missing, altered, or not finite
+    |-- EngineFailure                exit 1   the device fails, and does not come back
     |-- StoreError                   exit 1   the event database cannot be used
     `-- ListenError                  exit 1   an address cannot be listened on
 
@@ -25,7 +26,10 @@ A message says what is wrong, where, and what to do, in one line, and never show
 from __future__ import annotations
 
 import re
-from typing import ClassVar
+from typing import ClassVar, Literal
+
+DISCONNECT_KINDS = ("eof", "timeout", "refused", "auth", "invalid_data", "stall")
+Retry = Literal["backoff", "at_once", "slowly"]
 
 _CREDENTIALS = re.compile(r"(?<=://)[^/@\s]+@")
 
@@ -45,6 +49,8 @@ class StreamwatchError(Exception):
     """
 
     exit_code: ClassVar[int] = 1
+    retry: Retry = "backoff"
+    """How soon trying again makes sense, where it does at all."""
 
     def __init__(self, what: str, *, where: object = None, hint: str | None = None) -> None:
         self.what, self.where, self.hint = what, where, hint
@@ -88,7 +94,17 @@ class SourceEmpty(SourceError):
 
 
 class SourceDisconnected(SourceError):
-    """A live source ended or fell silent."""
+    """A live source ended or fell silent.
+
+    Args:
+        kind: what happened, one of DISCONNECT_KINDS.
+    """
+
+    def __init__(
+        self, what: str, *, where: object = None, hint: str | None = None, kind: str = "eof", retry: Retry = "backoff"
+    ) -> None:
+        super().__init__(what, where=where, hint=hint)
+        self.kind, self.retry = kind, retry
 
 
 class ModelError(StreamwatchError):
@@ -109,6 +125,10 @@ class NotEnoughFrames(ModelError):
 
 class WeightsError(StreamwatchError):
     """Backbone weights are missing, altered, or not finite."""
+
+
+class EngineFailure(StreamwatchError):
+    """The device fails on a single frame and on a new engine: a new process may help."""
 
 
 class StoreError(StreamwatchError):

@@ -9,7 +9,7 @@ from prometheus_client.openmetrics.exposition import CONTENT_TYPE_LATEST, genera
 
 from streamwatch import __version__
 
-CAMERA_STATES = ("starting", "running", "finished", "offline", "failed")
+CAMERA_STATES = ("starting", "running", "reconnecting", "offline", "finished", "failed")
 DROP_REASONS = ("displaced", "stale", "await_keyframe", "corrupt", "decode_error", "rate_limit")
 _LATENCY_BUCKETS_S = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _DURATION_BUCKETS_S = (1, 2, 5, 10, 30, 60, 300, 900, 3600)
@@ -52,9 +52,14 @@ class Metrics:
         self.last_scored_s = self._gauge(
             "camera_last_scored_timestamp_seconds", "Unix time of the last scored frame.", by_camera
         )
-        self.anomaly_score = self._gauge("anomaly_score", "Score of the last frame.", by_camera)
-        self.anomaly_score_ratio = self._gauge("anomaly_score_ratio", "Last score divided by the start threshold.", by_camera)
+        self.anomaly_score = self._gauge(
+            "anomaly_score", "Level of the last frame: what thresholds are compared with.", by_camera
+        )
+        self.anomaly_score_ratio = self._gauge("anomaly_score_ratio", "Last level divided by the start threshold.", by_camera)
         self.threshold = self._gauge("threshold", "Start threshold.", by_camera)
+        self.tamper = self._gauge("camera_tamper", "1 while the picture is not to be trusted.", ("camera", "kind"))
+        self.config_reloaded = self._gauge("config_last_reload_successful", "0 if the last reload was refused.")
+        self.config_reloaded.set(1)
         self.model_fitted_s = self._gauge("model_fitted_timestamp_seconds", "Unix time of the model's fit.", by_camera)
 
     def _declare_inference(self) -> None:

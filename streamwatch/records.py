@@ -11,6 +11,9 @@ import numpy.typing as npt
 INPUT_SIZE_PX = 256
 """Side of the square model input (DESIGN section 2, after Defard et al. 2020)."""
 
+SPEED_GRID = 64
+"""Side of the grid on which motion is measured: the finest level's grid of every backbone at 256 pixels."""
+
 UInt8Array = npt.NDArray[np.uint8]
 Float32Array = npt.NDArray[np.float32]
 
@@ -39,6 +42,8 @@ class Frame:
         pixels: the model's input, (256, 256, 3) RGB uint8.
         picture: the decoded picture itself, if it is kept.
         segment: number of the file or folder it came from; a change means a cut.
+        speed: (64, 64) speed per cell in pixels of the model's input per second, measured against the picture
+            about 200 ms earlier; None if it was not asked for or there is no such picture.
     """
 
     camera: str
@@ -49,6 +54,7 @@ class Frame:
     pixels: UInt8Array
     picture: Picture | None = None
     segment: int = 0
+    speed: Float32Array | None = None
 
     def __post_init__(self) -> None:
         if self.pixels.shape != (INPUT_SIZE_PX, INPUT_SIZE_PX, 3) or self.pixels.dtype != np.uint8:
@@ -57,15 +63,29 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class FrameScore:
-    """What the model says of one frame: its anomaly map on the grid, and the map's maximum."""
+    """What the model says of one frame.
+
+    Attributes:
+        score: the maximum of ``grid``: the frame by itself, no temporal filter.
+        grid: (h, w) anomaly map, smoothed in space.
+        causal_score: the maximum of the map after the causal temporal filter.
+        level: what thresholds are compared with, the maximum of ``level_grid``.
+        level_grid: (h, w) the causally filtered map, raised where appearance alone is far out.
+        evidence: what each field says at the strongest cell of ``level_grid``: for a model of both fields -log10 of
+            the chance that normal footage is as far out, for a model of one its distance.
+    """
 
     frame: Frame
     score: float
     grid: Float32Array
+    causal_score: float
+    level: float
+    level_grid: Float32Array
+    evidence: tuple[tuple[str, float], ...] = ()
 
     def __post_init__(self) -> None:
-        if self.grid.ndim != 2:
-            raise ValueError(f"grid must have two axes, not {self.grid.shape}")
+        if self.grid.ndim != 2 or self.grid.shape != self.level_grid.shape:
+            raise ValueError(f"grids must have two equal axes, not {self.grid.shape} and {self.level_grid.shape}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,12 +104,13 @@ class Box:
 
 @dataclass(frozen=True, slots=True)
 class Peak:
-    """The strongest moment of an event."""
+    """The strongest moment of an event; ``fields`` is ``FrameScore.evidence`` of that frame."""
 
     score: float
     wall_s: float
     time_s: float
     boxes: tuple[Box, ...] = ()
+    fields: tuple[tuple[str, float], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +146,21 @@ class EventChange:
     type: str
     event: Event
     at_wall_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something about a camera or the daemon that is no anomaly: ``camera.offline``, ``camera.tamper`` and such.
+
+    Attributes:
+        detail: what more there is to say, JSON-ready.
+    """
+
+    id: str
+    type: str
+    camera: str
+    at_wall_s: float
+    detail: tuple[tuple[str, str | float | bool], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""The daemon's composition root: everything is built here from a Config, run, and stopped in order."""
+"""The daemon's composition root: everything is built here from a Config, run, reloaded, and stopped in order."""
 
 from __future__ import annotations
 
@@ -9,36 +9,47 @@ import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import FrameType
 
 import torch
 
 from streamwatch.clock import Clock, SystemClock
+from streamwatch.config.changes import ConfigChange, compare
 from streamwatch.config.models import Config
 from streamwatch.errors import StreamwatchError
 from streamwatch.events.ids import uuid7
 from streamwatch.events.tracker import EventTracker
 from streamwatch.health import Health
 from streamwatch.metrics import CAMERA_STATES, Metrics
+from streamwatch.records import Frame
 from streamwatch.runtime.batcher import Batcher
-from streamwatch.runtime.camera import CameraContext, CameraWorker
+from streamwatch.runtime.camera import CameraContext
+from streamwatch.runtime.engine import Engine, WatchedScene
+from streamwatch.runtime.fleet import CameraPlan, Fleet, plan_of, source_of
+from streamwatch.runtime.liveness import Liveness
+from streamwatch.runtime.loop import LOOP, PipelineLoop
 from streamwatch.runtime.models import build_engine, load_scenes, rules_for, spec_of
-from streamwatch.runtime.pipeline import Listener, Pipeline
+from streamwatch.runtime.pipeline import Listener, NoticeListener, Outputs, Pipeline, WatchedCamera
+from streamwatch.runtime.readiness import Readiness, readiness
+from streamwatch.runtime.reload import ConfigFollower
+from streamwatch.runtime.resilience import MAX_BATCH_FRAMES, ResilientEngine
+from streamwatch.runtime.retry import Backoff
 from streamwatch.runtime.slots import FrameSlots
 from streamwatch.runtime.snapshots import SnapshotWriter
+from streamwatch.runtime.systemd import notify
+from streamwatch.runtime.watchdog import Watchdog
 from streamwatch.store.event_store import EventStore
 from streamwatch.store.sessions import open_database
-from streamwatch.video.opener import Opener, PyAvOpener, StreamOptions
-from streamwatch.video.reader import FrameReader
-from streamwatch.video.sources import Source, parse_source
+from streamwatch.video.opener import Opener
 from streamwatch.web.page import page_app
 from streamwatch.web.server import WebServer
 from streamwatch.web.telemetry import telemetry_app
 
 log = logging.getLogger(__name__)
 
-MAX_BATCH_FRAMES = 16
 _LOSSLESS_DEPTH = 8
+_POLL_S = 0.2
 
 
 @dataclass(frozen=True)
@@ -58,6 +69,14 @@ class Outcome:
     stopped: bool
 
 
+@dataclass(frozen=True)
+class Ears:
+    """Who is told of event changes and notices, after they are stored."""
+
+    changes: tuple[Listener, ...] = ()
+    notices: tuple[NoticeListener, ...] = ()
+
+
 @dataclass
 class _Endings:
     """Which cameras have come to their end, told by their threads."""
@@ -70,6 +89,11 @@ class _Endings:
         with self.lock:
             self.ended[camera] = failure
 
+    def forget(self, camera: str) -> None:
+        with self.lock:
+            self.ended.pop(camera, None)
+            self.handled.discard(camera)
+
     def unhandled(self) -> list[str]:
         with self.lock:
             return [camera for camera in self.ended if camera not in self.handled]
@@ -80,7 +104,9 @@ class Service:
 
     Args:
         until_eof: read files as fast as they are scored, drop nothing, and return when all have ended.
-        listeners: told of every event change after it is stored.
+        ears: told of every event change and notice after it is stored.
+        config_path: followed for changes while it runs; None follows nothing.
+        backoff: how long to wait before a lost camera is tried again.
 
     Raises:
         StreamwatchError: something it needs is missing; nothing has been started then.
@@ -91,104 +117,142 @@ class Service:
         config: Config,
         *,
         until_eof: bool,
-        listeners: tuple[Listener, ...] = (),
+        ears: Ears | None = None,
         clock: Clock | None = None,
         opener: Opener | None = None,
+        config_path: Path | None = None,
+        backoff: Backoff | None = None,
     ) -> None:
         self._config, self._until_eof = config, until_eof
         self._clock = clock or SystemClock()
-        self._opener = opener
         self._stop = threading.Event()
         self._stack = ExitStack()
         self._endings = _Endings()
+        self._backoff = backoff or Backoff()
+        self._follower = ConfigFollower(None if until_eof else config_path)
         self.metrics, self.health = Metrics(), Health(self._clock)
-        self._cameras = [name for name, camera in config.cameras.items() if camera.enabled]
-        sources = {name: self._source(name) for name in self._cameras}
+        self._liveness = Liveness(self._clock)
+        cameras = enabled_cameras(config)
+        for camera in cameras:
+            source_of(config, camera)  # a path that is not there is a mistake of the caller: said before anything starts
         try:
-            self._build(sources, listeners)
+            self._build(cameras, ears or Ears(), opener)
         except BaseException:
             self._stack.close()
             raise
 
     def run(self) -> Outcome:
-        """Watch until stopped, or with ``until_eof`` until every source has ended."""
+        """Watch until stopped, or with ``until_eof`` until every source has ended.
+
+        Raises:
+            EngineFailure: the device fails for good; StoreError: the database refuses.
+        """
         with self._stack:
             for server in self._servers:
                 server.start()
-            for worker in self._workers:
-                worker.start()
-            self._loop()
+            self._loop.start()
+            for camera in self._fleet.cameras:
+                self._fleet.start(camera)
+            notify("READY=1")
+            self._supervise()
             stopped = self._stop.is_set()
-            self._pipeline.end_all("shutdown" if stopped else "normal")
-            self._stop_workers()
+            self._shut_down("shutdown" if stopped else "normal")
+        if self._loop.failure is not None:
+            raise self._loop.failure
         return self._outcome(stopped)
 
     def stop(self) -> None:
         """Ask the run to end; open events are closed as ``shutdown``."""
         self._stop.set()
 
+    def reload(self) -> None:
+        """Read the configuration again soon."""
+        self._follower.ask()
+
     @contextmanager
     def handling_signals(self) -> Iterator[None]:
-        """Stop on SIGTERM and SIGINT; a second one exits at once."""
+        """Stop on SIGTERM and SIGINT, a second one exits at once; read the configuration again on SIGHUP."""
 
-        def handle(number: int, _frame: FrameType | None) -> None:
+        def handle_stop(number: int, _frame: FrameType | None) -> None:
             if self._stop.is_set():
                 os._exit(128 + number)
             self._stop.set()
 
-        before = {number: signal.signal(number, handle) for number in (signal.SIGTERM, signal.SIGINT)}
+        def handle_reload(_number: int, _frame: FrameType | None) -> None:
+            self.reload()
+
+        handlers = {signal.SIGTERM: handle_stop, signal.SIGINT: handle_stop, signal.SIGHUP: handle_reload}
+        before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
         try:
             yield
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
 
-    def camera_states(self) -> dict[str, str]:
-        """The state of every camera."""
-        return {camera: self._state_of(camera) for camera in self._cameras}
+    def readiness(self) -> Readiness:
+        """Whether enough cameras scored a frame lately."""
+        now_s, scored_at_s = self._clock.monotonic_s(), self._pipeline.scored_at_s()
+        ago = {c: now_s - scored_at_s[c] if c in scored_at_s else None for c in self._fleet.cameras}
+        finished = {c for c in self._fleet.cameras if self._state_of(c) == "finished"}
+        rules = self._config.health
+        return readiness(ago, finished, share=rules.ready_share, within_s=rules.ready_within)
 
-    def _source(self, camera: str) -> Source:
-        text = self._config.cameras[camera].source.get_secret_value()
-        return parse_source(text, frame_rate_hz=self._config.settings(camera).frame_rate)
-
-    def _build(self, sources: dict[str, Source], listeners: tuple[Listener, ...]) -> None:
+    def _build(self, cameras: list[str], ears: Ears, opener: Opener | None) -> None:
         config = self._config
-        scenes = load_scenes(config, self._cameras)
+        scenes = load_scenes(config, cameras)
+        self._engine = ResilientEngine(self._make_engine)
+        self._store = self._open_store()
+        self._slots = FrameSlots(
+            depth=_LOSSLESS_DEPTH if self._until_eof else 1, lossless=self._until_eof, on_drop=self._count_drop
+        )
+        batcher = Batcher(self._slots, max_frames=MAX_BATCH_FRAMES, gather_s=0.1 if self._until_eof else 0.01)
+        self._snapshots = SnapshotWriter(config.data_dir / "snapshots")
+        outputs = Outputs(self._store, self._snapshots, ears.changes, ears.notices)
+        self._pipeline = Pipeline(batcher, self._engine, outputs=outputs, metrics=self.metrics, clock=self._clock)
+        context = CameraContext(
+            self._slots, self._clock, self.metrics, self.health, self._on_frame, self._on_end, self._backoff
+        )
+        self._fleet = Fleet(context, paced=not self._until_eof, opener=opener)
+        for camera, (scene, fitted_at_s) in scenes.items():
+            self._adopt(config, camera, scene, fitted_at_s)
+            self._fleet.add(camera, self._plan(config, camera, scene))
+        self._loop = PipelineLoop(self._pipeline, self.health, on_round=self._on_round, recover=self._engine.begin_anew)
+        self._watchdog = Watchdog(self.health, self._restart)
+        self._servers = self._open_servers()
+
+    def _make_engine(self) -> Engine:
         engine = build_engine(
-            spec_of(config.backbone),
-            device=config.device,
-            precision=config.precision,
+            spec_of(self._config.backbone),
+            device=self._config.device,
+            precision=self._config.precision,
             tile_frames=None if self._until_eof else 1,
             on_batch=self._measure_batch,
         )
         self._device = engine.device.type
         if self._device == "cpu" and not self._until_eof:
             torch.set_num_threads(max(1, (os.cpu_count() or 2) - 1))  # the readers need a core (DESIGN section 2)
-        trackers: dict[str, EventTracker] = {}
-        for camera, (scene, fitted_at_s) in scenes.items():
-            engine.watch(camera, scene)
-            rules = rules_for(config, camera, scene.model)
-            trackers[camera] = EventTracker(camera, rules, new_id=uuid7)
-            self.metrics.threshold.labels(camera).set(rules.start_threshold)
-            self.metrics.model_fitted_s.labels(camera).set(fitted_at_s)
-        self._store = self._open_store()
-        self._slots = FrameSlots(
-            depth=_LOSSLESS_DEPTH if self._until_eof else 1, lossless=self._until_eof, on_drop=self._count_drop
-        )
-        batcher = Batcher(self._slots, max_frames=MAX_BATCH_FRAMES, gather_s=0.1 if self._until_eof else 0.01)
-        snapshots = config.data_dir / "snapshots"
-        self._pipeline = Pipeline(
-            batcher,
-            engine,
-            trackers,
-            store=self._store,
-            snapshots=SnapshotWriter(snapshots, {c: config.cameras[c].privacy for c in self._cameras}),
-            metrics=self.metrics,
-            clock=self._clock,
-            listeners=listeners,
-        )
-        self._workers = [self._worker(camera, source) for camera, source in sources.items()]
-        self._servers = self._open_servers()
+        return engine
+
+    def _adopt(self, config: Config, camera: str, scene: WatchedScene, fitted_at_s: float) -> None:
+        """Have ``camera`` scored and its events tracked; runs before the loop does, or within it."""
+        self._engine.watch(camera, scene)
+        settings = config.settings(camera)
+        tracker = EventTracker(camera, rules_for(config, camera, scene.model), new_id=uuid7)
+        live = source_of(config, camera).live
+        self._pipeline.add(camera, WatchedCamera(tracker, settings.max_age if live else None))
+        self._snapshots.protect(camera, config.cameras[camera].privacy)
+        self.metrics.model_fitted_s.labels(camera).set(fitted_at_s)
+        if live:
+            self._liveness.watch(camera, settings.offline_after)
+
+    def _plan(self, config: Config, camera: str, scene: WatchedScene) -> CameraPlan:
+        """How the camera is read: with the motion step that its model was learned with, because what it holds runs."""
+        settings, model = config.settings(camera), scene.model
+        if model.features != settings.features:
+            log.warning("camera %s: its model holds %s, not %s: fit it again", camera, model.features, settings.features)
+        elif model.sees_motion and model.motion_step_s != settings.motion_step:
+            log.warning("camera %s: its model was learned with motion_step %g s: fit it again", camera, model.motion_step_s)
+        return plan_of(config, camera, model.motion_step_s if model.sees_motion else None)
 
     def _open_store(self) -> EventStore:
         url = self._config.database.get_secret_value() if self._config.database else None
@@ -201,7 +265,7 @@ class Service:
     def _open_servers(self) -> list[WebServer]:
         config, servers = self._config, []
         if config.metrics.listen:
-            servers.append(WebServer(telemetry_app(self.metrics, self.health, self.camera_states), config.metrics.listen))
+            servers.append(WebServer(telemetry_app(self.metrics, self.health, self.readiness), config.metrics.listen))
             self._stack.callback(servers[-1].stop)
         if config.web.listen:
             page = page_app(lambda: self._store.list_events(limit=60), config.data_dir / "snapshots")
@@ -209,30 +273,90 @@ class Service:
             self._stack.callback(servers[-1].stop)
         return servers
 
-    def _worker(self, camera: str, source: Source) -> CameraWorker:
-        settings = self._config.settings(camera)
-        options = StreamOptions(settings.transport, settings.open_timeout, settings.read_timeout)
-        reader = FrameReader(
-            camera,
-            source,
-            opener=self._opener or PyAvOpener(options),
-            clock=self._clock,
-            fps=None if settings.fps == "native" else settings.fps,
-            keep_pictures=True,
-        )
-        context = CameraContext(self._slots, self._clock, self.metrics, self._stop, self._endings.note)
-        paced = not self._until_eof and not source.live
-        return CameraWorker(camera, reader, context, live=source.live, paced=paced)
+    def _supervise(self) -> None:
+        """Wait for the end; meanwhile watch over the loops, and follow the configuration."""
+        while not self._loop.ended.is_set() and not self._clock.wait(self._stop, _POLL_S):
+            self._watchdog.check()
+            if not self.health.stalled():
+                notify("WATCHDOG=1")
+            self._follow()
 
-    def _loop(self) -> None:
-        while not self._stop.is_set():
-            self.health.beat("pipeline")
-            frames = self._pipeline.run_once()
-            self.metrics.queue_length.labels("frames").set(self._slots.waiting())
-            if frames == 0:
-                self._close_ended_cameras()
-                if self._until_eof and len(self._endings.handled) == len(self._cameras):
-                    return
+    def _shut_down(self, reason: str) -> None:
+        notify("STOPPING=1")
+        timeout_s = self._config.shutdown_timeout / 2
+        if self._loop.stop(timeout_s):
+            self._pipeline.end_all(reason)
+        else:
+            log.error("the engine did not stop in time; what is open is closed by the next start")
+        self._fleet.stop(timeout_s)
+
+    def _restart(self, loop: str) -> None:
+        if loop == LOOP:
+            self._loop.replace_thread()
+        else:
+            self._fleet.restart(loop.removeprefix("camera "))
+
+    def _follow(self) -> None:
+        """Apply a new configuration, or say why not and keep the one that runs."""
+        new = self._follower.poll()
+        if new is None:
+            return
+        refused = new if isinstance(new, StreamwatchError) else self._try_apply(new)
+        self.metrics.config_reloaded.set(0 if refused else 1)
+        if refused:
+            log.error("configuration not reloaded, the old one goes on: %s", refused)
+
+    def _try_apply(self, new: Config) -> StreamwatchError | None:
+        try:
+            self._apply(new, compare(self._config, new))
+        except StreamwatchError as error:
+            return error
+        return None
+
+    def _apply(self, new: Config, change: ConfigChange) -> None:
+        """Touch the cameras that changed and no other; everything that can fail comes first."""
+        scenes = load_scenes(new, (*change.added, *change.restarted, *change.retuned))
+        plans = {c: self._plan(new, c, scenes[c][0]) for c in (*change.added, *change.restarted)}
+        for key in change.needs_restart:
+            log.warning("configuration: %s changes only when streamwatch is started anew", key)
+        self._config = new
+        for camera in change.removed:
+            self._dismiss(camera)
+        for camera in change.retuned:
+            rules = rules_for(new, camera, scenes[camera][0].model)
+            self._pipeline.post(lambda c=camera, r=rules: self._pipeline.retune(c, r))  # type: ignore[misc]
+        for camera, plan in plans.items():
+            if camera in change.restarted:
+                self._dismiss(camera)
+            scene, fitted_at_s = scenes[camera]
+            self._pipeline.post(lambda c=camera, s=scene, f=fitted_at_s: self._adopt(new, c, s, f))  # type: ignore[misc]
+            self._fleet.add(camera, plan)
+            self._fleet.start(camera)
+        log.info("configuration reloaded: %s", change)
+
+    def _dismiss(self, camera: str) -> None:
+        """Stop reading, scoring and tracking a camera."""
+        self._fleet.remove(camera)
+        self._liveness.forget(camera)
+        self._endings.forget(camera)
+        self._pipeline.post(lambda: self._pipeline.remove(camera, "camera_removed"))
+
+    def _on_frame(self, camera: str, _frame: Frame) -> None:
+        self._liveness.note(camera)
+        self.metrics.camera_state_is(camera, "running")
+
+    def _on_end(self, camera: str, failure: StreamwatchError | None) -> None:
+        self._endings.note(camera, failure)
+
+    def _on_round(self, frames: int) -> None:
+        """After every batch, in the loop's thread."""
+        self.metrics.queue_length.labels("frames").set(self._slots.waiting())
+        for change in self._liveness.changes():
+            self._pipeline.tell_liveness(change)
+        if frames == 0:
+            self._close_ended_cameras()
+            if self._until_eof and len(self._endings.handled) == len(self._fleet.cameras):
+                self._loop.end()
 
     def _close_ended_cameras(self) -> None:
         """End the events of cameras whose source has ended; called when no frame is waiting."""
@@ -247,25 +371,16 @@ class Service:
             else:
                 log.info("camera %s: finished", camera)
 
-    def _stop_workers(self) -> None:
-        self._stop.set()
-        deadline_s = self._clock.monotonic_s() + self._config.shutdown_timeout / 2
-        for worker in self._workers:
-            if not worker.join(deadline_s - self._clock.monotonic_s()):
-                log.warning("camera %s: its reader did not stop in time and is left behind", worker.name)
-
     def _outcome(self, stopped: bool) -> Outcome:
         failures = {camera: error for camera, error in self._endings.ended.items() if error}
-        received = {c: int(self._sample("streamwatch_camera_frames_received_total", c)) for c in self._cameras}
-        scored = {c: int(self._sample("streamwatch_camera_frames_scored_total", c)) for c in self._cameras}
+        received = {c: int(self._sample("streamwatch_camera_frames_received_total", c)) for c in self._fleet.cameras}
+        scored = {c: int(self._sample("streamwatch_camera_frames_scored_total", c)) for c in self._fleet.cameras}
         return Outcome(received, scored, failures, stopped)
 
     def _state_of(self, camera: str) -> str:
         value = self.metrics.registry.get_sample_value
-        for state in CAMERA_STATES:
-            if value("streamwatch_camera_state", {"camera": camera, "state": state}):
-                return state
-        return "starting"
+        states = (s for s in CAMERA_STATES if value("streamwatch_camera_state", {"camera": camera, "state": s}))
+        return next(states, "starting")
 
     def _sample(self, name: str, camera: str) -> float:
         return self.metrics.registry.get_sample_value(name, {"camera": camera}) or 0.0
@@ -276,3 +391,8 @@ class Service:
     def _measure_batch(self, frames: int, duration_s: float) -> None:
         self.metrics.inference_duration.labels(self._device).observe(duration_s)
         self.metrics.inference_batch_size.labels(self._device).observe(frames)
+
+
+def enabled_cameras(config: Config) -> list[str]:
+    """The cameras that are to be watched."""
+    return [name for name, camera in config.cameras.items() if camera.enabled]

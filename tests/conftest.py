@@ -18,9 +18,11 @@ import torch
 from streamwatch.cli.main import main
 from streamwatch.clock import SystemClock
 from streamwatch.model.embedding import Embedder
+from streamwatch.model.frames import FrameBatch
 from streamwatch.model.identity import BackboneSpec, EmbeddingIdentity, build_embedder
 from streamwatch.model.scene import SceneModel
 from streamwatch.records import Frame, UInt8Array
+from streamwatch.video.motion import DEFAULT_STEP_S
 from streamwatch.video.opener import PyAvOpener
 from streamwatch.video.reader import FrameReader
 from streamwatch.video.sources import parse_source
@@ -105,16 +107,31 @@ def reader_of(source: Path | str, *, camera: str = "cam", fps: float | None = No
     return FrameReader(camera, parse_source(str(source)), opener=PyAvOpener(), clock=SystemClock(), fps=fps, keep_pictures=keep)
 
 
+def read_moving(source: Path | str, *, camera: str = "cam", fps: float | None = None) -> list[Frame]:
+    """All frames of a source with their speed."""
+    reader = FrameReader(
+        camera, parse_source(str(source)), opener=PyAvOpener(), clock=SystemClock(), fps=fps, motion_step_s=DEFAULT_STEP_S
+    )
+    return list(reader.frames())
+
+
 def inputs(frames: list[Frame]) -> torch.Tensor:
     """Frames' model inputs as one (N, 256, 256, 3) tensor."""
     return torch.from_numpy(np.stack([frame.pixels for frame in frames]))
+
+
+def batch_of(pixels: torch.Tensor, speed: torch.Tensor | None = None, rate_hz: float = 10.0) -> FrameBatch:
+    """Model inputs as a batch to learn, at a steady rate; without ``speed`` there is no motion evidence."""
+    nothing = torch.full((len(pixels), 64, 64), torch.nan)
+    time_s = torch.arange(len(pixels), dtype=torch.float64) / rate_hz
+    return FrameBatch(pixels, (nothing if speed is None else speed).to(pixels.device), time_s)
 
 
 @pytest.fixture(scope="session")
 def fitted(video: Path, untrained: tuple[Embedder, EmbeddingIdentity]) -> SceneModel:
     """A scene model of ``video``; do not change it."""
     embedder, identity = untrained
-    return SceneModel(identity).fit(embedder, [inputs(read(video))])
+    return SceneModel(identity).fit(embedder, [batch_of(inputs(read(video)))])
 
 
 Cli = Callable[..., "CliResult"]

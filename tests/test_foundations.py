@@ -11,6 +11,7 @@ import pytest
 from streamwatch import errors
 from streamwatch.health import Health
 from streamwatch.metrics import CAMERA_STATES, Metrics
+from streamwatch.runtime.readiness import readiness
 from streamwatch.web.server import WebServer
 from streamwatch.web.telemetry import telemetry_app
 from tests.runtime.test_retry import FakeClock
@@ -44,8 +45,8 @@ def client() -> Iterator[Telemetry]:
     clock, metrics = FakeClock(), Metrics()
     health = Health(clock)
     health.beat("pipeline")
-    states = {"a": "running", "b": "offline"}
-    server = WebServer(telemetry_app(metrics, health, lambda: states), "127.0.0.1:0")
+    state = readiness({"a": 0.5, "b": None}, set(), share=1.0, within_s=60)
+    server = WebServer(telemetry_app(metrics, health, lambda: state), "127.0.0.1:0")
     server.start()
     with httpx.Client(base_url=f"http://127.0.0.1:{server.port}", trust_env=False) as http:
         yield http, clock, metrics

@@ -5,23 +5,34 @@ from __future__ import annotations
 import json
 import shlex
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import click
 
-from streamwatch.cli.options import BackboneChoice, backbone_options, device_option, note_if_untrained, precision_option
+from streamwatch.cli.options import (
+    BackboneChoice,
+    backbone_options,
+    device_option,
+    features_option,
+    note_if_untrained,
+    precision_option,
+)
 from streamwatch.cli.progress import frame_progress
 from streamwatch.clock import SystemClock
 from streamwatch.errors import UsageError
+from streamwatch.evaluation.ablation import ablate as compare_rules
+from streamwatch.evaluation.ablation import accuracy_page
 from streamwatch.evaluation.datasets import Dataset
 from streamwatch.evaluation.html import render_report
-from streamwatch.evaluation.report import RunFacts, report_document
+from streamwatch.evaluation.report import RunFacts, ablation_facts, report_document
 from streamwatch.evaluation.runner import Progress, evaluate_dataset
 from streamwatch.evaluation.scene_run import SceneResult, Settings
 from streamwatch.evaluation.shanghaitech import load_shanghaitech
 from streamwatch.evaluation.tracks import tracks_of
 from streamwatch.evaluation.ucsd import load_ucsd
+from streamwatch.model.fusion import Features
 from streamwatch.model.identity import BackboneSpec, resolve_device
 from streamwatch.runtime.learning import Footage, expected_frames
 from streamwatch.video.opener import PyAvOpener
@@ -37,7 +48,9 @@ from streamwatch.video.output import write_atomically
 @click.option("--every", type=click.IntRange(min=1), default=1, show_default=True, help="Score every n-th test frame.")
 @click.option("--tracks", "tracks_folder", type=click.Path(path_type=Path), help="CLIP.txt: track,frame,left,top,right,bottom.")
 @click.option("--workers", type=click.IntRange(min=1), default=1, show_default=True, help="Scenes at once, in processes.")
+@click.option("--ablate", is_flag=True, help="Compare fields and ways of fusing them instead; writes ablation.md.")
 @click.option("--json", "as_json", is_flag=True, help="Print report.json on stdout.")
+@features_option
 @backbone_options
 @device_option
 @precision_option
@@ -50,7 +63,9 @@ def command(
     every: int,
     tracks_folder: Path | None,
     workers: int,
+    ablate: bool,
     as_json: bool,
+    features: Features | None,
     backbone: str | None,
     weights: str | None,
     dims: int | None,
@@ -72,7 +87,10 @@ def command(
     spec = _spec(BackboneChoice(backbone, weights, dims, seed))
     note_if_untrained("untrained" if spec.weights == "builtin" else spec.weights)
     annotated = tracks_of(tracks_folder, data) if tracks_folder else None
-    settings = Settings(spec, device, precision, train_frames, every, annotated)
+    settings = Settings(spec, device, precision, train_frames, every, features or "appearance", annotated)
+    if ablate:
+        _ablate(data, settings, report_folder, as_json)
+        return
     results = _evaluate(data, settings, report_folder, workers)
     label = "untrained" if spec.weights == "builtin" else spec.weights
     facts = RunFacts(shlex.join(["streamwatch", *sys.argv[1:]]), clock.monotonic_s() - began_s, label)
@@ -80,6 +98,16 @@ def command(
     write_atomically(report_folder / "report.json", json.dumps(document, indent=1) + "\n")
     write_atomically(report_folder / "report.html", render_report(document, results))
     _print(document, report_folder, as_json)
+
+
+def _ablate(data: Dataset, settings: Settings, folder: Path, as_json: bool) -> None:
+    total = sum(len(clip.truth.labels) // settings.every for scene in data.scenes for clip in scene.clips if clip.truth)
+    with frame_progress(f"ablate {data.name}", total + _training_total(data, settings)) as advance:
+        rows = compare_rules(data, settings, opener=PyAvOpener(), clock=SystemClock(), on_frames=advance)
+    page = accuracy_page(rows, ablation_facts(data, settings, shlex.join(["streamwatch", *sys.argv[1:]])))
+    folder.mkdir(parents=True, exist_ok=True)
+    write_atomically(folder / "ablation.md", page)
+    click.echo(json.dumps([asdict(row) for row in rows]) if as_json else page)
 
 
 def _load(name: str, root: Path, scenes: str | None) -> Dataset:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import click
@@ -13,6 +13,7 @@ from streamwatch.cli.options import (
     backbone_options,
     config_option,
     device_option,
+    features_option,
     frame_rate_option,
     note_if_untrained,
     precision_option,
@@ -24,6 +25,7 @@ from streamwatch.config.loading import load_config
 from streamwatch.config.models import Config
 from streamwatch.errors import UsageError
 from streamwatch.model.artifact import load_model, save_model
+from streamwatch.model.fusion import Features
 from streamwatch.model.identity import BackboneSpec
 from streamwatch.runtime.engine import Engine
 from streamwatch.runtime.learning import Footage, Learned, expected_frames, learn_scene
@@ -49,6 +51,7 @@ class _Task:
 @click.option("--all", "all_cameras", is_flag=True, help="With -c: learn every enabled camera from its `normal`.")
 @click.option("--live", "live_s", type=Duration(), help="Learn from the camera itself for this long, like 20m.")
 @click.option("--update", is_flag=True, help="Add to the model that is there instead of starting anew.")
+@features_option
 @backbone_options
 @device_option
 @precision_option
@@ -60,6 +63,7 @@ def command(
     all_cameras: bool,
     live_s: float | None,
     update: bool,
+    features: Features | None,
     backbone: str | None,
     weights: str | None,
     dims: int | None,
@@ -82,10 +86,12 @@ def command(
     if model_path is not None:
         if all_cameras:
             raise UsageError("--all needs -c CONFIG")
-        task = _model_task(model_path, arguments, live_s, frame_rate)
+        task = _model_task(model_path, arguments, live_s, frame_rate, features or "appearance")
         spec = _spec(choice, model_path if update else None)
         _learn_all([task], build_engine(spec, device=device, precision=precision), update)
         return
+    if features is not None:
+        raise UsageError("--features cannot be given with -c", hint="set `features` in the configuration")
     if config_path is not None:
         _fit_configured(load_config(config_path), arguments, choice, all_cameras, live_s, update)
 
@@ -124,22 +130,28 @@ def _camera_task(config: Config, name: str, sources: tuple[str, ...], live_s: fl
     texts = sources or ((camera.source.get_secret_value(),) if live_s else camera.normal)
     if not texts:
         raise UsageError(f"camera {name}: no footage to learn from", hint="give a SOURCE, set `normal`, or use --live 20m")
-    footage = _footage(texts, live_s, settings.frame_rate, None if settings.fps == "native" else settings.fps)
+    footage = replace(
+        _footage(texts, live_s, settings.frame_rate),
+        fps=None if settings.fps == "native" else settings.fps,
+        features=settings.features,
+        motion_step_s=settings.motion_step,
+    )
     stream = StreamOptions(settings.transport, settings.open_timeout, settings.read_timeout)
     return _Task(name, config.model_path(name), footage, stream)
 
 
-def _model_task(path: Path, sources: tuple[str, ...], live_s: float | None, frame_rate: float) -> _Task:
+def _model_task(path: Path, sources: tuple[str, ...], live_s: float | None, frame_rate: float, features: Features) -> _Task:
     if not sources:
         raise UsageError("no footage to learn from", hint="give at least one SOURCE")
-    return _Task(path.stem, path, _footage(sources, live_s, frame_rate, None), StreamOptions())
+    footage = replace(_footage(sources, live_s, frame_rate), features=features)
+    return _Task(path.stem, path, footage, StreamOptions())
 
 
-def _footage(texts: tuple[str, ...], live_s: float | None, frame_rate: float, fps: float | None) -> Footage:
+def _footage(texts: tuple[str, ...], live_s: float | None, frame_rate: float) -> Footage:
     sources = tuple(parse_source(text, frame_rate_hz=frame_rate) for text in texts)
     if any(source.live for source in sources) and live_s is None:
         raise UsageError("a live source never ends", hint="say how long to learn with --live 20m")
-    return Footage(sources, fps, live_s)
+    return Footage(sources, limit_s=live_s)
 
 
 def _spec(choice: BackboneChoice, existing: Path | None) -> BackboneSpec:
@@ -178,5 +190,7 @@ def _report(task: _Task, learned: Learned) -> None:
             "give more footage",
             err=True,
         )
+    if model.motion_:
+        click.echo(f"   motion: {model.motion_.moments.count} frames with speed, shrinkage {model.motion_.shrinkage:g}")
     threshold = f"{calibration.start_threshold:.2f} from {calibration.frames} held-out frames" if calibration else "none"
-    click.echo(f"{task.path}: {model.frames} frames learned, threshold {threshold}")
+    click.echo(f"{task.path}: {model.frames} frames learned ({model.features}), threshold {threshold}")

@@ -22,6 +22,7 @@ COMMANDS = {
     "score": "score every frame of a video",
     "run": "watch cameras (the daemon)",
     "evaluate": "evaluate on ShanghaiTech Campus or UCSD, with a report",
+    "simulate": "serve a file as an RTSP camera that misbehaves on command",
     "check": "check a configuration file",
     "schema": "print the JSON schema of the configuration",
     "weights": "list, fetch and verify pretrained weights",
@@ -57,8 +58,9 @@ def cli(debug: bool) -> None:
     """Learn what each camera normally sees, and raise an alarm when a scene does something new."""
     level = logging.DEBUG if debug else logging.INFO
     logging.basicConfig(stream=sys.stderr, level=level, format="%(asctime)s %(levelname)-7s %(message)s")
-    for noisy in ("alembic", "libav", "asyncio", "uvicorn", "PIL"):
+    for noisy in ("alembic", "asyncio", "uvicorn", "PIL"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    logging.getLogger("libav").setLevel(logging.CRITICAL)  # video/live.py reads what FFmpeg says, and counts it
 
 
 def main(argv: list[str] | None = None) -> None:

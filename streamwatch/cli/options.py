@@ -11,6 +11,7 @@ import click
 
 from streamwatch.config.models import Config, inert_keys
 from streamwatch.config.units import parse_duration_s
+from streamwatch.model.fusion import FEATURES
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -45,6 +46,13 @@ frame_rate_option = click.option(
     default=10.0,
     show_default=True,
     help="Frames per second of image folders.",
+)
+
+
+features_option = click.option(
+    "--features",
+    type=click.Choice(FEATURES),
+    help="What to learn: the look of each place, how fast things move there, or both.",
 )
 
 

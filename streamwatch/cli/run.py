@@ -11,9 +11,9 @@ import click
 from streamwatch.cli.options import note_if_untrained, warn_of_inert_keys
 from streamwatch.config.loading import load_config
 from streamwatch.errors import StreamwatchError
-from streamwatch.events.wire import change_document
-from streamwatch.records import EventChange
-from streamwatch.service import Outcome, Service
+from streamwatch.events.wire import change_document, notice_document
+from streamwatch.records import EventChange, Notice
+from streamwatch.service import Ears, Outcome, Service
 
 
 @click.command("run")
@@ -25,7 +25,8 @@ def command(config_path: Path, until_eof: bool) -> None:
     logging.getLogger("streamwatch").setLevel(config.logging.level.upper())
     warn_of_inert_keys(config)
     note_if_untrained(config.backbone.weights)
-    service = Service(config, until_eof=until_eof, listeners=(_print_change,))
+    ears = Ears((_print_change,), (_print_notice,))
+    service = Service(config, until_eof=until_eof, ears=ears, config_path=config_path)
     with service.handling_signals():
         outcome = service.run()
     _report(outcome)
@@ -36,6 +37,10 @@ def _print_change(change: EventChange, snapshot: Path | None) -> None:
     if snapshot is not None:
         document["snapshot"] = str(snapshot)
     click.echo(json.dumps(document))
+
+
+def _print_notice(notice: Notice) -> None:
+    click.echo(json.dumps(notice_document(notice)))
 
 
 def _report(outcome: Outcome) -> None:

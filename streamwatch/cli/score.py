@@ -77,14 +77,22 @@ def _engine_for(model: SceneModel, weights: str | None, device: str, precision: 
     return build_engine(spec, device=device, precision=precision, indices=identity.indices)
 
 
-Row = tuple[int, float, float]
+Row = tuple[int, float, float, float]
+"""Frame number, time, score and level."""
 
 
 def _score(
     source: Source, engine: Engine, model: SceneModel, maps_folder: Path | None, video_path: Path | None
 ) -> tuple[list[Row], SourceSummary]:
     opener = PyAvOpener()
-    reader = FrameReader(_CAMERA, source, opener=opener, clock=SystemClock(), keep_pictures=bool(maps_folder or video_path))
+    reader = FrameReader(
+        _CAMERA,
+        source,
+        opener=opener,
+        clock=SystemClock(),
+        keep_pictures=bool(maps_folder or video_path),
+        motion_step_s=model.motion_step_s if model.sees_motion else None,
+    )
     rows: list[Row] = []
     style = _style(model)
     with ExitStack() as stack:
@@ -95,7 +103,7 @@ def _score(
             sinks.append(stack.enter_context(OverlayVideo(video_path, style)))
         advance = stack.enter_context(frame_progress("score", expected_frames(Footage((source,)), opener)))
         for scored in _scored(engine, reader):
-            rows.append((scored.frame.index, scored.frame.time_s, scored.score))
+            rows.append((scored.frame.index, scored.frame.time_s, scored.score, scored.level))
             for sink in sinks:
                 sink.add(scored)
             advance(1)
@@ -119,7 +127,7 @@ def _write(rows: list[Row], summary: SourceSummary, model: SceneModel, source: s
     if out is not None:
         write_atomically(out, text)
     if as_json:
-        scores = np.array([score for _, _, score in rows])
+        scores = np.array([score for _, _, score, _ in rows])
         document = {
             "source": source,
             "backbone": model.identity.backbone,
@@ -128,7 +136,9 @@ def _write(rows: list[Row], summary: SourceSummary, model: SceneModel, source: s
             "damaged": summary.decode_errors,
             "warnings": list(summary.warnings),
             "score": {"min": float(scores.min()), "mean": float(scores.mean()), "max": float(scores.max())},
-            "scores": [{"frame": f, "time_s": t, "score": s} for f, t, s in rows] if out is None else None,
+            "features": model.features,
+            "threshold": model.calibration_.start_threshold if model.calibration_ else None,
+            "scores": [{"frame": f, "time_s": t, "score": s, "level": v} for f, t, s, v in rows] if out is None else None,
         }
         click.echo(json.dumps(document))
     elif out is None:
@@ -139,5 +149,5 @@ def _csv(rows: list[Row]) -> str:
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(("frame", "time_s", "score"))
-    writer.writerows((frame, f"{time_s:.6f}", f"{score:.6f}") for frame, time_s, score in rows)
+    writer.writerows((frame, f"{time_s:.6f}", f"{score:.6f}") for frame, time_s, score, _ in rows)
     return buffer.getvalue()

@@ -22,6 +22,7 @@ Polygon = Annotated[list[Point], Field(min_length=3)]
 Fps = Annotated[float, Field(gt=0, le=240)] | Literal["native"]
 Threshold = Annotated[float, Field(gt=0)] | Literal["auto"]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")]
+MotionStep = Annotated[DurationS, Field(ge=0.02, le=2.0)]
 Precision = Literal["auto", "float32", "bf16", "fp16", "reference"]
 
 
@@ -50,13 +51,13 @@ class CameraDefaults(Model):
     end_delay: DurationS = Field(2.0, description="how long a dip is bridged")
     cooldown: DurationS = Field(30.0, description="how long a new crossing reopens the same event")
     max_duration: DurationS = Field(600.0, description="after which an event is ended and a linked one begins")
-    features: Literal["appearance", "motion", "both"] = Field("appearance", json_schema_extra=LATER)
-    motion_step: DurationS = Field(0.2, description="age of the picture that motion compares", json_schema_extra=LATER)
+    features: Literal["appearance", "motion", "both"] = Field("both", description="the fields that `fit` learns")
+    motion_step: MotionStep = Field(0.2, description="age of the picture that motion is measured against")
     transport: Literal["tcp", "udp"] = Field("tcp", description="RTSP transport")
     open_timeout: DurationS = Field(10.0, description="how long connecting may take")
     read_timeout: DurationS = Field(10.0, description="how long a live source may be silent")
-    offline_after: DurationS = Field(30.0, description="silence after which a camera is offline", json_schema_extra=LATER)
-    max_age: DurationS = Field(2.0, description="age at which a live frame is stale", json_schema_extra=LATER)
+    offline_after: DurationS = Field(30.0, description="silence after which a camera is offline")
+    max_age: DurationS = Field(2.0, description="age at which a live frame is stale")
     gate: Literal["off", "motion"] = Field("off", description="skip frames without motion", json_schema_extra=LATER)
 
 
@@ -85,13 +86,13 @@ class CameraConfig(Model):
     end_delay: DurationS | None = None
     cooldown: DurationS | None = None
     max_duration: DurationS | None = None
-    features: Literal["appearance", "motion", "both"] | None = Field(None, json_schema_extra=LATER)
-    motion_step: DurationS | None = Field(None, json_schema_extra=LATER)
+    features: Literal["appearance", "motion", "both"] | None = None
+    motion_step: MotionStep | None = None
     transport: Literal["tcp", "udp"] | None = None
     open_timeout: DurationS | None = None
     read_timeout: DurationS | None = None
-    offline_after: DurationS | None = Field(None, json_schema_extra=LATER)
-    max_age: DurationS | None = Field(None, json_schema_extra=LATER)
+    offline_after: DurationS | None = None
+    max_age: DurationS | None = None
     gate: Literal["off", "motion"] | None = Field(None, json_schema_extra=LATER)
 
 
@@ -149,6 +150,13 @@ class WebConfig(Model):
     tls: Tls | None = Field(None, json_schema_extra=LATER)
 
 
+class HealthConfig(Model):
+    """When /readyz says yes."""
+
+    ready_share: Share = Field(1.0, description="share of the cameras that must have scored a frame lately")
+    ready_within: DurationS = Field(60.0, description="how lately")
+
+
 class Retention(Model):
     """How long evidence is kept."""
 
@@ -177,6 +185,7 @@ class Config(Model):
     alerts: Alerts = Alerts()
     metrics: MetricsConfig = MetricsConfig()
     web: WebConfig = WebConfig()
+    health: HealthConfig = HealthConfig()
     retention: Retention = Retention()
     logging: Logging = Logging()
     shutdown_timeout: DurationS = Field(5.0, description="how long stopping may take")

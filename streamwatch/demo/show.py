@@ -14,7 +14,7 @@ from streamwatch.model.artifact import save_model
 from streamwatch.records import Event, EventChange
 from streamwatch.runtime.learning import Footage, learn_scene
 from streamwatch.runtime.models import build_engine, spec_of
-from streamwatch.service import Outcome, Service
+from streamwatch.service import Ears, Outcome, Service
 from streamwatch.video.opener import PyAvOpener
 from streamwatch.video.sources import parse_source
 
@@ -58,7 +58,9 @@ def render_videos(config: Config) -> None:
 def learn(config: Config, clock: Clock, on_frames: Callable[[int], None]) -> int:
     """Learn the normal video; the number of frames."""
     engine = build_engine(spec_of(config.backbone), device=config.device, precision=config.precision)
-    footage = Footage(tuple(parse_source(text) for text in config.cameras[CAMERA].normal))
+    settings = config.settings(CAMERA)
+    sources = tuple(parse_source(text) for text in config.cameras[CAMERA].normal)
+    footage = Footage(sources, features=settings.features, motion_step_s=settings.motion_step)
     learned = learn_scene(footage, engine, opener=PyAvOpener(), clock=clock, on_frames=on_frames)
     save_model(learned.model, config.model_path(CAMERA), learned.provenance)
     return learned.model.frames
@@ -73,5 +75,5 @@ def watch(config: Config, on_change: Callable[[EventChange, Path | None], None])
             events.append(change.event)
         on_change(change, snapshot)
 
-    outcome = Service(config, until_eof=True, listeners=(collect,)).run()
+    outcome = Service(config, until_eof=True, ears=Ears((collect,))).run()
     return Show(config, tuple(events), judge(events, PLANTED), outcome)

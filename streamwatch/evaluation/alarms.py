@@ -42,10 +42,10 @@ class Alarm:
 
 
 def alarms_of(clip: ClipScores) -> list[Alarm]:
-    """The events that the daemon's state machine makes of a clip's raw scores."""
+    """The events that the daemon's state machine makes of a clip's levels."""
     rules = Rules(clip.threshold, _END_TO_START * clip.threshold, MIN_DURATION_S, END_DELAY_S, COOLDOWN_S)
     state, opened_s, alarms = NORMAL, 0.0, list[Alarm]()
-    for time_s, score in zip(clip.time_s.tolist(), clip.scores.tolist(), strict=True):
+    for time_s, score in zip(clip.time_s.tolist(), clip.levels.tolist(), strict=True):
         state, changes = step(state, Sample(time_s, time_s, score), rules)
         for change in changes:
             if isinstance(change, Started):

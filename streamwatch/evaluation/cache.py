@@ -19,7 +19,8 @@ from streamwatch.evaluation.frame_figures import ClipScores
 from streamwatch.evaluation.regions import RegionCounts
 from streamwatch.evaluation.scene_run import Picture, SceneResult, Settings
 
-_FORMAT = 1
+_FORMAT = 2
+_CLIP_ARRAYS = ("scores", "causal", "levels", "labels", "time_s")
 
 
 def scene_key(scene: SceneData, settings: Settings, weights_sha256: str) -> str:
@@ -53,7 +54,7 @@ def store_result(result: SceneResult, path: Path) -> None:
         "pixels.coverage": result.pixels.coverage,
     }
     for clip in result.clips:
-        arrays |= {f"clip.{clip.name}.{key}": getattr(clip, key) for key in ("scores", "labels", "time_s")}
+        arrays |= {f"clip.{clip.name}.{key}": getattr(clip, key) for key in _CLIP_ARRAYS}
     for number, picture in enumerate(result.gallery):
         arrays[f"picture.{number}"] = np.frombuffer(picture.jpeg, dtype=np.uint8)
     if result.regions is not None:
@@ -120,5 +121,4 @@ def _result(document: dict[str, Any], arrays: Any) -> SceneResult:
 
 
 def _clip(name: str, arrays: Any, threshold: float) -> ClipScores:
-    scores, labels, time_s = (arrays[f"clip.{name}.{key}"] for key in ("scores", "labels", "time_s"))
-    return ClipScores(name, scores, labels, time_s, threshold)
+    return ClipScores(name, **{key: arrays[f"clip.{name}.{key}"] for key in _CLIP_ARRAYS}, threshold=threshold)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +11,6 @@ import numpy.typing as npt
 Scores = npt.NDArray[np.float64]
 Labels = npt.NDArray[np.bool_]
 
-CAUSAL_TIME_CONSTANT_S = 0.5
 LITERATURE_SIGMA_S = 0.5
 _TRUNCATE_SIGMAS = 4.0
 
@@ -21,21 +20,29 @@ class ClipScores:
     """One clip's frames.
 
     Attributes:
-        scores: (T,) frame scores.
+        scores: (T,) frame scores: each map's maximum, no temporal filter.
+        causal: (T,) the same after the daemon's own causal filter of the maps.
+        levels: (T,) what the daemon compares with its threshold; see ``records.FrameScore``.
         labels: (T,) True where the frame is anomalous.
         time_s: (T,) seconds since the clip's first frame.
-        threshold: the scene model's start threshold, from normal footage alone.
+        threshold: the scene model's start threshold of the level, from normal footage alone.
     """
 
     name: str
     scores: Scores
+    causal: Scores
+    levels: Scores
     labels: Labels
     time_s: Scores
     threshold: float
 
     def __post_init__(self) -> None:
-        if not len(self.scores) == len(self.labels) == len(self.time_s):
+        if len({len(a) for a in (self.scores, self.causal, self.levels, self.labels, self.time_s)}) > 1:
             raise ValueError(f"clip {self.name}: scores, labels and times differ in length")
+
+    def scored_by(self, scores: Scores) -> ClipScores:
+        """The same clip with other frame scores."""
+        return replace(self, scores=scores)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,19 +113,13 @@ def frame_figures(clips: Sequence[ClipScores]) -> FrameFigures:
     )
 
 
-def causal(clip: ClipScores, time_constant_s: float = CAUSAL_TIME_CONSTANT_S) -> ClipScores:
-    """What the daemon could know at that moment: an exponential average of the past, in units of the threshold.
+def causal(clip: ClipScores) -> ClipScores:
+    """What the daemon knew at that moment: the maximum of its causally filtered map, in units of its threshold.
 
-    y_t = y_{t-1} + (1 - exp(-dt / tau)) (x_t - y_{t-1}); it lags a step by about tau. The threshold comes from the
-    scene's normal footage, so dividing by it uses nothing of the test clip.
+    The threshold comes from the scene's normal footage, so dividing by it uses nothing of the test clip, and makes
+    the scenes' scores comparable.
     """
-    smoothed = np.empty_like(clip.scores)
-    level = float(clip.scores[0]) if len(clip.scores) else 0.0
-    for t, score in enumerate(clip.scores):
-        step_s = clip.time_s[t] - clip.time_s[t - 1] if t else 0.0
-        level += (1 - np.exp(-step_s / time_constant_s)) * (score - level)
-        smoothed[t] = level
-    return ClipScores(clip.name, smoothed / clip.threshold, clip.labels, clip.time_s, 1.0)
+    return clip.scored_by(clip.causal / clip.threshold)
 
 
 def literature(clip: ClipScores, sigma_s: float = LITERATURE_SIGMA_S) -> ClipScores:
@@ -127,11 +128,11 @@ def literature(clip: ClipScores, sigma_s: float = LITERATURE_SIGMA_S) -> ClipSco
     Both look at the future of the clip; no daemon can. Edges are repeated.
     """
     if len(clip.scores) < 2:
-        return ClipScores(clip.name, np.zeros_like(clip.scores), clip.labels, clip.time_s, 1.0)
+        return clip.scored_by(np.zeros_like(clip.scores))
     step_s = float(np.median(np.diff(clip.time_s)))
     smoothed = gaussian_smooth(clip.scores, sigma_s / step_s)
     low, high = smoothed.min(), smoothed.max()
-    return ClipScores(clip.name, (smoothed - low) / max(high - low, 1e-12), clip.labels, clip.time_s, 1.0)
+    return clip.scored_by((smoothed - low) / max(high - low, 1e-12))
 
 
 def gaussian_smooth(values: Scores, sigma: float) -> Scores:

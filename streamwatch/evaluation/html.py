@@ -78,7 +78,7 @@ def _timeline(result: SceneResult, index: int) -> dict[str, str]:
     own = auroc(clip.scores, clip.labels)
     facts = f"{len(clip.scores)} frames, {int(clip.labels.sum())} anomalous"
     facts += f", frame AUROC {100 * own:.1f}" if own is not None else ", only one kind of frame"
-    return {"name": clip.name, "facts": facts, "svg": timeline(clip.time_s, clip.scores, clip.labels, clip.threshold)}
+    return {"name": clip.name, "facts": facts, "svg": timeline(clip.time_s, clip.levels, clip.labels, clip.threshold)}
 
 
 def _facts(report: dict[str, Any]) -> list[tuple[str, str]]:

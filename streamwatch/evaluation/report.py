@@ -17,7 +17,6 @@ from streamwatch.evaluation.alarms import COOLDOWN_S, END_DELAY_S, MIN_DURATION_
 from streamwatch.evaluation.curves import PRO_FPR_LIMIT
 from streamwatch.evaluation.datasets import Dataset
 from streamwatch.evaluation.frame_figures import (
-    CAUSAL_TIME_CONSTANT_S,
     LITERATURE_SIGMA_S,
     ClipScores,
     causal,
@@ -27,6 +26,7 @@ from streamwatch.evaluation.frame_figures import (
 from streamwatch.evaluation.runner import pooled_pixels, pooled_regions
 from streamwatch.evaluation.scene_run import SceneResult, Settings
 from streamwatch.model.backbone import architecture
+from streamwatch.model.temporal import TIME_CONSTANT_S
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ def _frame_keys(clips: list[ClipScores]) -> dict[str, float | None]:
 def _protocol(settings: Settings, facts: RunFacts) -> dict[str, Any]:
     return {
         "models": "one per scene, fitted on that scene's training videos only",
-        "features": "appearance",
+        "features": settings.features,
         "weights": facts.weights,
         "seed": settings.spec.seed,
         "precision": settings.precision,
@@ -109,11 +109,24 @@ def _protocol(settings: Settings, facts: RunFacts) -> dict[str, Any]:
         "frame_score": "maximum of the smoothed map, no temporal smoothing",
         "micro": "all frames of all clips pooled",
         "macro": "mean over clips that have normal and anomalous frames",
-        "causal": f"exponential average of the past, {CAUSAL_TIME_CONSTANT_S} s, divided by the scene's threshold",
+        "causal": f"maximum of the map after the daemon's causal filter, {TIME_CONSTANT_S} s, divided by the scene's threshold",
         "literature": f"two-sided Gaussian, {LITERATURE_SIGMA_S} s, then each clip's minimum and maximum to 0 and 1",
         "regions": "annotated" if settings.annotated is not None else "mask_derived: not comparable with published figures",
         "alarms": f"threshold from normal footage; min_duration {MIN_DURATION_S} s, end_delay {END_DELAY_S} s, "
         f"cooldown {COOLDOWN_S} s",
+    }
+
+
+def ablation_facts(dataset: Dataset, settings: Settings, command: str) -> dict[str, str]:
+    """What it takes to make an ablation again."""
+    spec, software, machine = settings.spec, _software(), _machine(settings)
+    frames = sum(len(clip.truth.labels) for scene in dataset.scenes for clip in scene.clips if clip.truth)
+    return {
+        "command": f"`{command}`",
+        "data": f"{dataset.name}, {len(dataset.scenes)} scene(s), {frames} labelled test frames",
+        "backbone": f"{spec.name}, {spec.dims or architecture(spec.name).default_dims} dimensions, weights {spec.weights}",
+        "software": ", ".join(f"{name} {version}" for name, version in software.items()),
+        "machine": f"{machine['processor']}, {machine['cores']} cores, GPU: {machine['gpu'] or 'none'}",
     }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import chain
@@ -18,6 +18,7 @@ from streamwatch.evaluation.frame_figures import ClipScores
 from streamwatch.evaluation.regions import RegionCounts, TruthRegion, link_tracks, threshold_ladder
 from streamwatch.model.anomaly_map import upsample
 from streamwatch.model.calibration import Calibration
+from streamwatch.model.fusion import Features
 from streamwatch.model.identity import BackboneSpec
 from streamwatch.model.scene import SceneModel
 from streamwatch.records import Frame, FrameScore
@@ -25,6 +26,7 @@ from streamwatch.runtime.engine import Engine, WatchedScene
 from streamwatch.runtime.learning import Footage, expected_frames
 from streamwatch.runtime.models import build_engine
 from streamwatch.runtime.offline import input_batches, score_frames
+from streamwatch.video.motion import DEFAULT_STEP_S
 from streamwatch.video.opener import Opener
 from streamwatch.video.overlay import heat_overlay
 from streamwatch.video.reader import FrameReader
@@ -44,6 +46,7 @@ class Settings:
     Attributes:
         train_frames: training frames at most, taken evenly over the scene's videos; None for all.
         every: score every n-th test frame.
+        features: the fields to learn and score; appearance alone is the paper's method.
         annotated: tracks per clip and frame, where the user has them; else they come from the masks.
     """
 
@@ -52,7 +55,13 @@ class Settings:
     precision: str = "auto"
     train_frames: int | None = 5000
     every: int = 1
+    features: Features = "appearance"
     annotated: dict[str, list[list[TruthRegion]]] | None = None
+
+    @property
+    def motion_step_s(self) -> float | None:
+        """What readers measure motion against; None where it is not looked at."""
+        return None if self.features == "appearance" else DEFAULT_STEP_S
 
 
 @dataclass(frozen=True)
@@ -108,6 +117,20 @@ def thinned(frames: Iterator[Frame], total: int | None, wanted: int | None) -> I
             yield frame
 
 
+def learn_frames(
+    readers: Sequence[FrameReader], total: int | None, settings: Settings, engine: Engine, on_frames: OnFrames
+) -> SceneModel:
+    """Fit a scene model on the frames of all readers, at most ``settings.train_frames`` of them.
+
+    Raises:
+        NotEnoughFrames: see ``SceneModel.fit``.
+    """
+    frames = chain.from_iterable(reader.frames() for reader in readers)
+    chosen = thinned(frames, total, settings.train_frames)
+    model = SceneModel(engine.identity, features=settings.features)
+    return model.fit(engine.embedder, input_batches(engine, chosen, on_frames))
+
+
 class _SceneEvaluation:
     """One scene's evaluation under way."""
 
@@ -133,12 +156,10 @@ class _SceneEvaluation:
         return result
 
     def _learn(self) -> tuple[SceneModel, Calibration]:
-        scene, engine = self._scene, self._engine
+        scene = self._scene
         readers = [self._reader(source) for source in scene.training]
         total = expected_frames(Footage(scene.training), self._opener)
-        frames = chain.from_iterable(reader.frames() for reader in readers)
-        chosen = thinned(frames, total, self._settings.train_frames)
-        model = SceneModel(engine.identity).fit(engine.embedder, input_batches(engine, chosen, self._on_frames))
+        model = learn_frames(readers, total, self._settings, self._engine, self._on_frames)
         self._note(f"scene {scene.name}", readers)
         if model.calibration_ is None:
             raise AssertionError("a fitted model has a calibration")
@@ -148,20 +169,20 @@ class _SceneEvaluation:
         reader = self._reader(clip.source, keep_pictures=True)
         frames = (frame for frame in reader.frames() if frame.index % self._settings.every == 0)
         regions = self._truth_regions(clip, truth)
-        rows: list[tuple[int, float, float]] = []
+        rows: list[tuple[int, float, float, float, float]] = []
         with closing(score_frames(self._engine, frames)) as scores:
             for scored in scores:
                 number = scored.frame.index
-                rows.append((number, scored.frame.time_s, scored.score))
+                rows.append((number, scored.frame.time_s, scored.score, scored.causal_score, scored.level))
                 mask = truth.masks[number] if truth.masks else None
                 self._count(scored, mask, regions[number] if regions else None)
                 album.look(scored, clip.name, bool(truth.labels[number]), mask)
                 self._on_frames(1)
         self._note(f"clip {clip.name}", [reader])
         self._note_size(clip, truth, reader)
-        index, time_s, score = (np.array(column) for column in zip(*rows, strict=True))
-        labels = truth.labels[index]
-        self._result.clips.append(ClipScores(clip.name, score, labels, time_s, self._result.start_threshold))
+        index, time_s, score, causal, level = (np.array(column) for column in zip(*rows, strict=True))
+        labels, threshold = truth.labels[index], self._result.start_threshold
+        self._result.clips.append(ClipScores(clip.name, score, causal, level, labels, time_s, threshold))
 
     def _count(self, scored: FrameScore, mask: Mask | None, regions: list[TruthRegion] | None) -> None:
         if mask is not None:
@@ -181,7 +202,14 @@ class _SceneEvaluation:
         return [[TruthRegion(f"{clip.name}/{r.track}", r.box) for r in regions] for regions in frames]
 
     def _reader(self, source: Source, *, keep_pictures: bool = False) -> FrameReader:
-        return FrameReader(self._scene.name, source, opener=self._opener, clock=self._clock, keep_pictures=keep_pictures)
+        return FrameReader(
+            self._scene.name,
+            source,
+            opener=self._opener,
+            clock=self._clock,
+            keep_pictures=keep_pictures,
+            motion_step_s=self._settings.motion_step_s,
+        )
 
     def _note(self, where: str, readers: list[FrameReader]) -> None:
         self._result.problems += [f"{where}: {warning}" for r in readers for warning in r.summary().warnings]
@@ -215,7 +243,7 @@ class _Album:
 
     def look(self, scored: FrameScore, clip: str, anomalous: bool, mask: Mask | None) -> None:
         """Keep the frame if it is among the best found, the worst missed, or the worst false alarms."""
-        ratio = scored.score / self._calibration.start_threshold
+        ratio = scored.level / self._calibration.start_threshold
         for kind, rank in (("found", ratio), ("missed", -ratio)) if anomalous else (("false", ratio),):
             self._offer(self._kinds[kind], _Candidate(rank, scored, clip, mask))
 
@@ -239,8 +267,8 @@ class _Album:
     def _draw(self, scored: FrameScore, mask: Mask | None) -> bytes:
         picture = scored.frame.picture
         rgb = picture.rgb() if picture else scored.frame.pixels
-        low, high = 0.75 * self._calibration.end_threshold, max(1.5 * self._calibration.start_threshold, scored.score)
-        overlay = heat_overlay(rgb, scored.grid, low=low, high=high)
+        low, high = 0.75 * self._calibration.end_threshold, max(1.5 * self._calibration.start_threshold, scored.level)
+        overlay = heat_overlay(rgb, scored.level_grid, low=low, high=high)
         if mask is not None:
             scaled = cv2.resize(mask.astype(np.uint8), overlay.shape[1::-1], interpolation=cv2.INTER_NEAREST)
             outlines, _ = cv2.findContours(scaled, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)

@@ -26,12 +26,17 @@ class EventTracker:
         self._event: Event | None = None
         self._previous_id: str | None = None
         self._boxes: tuple[Box, ...] = ()
+        self._fields: tuple[tuple[str, float], ...] = ()
         self._last_wall_s = 0.0
 
     @property
     def start_threshold(self) -> float:
         """The score from which an event may open."""
         return self._rules.start_threshold
+
+    def retune(self, rules: Rules) -> None:
+        """Decide by other rules from now on; what is pending or open goes on."""
+        self._rules = rules
 
     @property
     def open_event(self) -> Event | None:
@@ -46,7 +51,7 @@ class EventTracker:
     def observe(self, scored: FrameScore) -> list[EventChange]:
         """Advance by one scored frame."""
         frame = scored.frame
-        sample = Sample(frame.wall_s, frame.time_s, scored.score)
+        sample = Sample(frame.wall_s, frame.time_s, scored.level)
         self._last_wall_s = frame.wall_s
         self._state, changes = step(self._state, sample, self._rules)
         if changes and isinstance(changes[0], Ended):
@@ -63,10 +68,11 @@ class EventTracker:
 
     def _note_peak(self, sample: Sample, scored: FrameScore) -> None:
         if self._state.peak is sample:
-            self._boxes = boxes_over(scored.grid, min(self._rules.end_threshold, scored.score))
+            self._boxes = boxes_over(scored.level_grid, min(self._rules.end_threshold, scored.level))
+            self._fields = scored.evidence
 
     def _peak(self, sample: Sample) -> Peak:
-        return Peak(sample.score, sample.wall_s, sample.time_s, self._boxes)
+        return Peak(sample.score, sample.wall_s, sample.time_s, self._boxes, self._fields)
 
     def _apply(self, change: Change, at_wall_s: float) -> EventChange:
         if isinstance(change, Started):

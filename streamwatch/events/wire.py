@@ -6,7 +6,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
-from streamwatch.records import Event, EventChange
+from streamwatch.records import Event, EventChange, Notice
 
 
 def iso_time(wall_s: float) -> str:
@@ -17,6 +17,17 @@ def iso_time(wall_s: float) -> str:
 def change_document(change: EventChange) -> dict[str, Any]:
     """An event change as one flat document; ``*_s`` are seconds into the source."""
     return {"type": change.type, "time": iso_time(change.at_wall_s), **event_document(change.event)}
+
+
+def notice_document(notice: Notice) -> dict[str, Any]:
+    """A notice as one flat document."""
+    return {
+        "type": notice.type,
+        "time": iso_time(notice.at_wall_s),
+        "id": notice.id,
+        "camera": notice.camera,
+        **dict(notice.detail),
+    }
 
 
 def event_document(event: Event) -> dict[str, Any]:
@@ -33,6 +44,7 @@ def event_document(event: Event) -> dict[str, Any]:
         "peak": iso_time(event.peak.wall_s),
         "peak_s": round(event.peak.time_s, 3),
         "peak_score": round(event.peak.score, 4),
+        "fields": {name: round(value, 3) for name, value in event.peak.fields},
         "start_threshold": round(event.start_threshold, 4),
         "end_threshold": round(event.end_threshold, 4),
         "boxes": [{k: round(v, 4) for k, v in asdict(box).items()} for box in event.peak.boxes],

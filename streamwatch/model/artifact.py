@@ -1,9 +1,10 @@
 """The model file: one safetensors file per camera, no pickle, written atomically (DESIGN section 7, FIXED).
 
-Tensors: ``mean`` (P, d), ``whitener`` (P, d(d+1)/2), ``moments.shift`` (P, d), ``moments.s1`` (P, d),
-``moments.s2`` (P, d(d+1)/2), ``calibration.tail`` (K,). Whiteners and moments are lower triangles packed row
-by row: half the size. The metadata is one JSON document under ``streamwatch``, with a sha256 over itself and
-over every tensor, so that an altered file is told from an intact one.
+Tensors of appearance: ``mean`` (P, d), ``whitener`` (P, d(d+1)/2), ``moments.shift`` (P, d), ``moments.s1`` (P, d),
+``moments.s2`` (P, d(d+1)/2). Of motion: ``motion.shift``, ``motion.s1``, ``motion.s2`` (P, 1), from which its Gaussians
+follow at once. Of both: ``tail.appearance`` and ``tail.motion`` (257,). Always ``calibration.tail`` (K,). Whiteners and
+moments are lower triangles packed row by row: half the size. The metadata is one JSON document under ``streamwatch``,
+with a sha256 over itself and over every tensor, so that an altered file is told from an intact one.
 """
 
 from __future__ import annotations
@@ -26,10 +27,13 @@ from torch import Tensor
 from streamwatch import __version__
 from streamwatch.errors import ModelFileError, ModelMissing
 from streamwatch.model.calibration import Calibration
+from streamwatch.model.fusion import Features, Fusion
 from streamwatch.model.gaussian import GaussianField
 from streamwatch.model.identity import EmbeddingIdentity
 from streamwatch.model.moments import Moments, chunks
+from streamwatch.model.motion import MotionField, fit_motion
 from streamwatch.model.scene import SceneModel
+from streamwatch.model.tails import Tail
 
 FORMAT_VERSION = 1
 _KEY = "streamwatch"
@@ -168,18 +172,31 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
 
 
 def _tensors(scene: SceneModel) -> dict[str, Tensor]:
-    gaussians, moments, calibration = scene.gaussians_, scene.moments_, scene.calibration_
-    if gaussians is None or moments is None or calibration is None:
+    if scene.calibration_ is None:
+        raise ModelFileError("only a fitted model can be saved")
+    tensors = {"calibration.tail": torch.tensor(scene.calibration_.tail, dtype=torch.float64)}
+    if scene.sees_appearance:
+        tensors |= _appearance_tensors(scene)
+    if scene.motion_:
+        moments = scene.motion_.moments
+        tensors |= {"motion.shift": moments.shift, "motion.s1": moments.s1, "motion.s2": pack_triangles(moments.s2)}
+    if scene.fusion_:
+        tensors["tail.appearance"] = torch.from_numpy(scene.fusion_.appearance.knots)
+        tensors["tail.motion"] = torch.from_numpy(scene.fusion_.motion.knots)
+    return {name: tensor.contiguous().cpu() for name, tensor in tensors.items()}
+
+
+def _appearance_tensors(scene: SceneModel) -> dict[str, Tensor]:
+    gaussians, moments = scene.gaussians_, scene.moments_
+    if gaussians is None or moments is None:
         raise ModelFileError("only a fitted model with its moments can be saved")
-    tensors = {
+    return {
         "mean": gaussians.mean,
         "whitener": pack_triangles(gaussians.whitener_t.transpose(1, 2)),
         "moments.shift": moments.shift,
         "moments.s1": moments.s1,
         "moments.s2": pack_triangles(moments.s2),
-        "calibration.tail": torch.tensor(calibration.tail, dtype=torch.float64),
     }
-    return {name: tensor.contiguous().cpu() for name, tensor in tensors.items()}
 
 
 def _metadata(scene: SceneModel, provenance: Provenance) -> dict[str, Any]:
@@ -193,10 +210,29 @@ def _metadata(scene: SceneModel, provenance: Provenance) -> dict[str, Any]:
         "grid": list(scene.grid),
         "eps": scene.eps,
         "frames": scene.frames,
-        "fields": ["appearance"],
+        "fields": ["appearance", "motion"] if scene.features == "both" else [scene.features],
+        "motion": _motion_facts(scene),
+        "fusion": _fusion_facts(scene.fusion_),
         "calibration": calibration,
         "provenance": asdict(provenance),
     }
+
+
+def _motion_facts(scene: SceneModel) -> dict[str, Any] | None:
+    if scene.motion_ is None:
+        return None
+    return {"frames": scene.motion_.moments.count, "shrinkage": scene.motion_.shrinkage, "step_s": scene.motion_.step_s}
+
+
+def _fusion_facts(fusion: Fusion | None) -> dict[str, Any] | None:
+    if fusion is None:
+        return None
+    tails = {name: {"scale": tail.scale, "count": tail.count} for name, tail in _named_tails(fusion)}
+    return {"lift": fusion.lift, **tails}
+
+
+def _named_tails(fusion: Fusion) -> tuple[tuple[str, Tail], tuple[str, Tail]]:
+    return ("appearance", fusion.appearance), ("motion", fusion.motion)
 
 
 def _digest(document: dict[str, Any], tensors: dict[str, Tensor]) -> str:
@@ -215,12 +251,51 @@ def _scene(document: dict[str, Any], tensors: dict[str, Tensor], with_moments: b
     identity["level_names"] = tuple(identity["level_names"])
     identity["indices"] = tuple(identity["indices"])
     height, width = document["grid"]
-    scene = SceneModel(EmbeddingIdentity(**identity), grid=(int(height), int(width)), eps=float(document["eps"]))
+    motion = document["motion"] or {"step_s": 0.2}
+    scene = SceneModel(
+        EmbeddingIdentity(**identity),
+        features=_FEATURES_OF[tuple(document["fields"])],
+        grid=(int(height), int(width)),
+        eps=float(document["eps"]),
+        motion_step_s=float(motion["step_s"]),
+    )
+    if scene.sees_appearance:
+        _restore_appearance(scene, document, tensors, with_moments)
+    if scene.sees_motion:
+        scene.motion_ = _motion(motion, tensors)
+    if scene.features == "both":
+        scene.fusion_ = _fusion(document["fusion"], tensors)
+    scene.calibration_ = Calibration(**document["calibration"], tail=tuple(tensors["calibration.tail"].tolist()))
+    return scene
+
+
+_FEATURES_OF: dict[tuple[str, ...], Features] = {
+    ("appearance",): "appearance",
+    ("motion",): "motion",
+    ("appearance", "motion"): "both",
+}
+
+
+def _restore_appearance(scene: SceneModel, document: dict[str, Any], tensors: dict[str, Tensor], with_moments: bool) -> None:
     dims = scene.identity.dims
     whitener_t = unpack_triangles(tensors["whitener"], dims, symmetric=False, transposed=True)
     scene.gaussians_ = GaussianField(tensors["mean"], whitener_t)
-    scene.calibration_ = Calibration(**document["calibration"], tail=tuple(tensors["calibration.tail"].tolist()))
     if with_moments:
         s2 = unpack_triangles(tensors["moments.s2"], dims, symmetric=True)
         scene.moments_ = Moments(int(document["frames"]), tensors["moments.shift"], tensors["moments.s1"], s2)
-    return scene
+
+
+def _motion(facts: dict[str, Any], tensors: dict[str, Tensor]) -> MotionField:
+    shift = tensors["motion.shift"]
+    s2 = unpack_triangles(tensors["motion.s2"], int(shift.shape[1]), symmetric=True)
+    moments = Moments(int(facts["frames"]), shift, tensors["motion.s1"], s2)
+    shrinkage = float(facts["shrinkage"])
+    return MotionField(moments, shrinkage, fit_motion(moments, shrinkage), float(facts["step_s"]))
+
+
+def _fusion(facts: dict[str, Any], tensors: dict[str, Tensor]) -> Fusion:
+    appearance, motion = (
+        Tail(tensors[f"tail.{name}"].numpy(), float(facts[name]["scale"]), int(facts[name]["count"]))
+        for name in ("appearance", "motion")
+    )
+    return Fusion(appearance, motion, float(facts["lift"]))

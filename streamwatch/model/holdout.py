@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-import torch
 from torch import Tensor
+
+from streamwatch.model.frames import FrameBatch
 
 BLOCK_FRAMES = 16
 MAX_BLOCKS = 16
@@ -24,11 +25,11 @@ class HoldOut:
 
     def __init__(self) -> None:
         self.period = FIRST_PERIOD
-        self._places: Tensor | None = None
+        self._places: list[Tensor] = []
         self._place_of: dict[int, int] = {}
 
-    def split(self, batches: Iterable[Tensor]) -> Iterator[Tensor]:
-        """Yield (N, ...) batches to learn; hold the others."""
+    def split(self, batches: Iterable[FrameBatch]) -> Iterator[FrameBatch]:
+        """Yield batches to learn; hold the others."""
         for number, block in enumerate(_blocks(batches)):
             if number % self.period != 1 or len(block) < BLOCK_FRAMES:
                 yield block
@@ -40,37 +41,35 @@ class HoldOut:
             else:
                 yield block
 
-    def held(self) -> list[Tensor]:
-        """The held-out blocks, each (16, ...), in the order of the footage."""
-        if self._places is None:
-            return []
-        return [self._places[self._place_of[number]] for number in sorted(self._place_of)]
+    def held(self) -> list[FrameBatch]:
+        """The held-out blocks of 16 frames, in the order of the footage."""
+        return [self._block_at(self._place_of[number]) for number in sorted(self._place_of)]
 
-    def _hold(self, number: int, block: Tensor) -> None:
-        if self._places is None:
-            self._places = block.new_zeros((MAX_BLOCKS, *block.shape))
+    def _block_at(self, place: int) -> FrameBatch:
+        return FrameBatch(*(tensor[place] for tensor in self._places))
+
+    def _hold(self, number: int, block: FrameBatch) -> None:
+        if not self._places:
+            self._places = [tensor.new_zeros((MAX_BLOCKS, *tensor.shape)) for tensor in block.tensors]
         place = min(set(range(MAX_BLOCKS)) - set(self._place_of.values()))
-        self._places[place] = block
+        for places, tensor in zip(self._places, block.tensors, strict=True):
+            places[place] = tensor
         self._place_of[number] = place
 
-    def _thin(self) -> Iterator[Tensor]:
+    def _thin(self) -> Iterator[FrameBatch]:
         self.period *= 2
         for number in [n for n in self._place_of if n % self.period != 1]:
-            place = self._place_of.pop(number)
-            if self._places is not None:
-                yield self._places[place].clone()
+            block = self._block_at(self._place_of.pop(number))
+            yield FrameBatch(*(tensor.clone() for tensor in block.tensors))
 
 
-def _blocks(batches: Iterable[Tensor]) -> Iterator[Tensor]:
+def _blocks(batches: Iterable[FrameBatch]) -> Iterator[FrameBatch]:
     """Re-cut batches into blocks of BLOCK_FRAMES; the last may be shorter."""
-    rest: Tensor | None = None
+    rest: FrameBatch | None = None
     for batch in batches:
-        joined = batch if rest is None else torch.cat([rest, batch])
-        *whole, last = torch.split(joined, BLOCK_FRAMES) if len(joined) else (joined,)
-        yield from whole
-        rest = last
-        if len(last) == BLOCK_FRAMES:
-            yield last
-            rest = None
+        joined = batch if rest is None else FrameBatch.joined([rest, batch])
+        whole = len(joined) // BLOCK_FRAMES * BLOCK_FRAMES
+        yield from joined.part(0, whole).split(BLOCK_FRAMES)
+        rest = joined.part(whole, len(joined))
     if rest is not None and len(rest):
         yield rest

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from streamwatch.errors import ModelError, NotEnoughFrames
+from streamwatch.errors import ModelError, ModelMismatch, NotEnoughFrames
 from streamwatch.model.anomaly_map import smooth_on_grid
 from streamwatch.model.calibration import Calibration, calibrate
 from streamwatch.model.embedding import Embedder
+from streamwatch.model.frames import FrameBatch
+from streamwatch.model.fusion import Features, FieldMaps, Fusion, field_maps_of, filtered, learn_fusion, merge_fusions
 from streamwatch.model.gaussian import EPS, GaussianField, fit_gaussians, mahalanobis
 from streamwatch.model.holdout import MIN_FRAMES, HoldOut
 from streamwatch.model.identity import EmbeddingIdentity
 from streamwatch.model.moments import Moments
+from streamwatch.model.motion import MotionField, choose_shrinkage, fit_motion, require_motion
+from streamwatch.model.scoring import StreamScorer
 
 TILE_FRAMES = 8
 """Distances are computed in tiles of this many frames, the last one padded.
@@ -35,70 +39,113 @@ class Maps:
     scores: Tensor
 
 
+@dataclass
+class _Learning:
+    """Moments under way; None for a field that the model lacks, or that no frame has fed yet."""
+
+    appearance: Moments | None = None
+    motion: Moments | None = None
+    frames: int = 0
+
+
 class SceneModel:
-    """PaDiM's model of one scene.
+    """PaDiM's model of one scene, and beside it the scene's motion.
 
     Args:
         identity: what the embeddings it learns from are.
+        features: ``appearance`` is the paper's method; ``motion`` and ``both`` add the motion field.
         grid: (height, width) of the finest level.
         eps: regularisation of the covariance (eq. 1, Defard et al. 2020).
+        motion_step_s: age of the picture that frames' speed is measured against; only noted.
 
-    Learned attributes: ``moments_``, ``gaussians_``, ``calibration_``; None before ``fit``.
+    Learned attributes, None before ``fit``: ``moments_`` and ``gaussians_`` of appearance, ``motion_``, ``fusion_``
+    and ``calibration_``.
     """
 
-    def __init__(self, identity: EmbeddingIdentity, *, grid: tuple[int, int] = (64, 64), eps: float = EPS) -> None:
+    def __init__(
+        self,
+        identity: EmbeddingIdentity,
+        *,
+        features: Features = "appearance",
+        grid: tuple[int, int] = (64, 64),
+        eps: float = EPS,
+        motion_step_s: float = 0.2,
+    ) -> None:
         self.identity = identity
+        self.features = features
         self.grid = grid
         self.eps = eps
+        self.motion_step_s = motion_step_s
         self.moments_: Moments | None = None
         self.gaussians_: GaussianField | None = None
+        self.motion_: MotionField | None = None
+        self.fusion_: Fusion | None = None
         self.calibration_: Calibration | None = None
 
     @property
     def frames(self) -> int:
         """Number of frames learned."""
-        return self.moments_.count if self.moments_ else 0
+        moments = self.moments_ or (self.motion_.moments if self.motion_ else None)
+        return moments.count if moments else 0
 
-    def fit(self, embedder: Embedder, batches: Iterable[Tensor]) -> SceneModel:
-        """Learn the scene from (N, 256, 256, 3) uint8 batches in one pass and bounded memory.
+    @property
+    def sees_appearance(self) -> bool:
+        """Whether it holds the appearance field, and so needs embeddings."""
+        return self.features != "motion"
 
-        Blocks of the footage are held out, scored by the model that did not see them to set thresholds,
+    @property
+    def sees_motion(self) -> bool:
+        """Whether it holds the motion field, and so needs frames' speed."""
+        return self.features != "appearance"
+
+    def fit(self, embedder: Embedder, batches: Iterable[FrameBatch]) -> SceneModel:
+        """Learn the scene in one pass and bounded memory.
+
+        Blocks of the footage are held out, scored by the model that did not see them to set tails and thresholds,
         and then learned too.
 
         Raises:
-            NotEnoughFrames: fewer than 32 frames; the model is left as it was.
+            NotEnoughFrames: fewer than 32 frames, or too few with motion; the model is left as it was.
             ModelError: an embedding is not finite.
         """
-        return self._learn(embedder, batches, None)
+        return self._learn(embedder, batches, _Learning())
 
-    def update(self, embedder: Embedder, batches: Iterable[Tensor]) -> SceneModel:
-        """Learn more footage on top of what is known; thresholds are derived anew from its held-out part.
+    def update(self, embedder: Embedder, batches: Iterable[FrameBatch]) -> SceneModel:
+        """Learn more footage on top of what is known; tails and thresholds are derived anew from its held-out part.
 
         Raises: as ``fit``.
         """
-        return self._learn(embedder, batches, self._require_moments().copy())
+        appearance = self._require_moments().copy() if self.sees_appearance else None
+        return self._learn(embedder, batches, _Learning(appearance, self.motion_.moments.copy() if self.motion_ else None))
 
     def merge(self, other: SceneModel) -> SceneModel:
         """Add all that ``other`` learned, as if one model had seen both footages.
 
         Raises:
-            ModelMismatch: the two do not share an embedding.
+            ModelMismatch: the two do not share an embedding, or hold different fields.
         """
         self.identity.require_same(other.identity, where="merge")
-        moments = self._require_moments()
-        moments.merge(other._require_moments())
+        if self.features != other.features:
+            raise ModelMismatch(f"a model of {other.features} does not merge into one of {self.features}")
+        if self.sees_appearance:
+            moments = self._require_moments()
+            moments.merge(other._require_moments())
+            self.gaussians_ = fit_gaussians(moments, eps=self.eps)
+        if self.motion_ and other.motion_:
+            self.motion_ = self._merged_motion(self.motion_, other.motion_)
+        if self.fusion_ and other.fusion_:
+            self.fusion_ = merge_fusions(self.fusion_, other.fusion_)
         tails = [c.tail for c in (self.calibration_, other.calibration_) if c]
         self.calibration_ = calibrate([s for tail in tails for s in tail]) if tails else None
-        self.gaussians_ = fit_gaussians(moments, eps=self.eps)
         return self
 
     def score(self, embedder: Embedder, pixels: Tensor) -> Maps:
-        """Anomaly maps and scores of (N, 256, 256, 3) uint8 frames."""
+        """Appearance maps and scores of (N, 256, 256, 3) uint8 frames."""
         with torch.no_grad():
             return self.maps(embedder(pixels))
 
     def maps(self, embeddings: Tensor, *, tile_frames: int = TILE_FRAMES) -> Maps:
-        """Anomaly maps and scores (section 3.3, Defard et al. 2020) of (N, H, W, d) embeddings.
+        """Appearance maps and scores (section 3.3, Defard et al. 2020) of (N, H, W, d) embeddings.
 
         Args:
             tile_frames: see TILE_FRAMES; 1 spends nothing on padding and lets the last bits vary.
@@ -110,6 +157,12 @@ class SceneModel:
         grids = torch.cat(tiles)
         return Maps(grids, grids.amax(dim=(1, 2)))
 
+    def motion_maps(self, speed: Tensor) -> Tensor:
+        """Motion maps (N, h, w) of (N, h, w) speeds; NaN where a frame has no motion evidence."""
+        if self.motion_ is None:
+            raise ModelError("the scene model holds no motion field")
+        return self.motion_.maps(speed, self.grid)
+
     def _tile_maps(self, flat: Tensor, tile_frames: int) -> Tensor:
         """Maps of one (n, P, d) tile, computed on n rounded up to whole tiles."""
         n = int(flat.shape[0])
@@ -120,37 +173,80 @@ class SceneModel:
         return smooth_on_grid(distances.reshape(-1, *self.grid))[:n]
 
     def to(self, device: torch.device, dtype: torch.dtype = torch.float32) -> SceneModel:
-        """The model ready to score on ``device``; the moments stay behind."""
-        ready = SceneModel(self.identity, grid=self.grid, eps=self.eps)
-        ready.gaussians_ = self._require_gaussians().to(device, dtype)
-        ready.calibration_ = self.calibration_
+        """The model ready to score on ``device``; the moments of appearance stay behind."""
+        ready = self._empty()
+        if self.sees_appearance:
+            ready.gaussians_ = self._require_gaussians().to(device, dtype)
+        ready.motion_ = self.motion_.to(device, torch.float32) if self.motion_ else None
+        ready.fusion_, ready.calibration_ = self.fusion_, self.calibration_
         return ready
 
-    def _learn(self, embedder: Embedder, batches: Iterable[Tensor], moments: Moments | None) -> SceneModel:
+    def _empty(self) -> SceneModel:
+        return SceneModel(self.identity, features=self.features, grid=self.grid, eps=self.eps, motion_step_s=self.motion_step_s)
+
+    def _learn(self, embedder: Embedder, batches: Iterable[FrameBatch], learning: _Learning) -> SceneModel:
         held_out = HoldOut()
-        new_frames = 0
         with torch.no_grad():
             for batch in _rebatch(held_out.split(batches), LEARN_BATCH_FRAMES):
-                moments = accumulate(moments, embedder(batch).flatten(1, 2))
-                new_frames += len(batch)
-            self._require_enough(new_frames + sum(map(len, held_out.held())))
-            if moments is None:
-                raise AssertionError("enough frames, but none learned")
-            self._finish(embedder, moments, held_out.held())
+                self._add(learning, embedder(batch.pixels) if self.sees_appearance else None, batch)
+            self._require_enough(learning.frames + sum(map(len, held_out.held())))
+            self._finish(embedder, learning, held_out.held())
         return self
 
-    def _finish(self, embedder: Embedder, moments: Moments, held: list[Tensor]) -> None:
-        """Set thresholds on the held-out blocks, learn them too, and finalise."""
-        trial = SceneModel(self.identity, grid=self.grid, eps=self.eps)
-        trial.gaussians_ = fit_gaussians(moments, eps=self.eps)
-        scores: list[float] = []
+    def _add(self, learning: _Learning, embeddings: Tensor | None, batch: FrameBatch) -> None:
+        """Add one batch to the moments of every field."""
+        learning.frames += len(batch)
+        if embeddings is not None:
+            learning.appearance = accumulate(learning.appearance, embeddings.flatten(1, 2))
+        if self.sees_motion and len(speed := batch.known_speed()):
+            learning.motion = accumulate(learning.motion, speed)
+
+    def _finish(self, embedder: Embedder, learning: _Learning, held: list[FrameBatch]) -> None:
+        """Set tails and thresholds on the held-out blocks, learn them too, and finalise."""
+        speeds = [block.speed for block in held]
+        trial = self._empty()
+        trial.gaussians_, trial.motion_ = self._fields(learning, speeds)
+        maps: list[list[FieldMaps]] = []
         for block in held:
-            embeddings = embedder(block)
-            scores += trial.maps(embeddings).scores.tolist()
-            moments.add(embeddings.flatten(1, 2))
-        trial.gaussians_ = None
-        gaussians = fit_gaussians(moments, eps=self.eps)
-        self.moments_, self.gaussians_, self.calibration_ = moments, gaussians, calibrate(scores)
+            embeddings = embedder(block.pixels) if self.sees_appearance else None
+            maps.append(trial.field_maps(embeddings, block.speed))
+            self._add(learning, embeddings, block)
+        fusion, calibration = self._calibrated(maps, [block.time_s.tolist() for block in held])
+        trial.gaussians_ = None  # the whiteners are the largest thing here: make room for the final ones
+        self.gaussians_, self.motion_ = self._fields(learning, speeds)
+        self.moments_, self.fusion_, self.calibration_ = learning.appearance, fusion, calibration
+
+    def _fields(self, learning: _Learning, held: Sequence[Tensor]) -> tuple[GaussianField | None, MotionField | None]:
+        """The Gaussians of every field from its moments; ``held`` are the speeds of held-out blocks."""
+        appearance = fit_gaussians(learning.appearance, eps=self.eps) if learning.appearance is not None else None
+        if not self.sees_motion:
+            return appearance, None
+        moments = require_motion(learning.motion)
+        shrinkage = choose_shrinkage(moments, held, self.grid)
+        return appearance, MotionField(moments, shrinkage, fit_motion(moments, shrinkage), self.motion_step_s)
+
+    def field_maps(self, embeddings: Tensor | None, speed: Tensor) -> list[FieldMaps]:
+        """Each frame's maps on the host: (N, H, W, d) embeddings, None for a model of motion, and (N, h, w) speeds."""
+        frames = len(speed)
+        appearance = self.maps(embeddings).grids.float().cpu().numpy() if embeddings is not None else [None] * frames
+        motion = self.motion_maps(speed).float().cpu().numpy() if self.sees_motion else [None] * frames
+        return [field_maps_of(a, m) for a, m in zip(appearance, motion, strict=True)]
+
+    def _calibrated(self, held: list[list[FieldMaps]], times_s: list[list[float]]) -> tuple[Fusion | None, Calibration]:
+        """How to fuse, and thresholds of the level, from held-out blocks that this model did not see."""
+        smooth = [filtered(block, times) for block, times in zip(held, times_s, strict=True)]
+        fusion = learn_fusion([m for block in smooth for m in block]) if self.features == "both" else None
+        levels: list[float] = []
+        for block, times in zip(held, times_s, strict=True):
+            scorer = StreamScorer(self.grid, fusion)
+            levels += [scorer.score(m, t).level for m, t in zip(block, times, strict=True)]
+        return fusion, calibrate(levels)
+
+    def _merged_motion(self, mine: MotionField, theirs: MotionField) -> MotionField:
+        """Both footages' motion, shrunk as the model that saw more of it found best."""
+        shrinkage = (mine if mine.moments.count >= theirs.moments.count else theirs).shrinkage
+        mine.moments.merge(theirs.moments)
+        return MotionField(mine.moments, shrinkage, fit_motion(mine.moments, shrinkage), mine.step_s)
 
     @staticmethod
     def _require_enough(frames: int) -> None:
@@ -179,13 +275,13 @@ def accumulate(moments: Moments | None, x: Tensor) -> Moments:
     return moments
 
 
-def _rebatch(batches: Iterable[Tensor], frames: int) -> Iterator[Tensor]:
+def _rebatch(batches: Iterable[FrameBatch], frames: int) -> Iterator[FrameBatch]:
     """Join small batches until they hold at least ``frames``."""
-    pending: list[Tensor] = []
+    pending: list[FrameBatch] = []
     for batch in batches:
         pending.append(batch)
         if sum(map(len, pending)) >= frames:
-            yield torch.cat(pending)
+            yield FrameBatch.joined(pending)
             pending = []
     if pending:
-        yield torch.cat(pending)
+        yield FrameBatch.joined(pending)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from streamwatch.clock import Clock
-from streamwatch.errors import StreamwatchError
+from streamwatch.errors import SourceDisconnected, StreamwatchError
+from streamwatch.health import Health
 from streamwatch.metrics import Metrics
 from streamwatch.records import Frame
-from streamwatch.runtime.retry import run_forever
+from streamwatch.runtime.retry import Backoff, run_forever
 from streamwatch.runtime.slots import FrameSlots
 from streamwatch.video.reader import FrameReader
 
@@ -20,33 +21,67 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class CameraContext:
-    """What every camera shares."""
+    """What every camera shares.
+
+    Attributes:
+        on_frame: told of every frame that a camera hands over.
+        on_end: told when a camera has come to its end, with the error that ended it if any.
+    """
 
     slots: FrameSlots
     clock: Clock
     metrics: Metrics
-    stop: threading.Event
+    health: Health
+    on_frame: Callable[[str, Frame], None]
     on_end: Callable[[str, StreamwatchError | None], None]
+    backoff: Backoff = field(default_factory=Backoff)
+
+
+@dataclass(frozen=True)
+class Playing:
+    """How a source is played.
+
+    Attributes:
+        live: its end is a fault, and it is opened again.
+        paced: a file plays at its own pace instead of as fast as it is taken.
+        silence_s: longest time that it may make no progress: its own time-outs, and some.
+    """
+
+    live: bool
+    paced: bool
+    silence_s: float = 60.0
 
 
 class CameraWorker:
     """Reads one camera until its source ends, or for ever if it is live.
 
     Args:
-        paced: play a file at its own pace instead of as fast as it is taken.
-        live: the end of the source is a fault, and it is opened again.
+        make_reader: makes the reader; told what to call for each frame that must not be scored.
     """
 
-    def __init__(self, name: str, reader: FrameReader, context: CameraContext, *, live: bool, paced: bool) -> None:
-        self.name = name
-        self._reader, self._context = reader, context
-        self._live, self._paced = live, paced
+    def __init__(
+        self, name: str, make_reader: Callable[[Callable[[str], None]], FrameReader], context: CameraContext, playing: Playing
+    ) -> None:
+        self.name, self.playing = name, playing
+        self._context = context
+        self._reader = make_reader(self._count_unfit)
+        self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"camera-{name}", daemon=True)
+
+    @property
+    def loop(self) -> str:
+        """The name of its heartbeat."""
+        return f"camera {self.name}"
 
     def start(self) -> None:
         """Start reading."""
         self._context.metrics.camera_state_is(self.name, "starting")
         self._thread.start()
+
+    def stop(self) -> None:
+        """Ask it to end; what it still reads goes nowhere."""
+        self._stop.set()
+        self._context.health.retire(self.loop)
 
     def join(self, timeout_s: float) -> bool:
         """Wait for the thread; False if it is still running."""
@@ -59,40 +94,68 @@ class CameraWorker:
         Raises:
             SourceError: it could not be opened or read.
         """
+        self._beat()
         started_s = self._context.clock.monotonic_s()
         for frame in self._reader.frames():
-            if self._paced and self._context.clock.wait(self._context.stop, self._lead_s(frame, started_s)):
+            if self.playing.paced and self._context.clock.wait(self._stop, self._lead_s(frame, started_s)):
                 return
+            self._beat()
             self._hand_over(frame)
-            if self._context.stop.is_set():
+            if self._stop.is_set():
                 return
         for warning in self._reader.summary().warnings:
             log.warning("camera %s: %s", self.name, warning)
+
+    def _beat(self) -> None:
+        if not self._stop.is_set():
+            self._context.health.beat(self.loop, within_s=self.playing.silence_s)
 
     def _lead_s(self, frame: Frame, started_s: float) -> float:
         return started_s + frame.time_s - self._context.clock.monotonic_s()
 
     def _hand_over(self, frame: Frame) -> None:
+        if self._stop.is_set():
+            return
         metrics = self._context.metrics
         metrics.frames_received.labels(self.name).inc()
         metrics.last_frame_s.labels(self.name).set(frame.wall_s)
-        metrics.camera_state_is(self.name, "running")
-        self._context.slots.put(frame, self._context.stop)
+        self._context.on_frame(self.name, frame)
+        self._context.slots.put(frame, self._stop)
+
+    def _count_unfit(self, reason: str) -> None:
+        """A frame came that must not be scored; the stream is alive."""
+        self._beat()
+        if not self._stop.is_set():
+            self._context.metrics.frames_received.labels(self.name).inc()
+            self._context.metrics.frames_dropped.labels(self.name, reason).inc()
 
     def _run(self) -> None:
         failure: StreamwatchError | None = None
         try:
-            if self._live:
-                run_forever(self.run_once, clock=self._context.clock, stop=self._context.stop, on_failure=self._note_failure)
+            if self.playing.live:
+                context = self._context
+                run_forever(
+                    self.run_once,
+                    clock=context.clock,
+                    stop=self._stop,
+                    on_failure=self._note_failure,
+                    backoff=context.backoff,
+                )
             else:
                 self.run_once()
         except StreamwatchError as error:
             failure = error
         finally:
-            self._context.metrics.camera_state_is(self.name, "failed" if failure else "finished")
-            self._context.on_end(self.name, failure)
+            self._context.health.retire(self.loop)
+            if not self._stop.is_set():
+                self._context.metrics.camera_state_is(self.name, "failed" if failure else "finished")
+                self._context.on_end(self.name, failure)
 
     def _note_failure(self, error: StreamwatchError, delay_s: float) -> None:
-        self._context.metrics.camera_state_is(self.name, "offline")
-        self._context.metrics.reconnects.labels(self.name, "eof").inc()
+        self._context.health.retire(self.loop)  # waiting is no lack of progress
+        if self._stop.is_set():
+            return
+        kind = error.kind if isinstance(error, SourceDisconnected) else "invalid_data"
+        self._context.metrics.camera_state_is(self.name, "reconnecting")
+        self._context.metrics.reconnects.labels(self.name, kind).inc()
         log.warning("camera %s: %s; trying again in %.1f s", self.name, error, delay_s)

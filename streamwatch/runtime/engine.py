@@ -12,11 +12,15 @@ import torch
 from torch import Tensor
 
 from streamwatch.model.embedding import Embedder
+from streamwatch.model.frames import FrameBatch
+from streamwatch.model.fusion import FieldMaps, field_maps_of
 from streamwatch.model.identity import EmbeddingIdentity
 from streamwatch.model.scene import TILE_FRAMES, SceneModel
-from streamwatch.records import Frame, FrameScore
+from streamwatch.model.scoring import StreamScorer
+from streamwatch.records import SPEED_GRID, Frame, FrameScore
 
 OnBatch = Callable[[int, float], None]
+_NO_SPEED = np.full((SPEED_GRID, SPEED_GRID), np.nan, dtype=np.float32)
 
 
 @dataclass(frozen=True)
@@ -52,49 +56,86 @@ class Engine:
         self.embedder, self.identity, self.device = embedder, identity, device
         self._tile_frames = tile_frames
         self._on_batch = on_batch
-        self._scenes: dict[str, WatchedScene] = {}
+        self._scenes: dict[str, SceneModel] = {}
+        self._scorers: dict[str, StreamScorer] = {}
 
     def watch(self, camera: str, scene: WatchedScene) -> None:
-        """Score ``camera`` with ``scene`` from now on.
+        """Score ``camera`` with ``scene`` from now on, as a stream that begins.
 
         Raises:
             ModelMismatch: the scene was learned from other embeddings.
         """
         self.identity.require_same(scene.model.identity, where=f"camera {camera}")
-        self._scenes[camera] = WatchedScene(scene.model.to(self.device, self._distance_dtype()), scene.ignored)
+        self._scenes[camera] = scene.model.to(self.device, self._distance_dtype())
+        self._scorers[camera] = StreamScorer(scene.model.grid, scene.model.fusion_, scene.ignored)
+
+    def unwatch(self, camera: str) -> None:
+        """Forget ``camera``; its frames must not come any more."""
+        self._scenes.pop(camera, None)
+        self._scorers.pop(camera, None)
 
     def score(self, frames: Sequence[Frame]) -> list[FrameScore]:
-        """Score a batch, in its order; every camera in it must be watched."""
+        """Score a batch, in its order; every camera in it must be watched, and its frames come in order."""
+        return [self._scored(frame, maps) for frame, maps in zip(frames, self.field_maps(frames), strict=True)]
+
+    def field_maps(self, frames: Sequence[Frame]) -> list[FieldMaps]:
+        """Each frame's maps, field by field, before the causal filter and fusion."""
         if not frames:
             return []
         started_s = time.perf_counter()
         with torch.no_grad():
-            embeddings = self.embedder(self.to_device([f.pixels for f in frames]))
-            grids = self._grids(frames, embeddings).cpu().numpy().astype(np.float32)
+            grids = self._grids(self.batch_of(frames), _rows_by_camera(frames)).cpu().numpy()
         if self._on_batch:
             self._on_batch(len(frames), time.perf_counter() - started_s)
-        return [self._scored(frame, grid) for frame, grid in zip(frames, grids, strict=True)]
+        return [field_maps_of(*grids[:, row]) for row in range(len(frames))]
 
-    def to_device(self, pixels: Sequence[npt.NDArray[np.uint8]]) -> Tensor:
-        """Model inputs as one (N, 256, 256, 3) uint8 tensor on the device."""
-        return torch.from_numpy(np.stack(pixels)).to(self.device, non_blocking=True)
+    def batch_of(self, frames: Sequence[Frame]) -> FrameBatch:
+        """Frames as tensors on the device."""
+        pixels = torch.from_numpy(np.stack([frame.pixels for frame in frames]))
+        speed = torch.from_numpy(np.stack([_NO_SPEED if frame.speed is None else frame.speed for frame in frames]))
+        time_s = torch.tensor([frame.time_s for frame in frames], dtype=torch.float64)
+        return FrameBatch(*(tensor.to(self.device, non_blocking=True) for tensor in (pixels, speed, time_s)))
 
     def _distance_dtype(self) -> torch.dtype:
         return torch.float64 if self.embedder.dtype == torch.float64 else torch.float32
 
-    def _grids(self, frames: Sequence[Frame], embeddings: Tensor) -> Tensor:
-        grids = embeddings.new_empty(embeddings.shape[:3])
-        for camera, rows in _rows_by_camera(frames).items():
-            at = torch.tensor(rows, device=self.device)
-            part = embeddings if len(rows) == len(frames) else embeddings[at]
-            grids[at] = self._scenes[camera].model.maps(part, tile_frames=self._tile_frames).grids
+    def _grids(self, batch: FrameBatch, rows_of: Mapping[str, list[int]]) -> Tensor:
+        """(2, N, h, w) float32: appearance and motion maps, NaN where a field says nothing; one copy to the host."""
+        seeing = [row for camera, rows in rows_of.items() if self._scenes[camera].sees_appearance for row in rows]
+        embeddings = self._embeddings(batch, sorted(seeing))
+        grids = torch.full((2, *batch.speed.shape), torch.nan, device=self.device)
+        for camera, rows in rows_of.items():
+            scene, at = self._scenes[camera], torch.tensor(rows, device=self.device)
+            if scene.sees_appearance and embeddings is not None:
+                part = embeddings if len(rows) == len(batch) else embeddings[at]
+                grids[0, at] = scene.maps(part, tile_frames=self._tile_frames).grids.to(torch.float32)
+            if scene.sees_motion:
+                grids[1, at] = scene.motion_maps(batch.speed[at])
         return grids
 
-    def _scored(self, frame: Frame, grid: npt.NDArray[np.float32]) -> FrameScore:
-        ignored: npt.NDArray[np.bool_] | None = self._scenes[frame.camera].ignored
-        if ignored is not None:
-            grid = np.where(ignored, np.float32(0), grid)
-        return FrameScore(frame, float(grid.max()), grid)
+    def _embeddings(self, batch: FrameBatch, rows: list[int]) -> Tensor | None:
+        """(N, H, W, d) embeddings, computed for some rows only; None if there are none."""
+        if not rows:
+            return None
+        at = torch.tensor(rows, device=self.device)
+        part: Tensor = self.embedder(batch.pixels if len(rows) == len(batch) else batch.pixels[at])
+        if len(rows) == len(batch):
+            return part
+        whole = part.new_zeros((len(batch), *part.shape[1:]))
+        whole[at] = part
+        return whole
+
+    def _scored(self, frame: Frame, maps: FieldMaps) -> FrameScore:
+        verdict = self._scorers[frame.camera].score(maps, frame.time_s, frame.segment)
+        return FrameScore(
+            frame,
+            verdict.score,
+            verdict.grid,
+            verdict.causal_score,
+            verdict.level,
+            verdict.level_grid,
+            verdict.evidence,
+        )
 
 
 def _rows_by_camera(frames: Sequence[Frame]) -> Mapping[str, list[int]]:

@@ -10,6 +10,7 @@ from itertools import takewhile
 from streamwatch.clock import Clock
 from streamwatch.errors import StreamwatchError
 from streamwatch.model.artifact import Provenance
+from streamwatch.model.fusion import Features
 from streamwatch.model.scene import SceneModel
 from streamwatch.records import Frame, SourceSummary
 from streamwatch.runtime.engine import Engine
@@ -26,11 +27,15 @@ class Footage:
     Attributes:
         fps: frames per second to take, or None for every frame.
         limit_s: stop each source after this much footage; what ends a live one.
+        features: the fields to learn.
+        motion_step_s: age of the picture that motion is measured against.
     """
 
     sources: tuple[Source, ...]
     fps: float | None = None
     limit_s: float | None = None
+    features: Features = "appearance"
+    motion_step_s: float = 0.2
 
 
 @dataclass(frozen=True)
@@ -57,8 +62,12 @@ def learn_scene(
         SourceError: a source cannot be read; NotEnoughFrames: the footage is too short.
         ModelMismatch: ``base`` was learned from other embeddings.
     """
-    readers = [FrameReader("fit", source, opener=opener, clock=clock, fps=footage.fps) for source in footage.sources]
-    model = base or SceneModel(engine.identity)
+    model = base or SceneModel(engine.identity, features=footage.features, motion_step_s=footage.motion_step_s)
+    step_s = model.motion_step_s if model.sees_motion else None
+    readers = [
+        FrameReader("fit", source, opener=opener, clock=clock, fps=footage.fps, motion_step_s=step_s)
+        for source in footage.sources
+    ]
     engine.identity.require_same(model.identity, where="model to update")
     learn = model.update if base else model.fit
     with closing(_frames(readers, footage.limit_s)) as frames:

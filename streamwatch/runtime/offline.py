@@ -10,8 +10,7 @@ from contextlib import suppress
 from itertools import islice
 from typing import TypeVar
 
-from torch import Tensor
-
+from streamwatch.model.frames import FrameBatch
 from streamwatch.model.scene import LEARN_BATCH_FRAMES
 from streamwatch.records import Frame, FrameScore
 from streamwatch.runtime.engine import Engine
@@ -71,9 +70,11 @@ def score_frames(engine: Engine, frames: Iterable[Frame]) -> Generator[FrameScor
         yield from engine.score(batch)
 
 
-def input_batches(engine: Engine, frames: Iterable[Frame], on_frames: Callable[[int], None] | None = None) -> Generator[Tensor]:
-    """Model inputs for ``SceneModel.fit`` on the engine's device, reading ahead; ``on_frames`` hears of each batch."""
+def input_batches(
+    engine: Engine, frames: Iterable[Frame], on_frames: Callable[[int], None] | None = None
+) -> Generator[FrameBatch]:
+    """Batches for ``SceneModel.fit`` on the engine's device, reading ahead; ``on_frames`` hears of each."""
     for batch in batched(read_ahead(frames), LEARN_BATCH_FRAMES):
-        yield engine.to_device([frame.pixels for frame in batch])
+        yield engine.batch_of(batch)
         if on_frames:
             on_frames(len(batch))

@@ -1,97 +1,213 @@
-"""One batch's way: slots to scores to event changes to the store and the listeners."""
+"""One batch's way: slots to scores to event changes to the store and the listeners. One thread runs it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import queue
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
 from streamwatch.clock import Clock
+from streamwatch.events.decision import Rules
+from streamwatch.events.ids import uuid7
+from streamwatch.events.tamper import KINDS, TamperChange, TamperDetector
 from streamwatch.events.tracker import EventTracker
 from streamwatch.metrics import Metrics
-from streamwatch.records import EventChange, FrameScore
+from streamwatch.records import EventChange, Frame, FrameScore, Notice
 from streamwatch.runtime.batcher import Batcher
-from streamwatch.runtime.engine import Engine
+from streamwatch.runtime.liveness import LivenessChange
+from streamwatch.runtime.resilience import ScoringEngine
 from streamwatch.runtime.snapshots import SnapshotWriter
 
 Listener = Callable[[EventChange, Path | None], None]
+NoticeListener = Callable[[Notice], None]
 
 
 class EventRecorder(Protocol):
-    """Where event changes are made durable before anybody hears of them."""
+    """Where event changes and notices are made durable before anybody hears of them."""
 
     def record(self, change: EventChange) -> None:
         """Write an event as ``change`` leaves it."""
         ...
 
+    def note(self, notice: Notice) -> None:
+        """Write a notice."""
+        ...
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """Where changes go: stored first, then told."""
+
+    store: EventRecorder
+    snapshots: SnapshotWriter
+    listeners: tuple[Listener, ...] = ()
+    notice_listeners: tuple[NoticeListener, ...] = ()
+
+
+@dataclass
+class WatchedCamera:
+    """What the pipeline keeps of one camera.
+
+    Attributes:
+        max_age_s: a frame older than this is stale; None for recordings, which are never dropped.
+    """
+
+    tracker: EventTracker
+    max_age_s: float | None = None
+    tamper: TamperDetector = field(default_factory=TamperDetector)
+
 
 class Pipeline:
     """Scores batches and turns scores into events.
 
-    Args:
-        trackers: one per camera.
-        listeners: told of every change after it is stored, with the snapshot's path if there is one.
+    Everything it holds is touched by the thread that calls ``run_once`` alone; others ``post`` what they want done.
     """
 
-    def __init__(
-        self,
-        batcher: Batcher,
-        engine: Engine,
-        trackers: Mapping[str, EventTracker],
-        *,
-        store: EventRecorder,
-        snapshots: SnapshotWriter,
-        metrics: Metrics,
-        clock: Clock,
-        listeners: tuple[Listener, ...] = (),
-    ) -> None:
-        self._batcher, self._engine, self._trackers = batcher, engine, trackers
-        self._store, self._snapshots, self._metrics, self._clock = store, snapshots, metrics, clock
-        self._listeners = listeners
+    def __init__(self, batcher: Batcher, engine: ScoringEngine, *, outputs: Outputs, metrics: Metrics, clock: Clock) -> None:
+        self._batcher, self._engine = batcher, engine
+        self._outputs, self._metrics, self._clock = outputs, metrics, clock
+        self._cameras: dict[str, WatchedCamera] = {}
+        self._posted: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self._scored_at_s: dict[str, float] = {}
 
-    def run_once(self) -> int:
-        """Score one batch and act on it; the number of frames it held."""
-        scored_frames = self._engine.score(self._batcher.next_batch())
+    def post(self, action: Callable[[], None]) -> None:
+        """Have ``action`` done between two batches."""
+        self._posted.put(action)
+
+    def add(self, camera: str, watched: WatchedCamera) -> None:
+        """Turn ``camera``'s scores into events from now on."""
+        self._cameras[camera] = watched
+        self._metrics.threshold.labels(camera).set(watched.tracker.start_threshold)
+
+    def remove(self, camera: str, reason: str) -> None:
+        """Forget ``camera``; its open event ends for ``reason``."""
+        if camera in self._cameras:
+            self.end_camera(camera, reason)
+            del self._cameras[camera]
+            self._scored_at_s.pop(camera, None)
+            self._engine.unwatch(camera)
+
+    def retune(self, camera: str, rules: Rules) -> None:
+        """Decide ``camera``'s events by other rules from now on; what is open stays open."""
+        if camera in self._cameras:
+            self._cameras[camera].tracker.retune(rules)
+            self._metrics.threshold.labels(camera).set(rules.start_threshold)
+
+    def scored_at_s(self) -> dict[str, float]:
+        """When each camera's last frame was scored, on the monotonic clock."""
+        return dict(self._scored_at_s)
+
+    def run_once(self, alive: Callable[[], bool] = lambda: True) -> int:
+        """Score one batch and act on it; the number of frames it held.
+
+        Args:
+            alive: asked after scoring; False leaves the results alone, because another thread has taken over.
+
+        Raises:
+            EngineFailure: the device fails for good; StoreError: the database refuses.
+        """
+        self._do_posted()
+        batch = self._batcher.next_batch()
+        self._do_posted()  # a camera that was just added may be in this batch
+        frames = self._fresh(batch)
+        scored_frames = self._engine.score(frames)
+        if not alive():
+            return 0
         for scored in scored_frames:
             self._observe(scored)
         return len(scored_frames)
 
     def end_all(self, reason: str) -> None:
         """End every open event."""
-        for camera in self._trackers:
+        self._do_posted()
+        for camera in self._cameras:
             self.end_camera(camera, reason)
 
     def end_camera(self, camera: str, reason: str) -> None:
         """End the camera's open event."""
-        for change in self._trackers[camera].force_end(reason, self._clock.wall_s()):
-            self._publish(change)
+        if camera in self._cameras:
+            for change in self._cameras[camera].tracker.force_end(reason, self._clock.wall_s()):
+                self._publish(change)
+
+    def notify(self, kind: str, camera: str, at_wall_s: float, **detail: str | float | bool) -> None:
+        """Store and tell a notice."""
+        notice = Notice(uuid7(at_wall_s), kind, camera, at_wall_s, tuple(detail.items()))
+        self._outputs.store.note(notice)
+        self._metrics.events.labels(camera, kind).inc()
+        for listener in self._outputs.notice_listeners:
+            listener(notice)
+
+    def tell_liveness(self, change: LivenessChange) -> None:
+        """A camera fell silent, or came back: its event ends, and it is told."""
+        camera = change.camera
+        if camera not in self._cameras:
+            return
+        if change.online:
+            self._cameras[camera].tamper.restart()
+        else:
+            self._metrics.camera_state_is(camera, "offline")
+            self.end_camera(camera, "camera_lost")
+        kind = "camera.online" if change.online else "camera.offline"
+        self.notify(kind, camera, self._clock.wall_s(), silent_s=round(change.silent_s, 1))
+
+    def _do_posted(self) -> None:
+        while not self._posted.empty():
+            self._posted.get()()
+
+    def _fresh(self, frames: Sequence[Frame]) -> list[Frame]:
+        """The frames that are young enough, of cameras that are still watched."""
+        now_s = self._clock.monotonic_s()
+        kept = []
+        for frame in frames:
+            watched = self._cameras.get(frame.camera)
+            if watched is None:
+                continue
+            if watched.max_age_s is not None and now_s - frame.captured_at_s > watched.max_age_s:
+                self._metrics.frames_dropped.labels(frame.camera, "stale").inc()
+            else:
+                kept.append(frame)
+        return kept
 
     def _observe(self, scored: FrameScore) -> None:
-        tracker = self._trackers[scored.frame.camera]
-        changes = tracker.observe(scored)
-        for change in changes:
-            self._publish(change)
-        if tracker.at_peak:
-            self._snapshots.note_peak(scored)
-        self._measure(scored)
+        frame = scored.frame
+        watched = self._cameras[frame.camera]
+        tampered = watched.tamper.observe(frame.pixels, frame.wall_s)
+        if tampered:
+            self._tell_tamper(frame.camera, tampered)
+        if not watched.tamper.blinded:  # a bad picture is a fault, and its scores mean nothing
+            for change in watched.tracker.observe(scored):
+                self._publish(change)
+            if watched.tracker.at_peak:
+                self._outputs.snapshots.note_peak(scored)
+        self._measure(scored, watched)
+
+    def _tell_tamper(self, camera: str, change: TamperChange) -> None:
+        for kind in KINDS:
+            self._metrics.tamper.labels(camera, kind).set(1 if change.active and kind == change.kind else 0)
+        if change.active:
+            self.end_camera(camera, "tamper")
+        self.notify("camera.tamper", camera, change.since_wall_s, tamper=change.kind, active=change.active)
 
     def _publish(self, change: EventChange) -> None:
-        self._store.record(change)
+        self._outputs.store.record(change)
         ended = change.type == "anomaly.ended"
-        snapshot = self._snapshots.write(change.event) if ended else None
+        snapshot = self._outputs.snapshots.write(change.event) if ended else None
         camera = change.event.camera
         self._metrics.events.labels(camera, change.type).inc()
         self._metrics.events_open.labels(camera).set(0 if ended else 1)
         if change.event.end_wall_s is not None:
             self._metrics.event_duration.observe(change.event.end_wall_s - change.event.start_wall_s)
-        for listener in self._listeners:
+        for listener in self._outputs.listeners:
             listener(change, snapshot)
 
-    def _measure(self, scored: FrameScore) -> None:
+    def _measure(self, scored: FrameScore, watched: WatchedCamera) -> None:
         camera, metrics = scored.frame.camera, self._metrics
+        self._scored_at_s[camera] = self._clock.monotonic_s()
         metrics.frames_scored.labels(camera).inc()
         metrics.last_scored_s.labels(camera).set(scored.frame.wall_s)
-        metrics.anomaly_score.labels(camera).set(scored.score)
-        metrics.anomaly_score_ratio.labels(camera).set(scored.score / self._trackers[camera].start_threshold)
+        metrics.anomaly_score.labels(camera).set(scored.level)
+        metrics.anomaly_score_ratio.labels(camera).set(scored.level / watched.tracker.start_threshold)
         latency_s = self._clock.monotonic_s() - scored.frame.captured_at_s
         metrics.frame_latency.labels("capture_to_score").observe(latency_s)

@@ -1,4 +1,7 @@
-"""The one place that retries: ``run_once`` does the work and raises, ``run_forever`` tries again."""
+"""The one place that retries: ``run_once`` does the work and raises, ``run_forever`` tries again.
+
+It is also the one place that catches whatever comes, for a thread whose faults another thread must raise.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from streamwatch.clock import Clock
-from streamwatch.errors import StreamwatchError
+from streamwatch.errors import Retry, StreamwatchError
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,8 +22,17 @@ class Backoff:
     longest_s: float = 60.0
     reset_after_s: float = 60.0
 
-    def delay_s(self, failures: int, jitter: float) -> float:
-        """The wait after ``failures`` failures in a row; ``jitter`` in 0..1 is the random share of it."""
+    def delay_s(self, failures: int, jitter: float, retry: Retry = "backoff") -> float:
+        """The wait after ``failures`` failures in a row.
+
+        Args:
+            jitter: in 0..1, the random share of the wait (full jitter).
+            retry: ``at_once`` skips the first failure's wait; ``slowly`` takes the longest whatever happened before.
+        """
+        if retry == "slowly":
+            return self.longest_s * max(jitter, 0.5)
+        if retry == "at_once" and failures <= 1:
+            return 0.0
         ceiling_s = min(self.longest_s, self.first_s * 2.0 ** min(failures - 1, 16))
         return ceiling_s * max(jitter, 0.1)
 
@@ -48,8 +60,17 @@ def run_forever(
             run_once()
         except StreamwatchError as error:
             failures = 1 if clock.monotonic_s() - began_s >= policy.reset_after_s else failures + 1
-            delay_s = policy.delay_s(failures, random.random())
+            delay_s = policy.delay_s(failures, random.random(), error.retry)
             on_failure(error, delay_s)
             clock.wait(stop, delay_s)
         else:
             return
+
+
+def caught(work: Callable[[], None]) -> Exception | None:
+    """Do ``work`` and return what it raised: a thread's fault is for the thread that waits for it to raise."""
+    try:
+        work()
+    except Exception as error:  # noqa: BLE001 - nothing is swallowed: the caller raises it
+        return error
+    return None

@@ -66,6 +66,13 @@ class FrameSlots:
             self._changed.notify_all()
         return taken
 
+    def discard(self, camera: str) -> None:
+        """Forget a camera and what it has waiting."""
+        with self._changed:
+            if self._queues.pop(camera, None) is not None:
+                self._order.remove(camera)
+            self._changed.notify_all()
+
     def waiting(self) -> int:
         """Frames waiting now."""
         with self._changed:

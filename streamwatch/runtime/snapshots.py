@@ -14,15 +14,16 @@ Polygons = Sequence[Sequence[tuple[float, float]]]
 
 
 class SnapshotWriter:
-    """Keeps the strongest frame of each open event, and writes it as ``DIR/EVENT_ID.jpg``.
+    """Keeps the strongest frame of each open event, and writes it as ``DIR/EVENT_ID.jpg``."""
 
-    Args:
-        privacy: polygons per camera that are blacked out.
-    """
-
-    def __init__(self, folder: Path, privacy: dict[str, Polygons]) -> None:
-        self._folder, self._privacy = folder, privacy
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._privacy: dict[str, Polygons] = {}
         self._peaks: dict[str, FrameScore] = {}
+
+    def protect(self, camera: str, polygons: Polygons) -> None:
+        """Black out ``polygons`` in everything written of ``camera``."""
+        self._privacy[camera] = polygons
 
     def note_peak(self, scored: FrameScore) -> None:
         """Remember the frame that is the strongest so far of what is pending or open at its camera."""
@@ -36,7 +37,7 @@ class SnapshotWriter:
         picture = black_out(scored.frame.picture.rgb(), self._privacy.get(event.camera, ()))
         overlay = heat_overlay(
             picture,
-            scored.grid,
+            scored.level_grid,
             low=0.75 * event.end_threshold,
             high=max(1.5 * event.start_threshold, event.peak.score),
             boxes=event.peak.boxes,

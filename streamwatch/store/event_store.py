@@ -9,8 +9,8 @@ from sqlalchemy import Engine, RowMapping, select, update
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from streamwatch.errors import StoreError
-from streamwatch.records import Box, Event, EventChange, Peak
-from streamwatch.store.tables import events
+from streamwatch.records import Box, Event, EventChange, Notice, Peak
+from streamwatch.store.tables import events, notices
 
 
 class EventStore:
@@ -40,6 +40,26 @@ class EventStore:
             raise StoreError(f"event {change.event.id} is already stored") from error
         except SQLAlchemyError as error:
             raise StoreError(f"an event could not be written ({error.__class__.__name__})", hint="check the disk") from error
+
+    def note(self, notice: Notice) -> None:
+        """Write a notice.
+
+        Raises:
+            StoreError: the database refused.
+        """
+        row = {"id": notice.id, "type": notice.type, "camera": notice.camera, "at_wall_s": notice.at_wall_s}
+        try:
+            with self._engine.begin() as connection:
+                connection.execute(notices.insert().values(**row, detail=dict(notice.detail)))
+        except SQLAlchemyError as error:
+            raise StoreError(f"a notice could not be written ({error.__class__.__name__})", hint="check the disk") from error
+
+    def list_notices(self, *, limit: int = 100) -> list[Notice]:
+        """The newest notices first."""
+        query = select(notices).order_by(notices.c.at_wall_s.desc()).limit(limit)
+        with self._engine.connect() as connection:
+            rows = [dict(row) for row in connection.execute(query).mappings()]
+        return [Notice(**{**row, "detail": tuple(row["detail"].items())}) for row in rows]
 
     def list_events(self, *, camera: str | None = None, open_only: bool = False, limit: int = 100) -> list[Event]:
         """The newest events first, at most ``limit``."""
@@ -71,12 +91,14 @@ class EventStore:
 def _row(event: Event) -> dict[str, Any]:
     row = asdict(event)
     peak = row.pop("peak")
-    row.update(peak_score=peak["score"], peak_wall_s=peak["wall_s"], peak_time_s=peak["time_s"], boxes=[*peak["boxes"]])
+    row.update(peak_score=peak["score"], peak_wall_s=peak["wall_s"], peak_time_s=peak["time_s"])
+    row.update(boxes=[*peak["boxes"]], fields=dict(peak["fields"]))
     return row
 
 
 def _event(row: RowMapping) -> Event:
     values = dict(row)
     boxes = tuple(Box(**box) for box in values.pop("boxes"))
-    peak = Peak(values.pop("peak_score"), values.pop("peak_wall_s"), values.pop("peak_time_s"), boxes)
+    fields = tuple(values.pop("fields").items())
+    peak = Peak(values.pop("peak_score"), values.pop("peak_wall_s"), values.pop("peak_time_s"), boxes, fields)
     return Event(peak=peak, **values)

@@ -24,6 +24,18 @@ events = Table(
     Column("end_threshold", Float(53), nullable=False),
     Column("reason", String(32)),
     Column("predecessor_id", String(36)),
+    Column("fields", JSON, nullable=False, server_default="{}"),
     Index("events_by_start", "start_wall_s"),
     Index("events_by_camera", "camera", "start_wall_s"),
+)
+
+notices = Table(
+    "notices",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("type", String(64), nullable=False),
+    Column("camera", String(255), nullable=False),
+    Column("at_wall_s", Float(53), nullable=False),
+    Column("detail", JSON, nullable=False),
+    Index("notices_by_time", "at_wall_s"),
 )

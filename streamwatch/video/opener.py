@@ -15,10 +15,9 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from streamwatch.errors import SourceDisconnected, SourceEmpty, SourceError, SourceNotFound, StreamwatchError
+from streamwatch.video.decoded import Decoded
+from streamwatch.video.live import TIMEOUT_ERRORS, LiveStream, disconnect_kind, open_live
 from streamwatch.video.sources import Segment
-
-# PyAV reports FFmpeg's EXIT when its interrupt callback, i.e. our timeout, ended a call (DESIGN section 10).
-_TIMEOUT_ERRORS = (av.error.ExitError, av.error.TimeoutError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,14 +27,6 @@ class StreamOptions:
     transport: str = "tcp"
     open_timeout_s: float = 10.0
     read_timeout_s: float = 10.0
-
-
-@dataclass(frozen=True, slots=True)
-class Decoded:
-    """A decoded frame and its presentation time in seconds on the stream's own clock."""
-
-    frame: av.VideoFrame
-    time_s: float
 
 
 class Stream(Protocol):
@@ -84,7 +75,7 @@ class PyAvOpener:
             return
         container = self._open_container(segment)
         try:
-            yield VideoFileStream(container, segment)
+            yield (LiveStream if segment.kind in ("live", "device") else VideoFileStream)(container, segment)
         finally:
             container.close()
 
@@ -93,24 +84,18 @@ class PyAvOpener:
             if segment.kind == "device":
                 return av.open(segment.location, format="v4l2")
             if segment.kind == "live":
-                return self._open_live(segment)
+                timeout_s = (self._options.open_timeout_s, self._options.read_timeout_s)
+                return open_live(segment, transport=self._options.transport, timeout_s=timeout_s)
             _require_bytes(segment)
             return av.open(segment.location)
         except av.error.FFmpegError as error:
             raise open_error(segment, error) from None
 
-    def _open_live(self, segment: Segment) -> InputContainer:
-        options = {"fflags": "nobuffer"}
-        if segment.location.startswith("rtsp"):
-            options["rtsp_transport"] = self._options.transport
-        timeout = (self._options.open_timeout_s, self._options.read_timeout_s)
-        return av.open(segment.location, options=options, timeout=timeout)
-
 
 def open_error(segment: Segment, error: av.error.FFmpegError) -> StreamwatchError:
     """FFmpeg's reason for not opening ``segment``, in our words and without credentials."""
     if segment.kind in ("live", "device"):
-        return SourceDisconnected(f"cannot connect ({_reason(error)})", where=segment.label, hint="check address and power")
+        return _connect_error(segment, error)
     if isinstance(error, av.error.FileNotFoundError):
         return SourceNotFound("no such file", where=segment.label, hint="check the path")
     return SourceError(
@@ -118,8 +103,18 @@ def open_error(segment: Segment, error: av.error.FFmpegError) -> StreamwatchErro
     )
 
 
+def _connect_error(segment: Segment, error: av.error.FFmpegError) -> SourceDisconnected:
+    kind = disconnect_kind(error, opening=True)
+    if kind == "auth":
+        return SourceDisconnected(
+            "the camera refuses the user or password", where=segment.label, hint="correct them", kind=kind, retry="slowly"
+        )
+    hint = "check address and power"
+    return SourceDisconnected(f"cannot connect ({_reason(error)})", where=segment.label, hint=hint, kind=kind)
+
+
 def _reason(error: av.error.FFmpegError) -> str:
-    if isinstance(error, _TIMEOUT_ERRORS):
+    if isinstance(error, TIMEOUT_ERRORS):
         return "timed out"
     return error.strerror or os.strerror(error.errno or errno.EIO)
 
@@ -188,11 +183,7 @@ class VideoFileStream:
             except av.error.EOFError:
                 return
             except av.error.FFmpegError as error:
-                raise self._read_error(error) from None
-
-    def _read_error(self, error: av.error.FFmpegError) -> SourceError:
-        kind = SourceDisconnected if self._segment.kind in ("live", "device") else SourceError
-        return kind(f"reading failed ({_reason(error)})", where=self._segment.label)
+                raise SourceError(f"reading failed ({_reason(error)})", where=self._segment.label) from None
 
 
 class ImageStream:

@@ -37,8 +37,8 @@ class OverlayStyle:
         """The overlay of a frame whose picture was kept."""
         frame = scored.frame
         picture = frame.picture.rgb() if frame.picture else frame.pixels
-        caption = f"{frame.time_s:.2f} s  score {scored.score:.1f} / {self.threshold:.1f}"
-        return heat_overlay(picture, scored.grid, low=self.low, high=self.high, caption=caption)
+        caption = f"{frame.time_s:.2f} s  level {scored.level:.1f} / {self.threshold:.1f}"
+        return heat_overlay(picture, scored.level_grid, low=self.low, high=self.high, caption=caption)
 
 
 def require_folder_of(path: Path) -> None:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from streamwatch.clock import Clock
 from streamwatch.errors import SourceEmpty
 from streamwatch.records import Frame, SourceSummary
+from streamwatch.video.decoded import Decoded
+from streamwatch.video.motion import MotionEstimator
 from streamwatch.video.opener import Opener, Stream
 from streamwatch.video.scaling import DecodedPicture, Scaler
 from streamwatch.video.sources import Segment, Source
+from streamwatch.video.wall import WallLine
 
 _SHORT_BY_S = 0.5
 """A file that ends this much before its declared duration is reported as cut off."""
@@ -58,6 +61,8 @@ class FrameReader:
         source: what to read.
         fps: frames per second to pass on, or None for every coded frame.
         keep_pictures: keep a reference to each decoded picture, for overlays and snapshots.
+        motion_step_s: measure each frame's speed against the picture this much earlier; None leaves it out.
+        on_unfit: told why a frame that was due is not passed on.
     """
 
     def __init__(
@@ -69,10 +74,14 @@ class FrameReader:
         clock: Clock,
         fps: float | None = None,
         keep_pictures: bool = False,
+        motion_step_s: float | None = None,
+        on_unfit: Callable[[str], None] | None = None,
     ) -> None:
         self._camera, self._source = camera, source
         self._opener, self._clock = opener, clock
-        self._fps, self._keep_pictures = fps, keep_pictures
+        self._fps, self._keep_pictures, self._motion_step_s = fps, keep_pictures, motion_step_s
+        self._on_unfit = on_unfit or (lambda _reason: None)
+        self._wall = WallLine(clock, live=source.live)
         self._progress = _Progress()
 
     def frames(self) -> Iterator[Frame]:
@@ -82,9 +91,9 @@ class FrameReader:
             SourceError: a segment cannot be opened or read; SourceEmpty: nothing could be decoded.
         """
         self._progress = _Progress()
-        connected_wall_s = self._clock.wall_s()
+        self._wall.connect()
         for number, segment in enumerate(self._source.segments):
-            yield from self._segment_frames(segment, number, connected_wall_s)
+            yield from self._segment_frames(segment, number)
         if not self._progress.frames:
             raise SourceEmpty("no picture could be decoded", where=self._source.label, hint="check it with `ffprobe`")
 
@@ -93,11 +102,11 @@ class FrameReader:
         p = self._progress
         return SourceSummary(p.frames, p.declared_frames, p.decode_errors, p.time_s, p.size_px, p.warnings)
 
-    def _segment_frames(self, segment: Segment, number: int, connected_wall_s: float) -> Iterator[Frame]:
-        scaler, pacer, progress = Scaler(), Pacer(self._fps), self._progress
-        starts_at_s = progress.time_s
+    def _segment_frames(self, segment: Segment, number: int) -> Iterator[Frame]:
+        progress, pacer = self._progress, Pacer(self._fps)
+        maker = self._maker(number)
+        starts_at_s, frames_before = progress.time_s, progress.frames
         first_s: float | None = None
-        frames_before = progress.frames
         step_s = 0.0
         with self._opener.open(segment) as stream:
             for decoded in stream.pictures():
@@ -106,19 +115,22 @@ class FrameReader:
                 step_s = time_s - progress.time_s
                 index, progress.time_s, progress.frames = progress.frames, time_s, progress.frames + 1
                 progress.size_px = (decoded.frame.width, decoded.frame.height)
-                if pacer.passes(time_s - starts_at_s):
-                    yield Frame(
-                        self._camera,
-                        index,
-                        time_s,
-                        connected_wall_s + time_s,
-                        self._clock.monotonic_s(),
-                        scaler.model_input(decoded.frame),
-                        DecodedPicture(decoded.frame) if self._keep_pictures else None,
-                        number,
-                    )
+                due = pacer.passes(time_s - starts_at_s)
+                if decoded.unfit is None:
+                    if due:
+                        yield maker.frame(decoded, index, time_s)
+                    else:
+                        maker.pass_over(decoded, time_s)
+                elif due:
+                    self._on_unfit(decoded.unfit)
             progress.time_s += step_s
             self._note_end(segment, stream, progress.frames - frames_before, progress.time_s - starts_at_s)
+
+    def _maker(self, segment: int) -> _FrameMaker:
+        scaler = Scaler()
+        motion = MotionEstimator(scaler, self._motion_step_s) if self._motion_step_s else None
+        stamp = _Stamp(self._camera, segment, self._wall, self._clock)
+        return _FrameMaker(stamp, scaler, motion, keep_pictures=self._keep_pictures)
 
     def _note_end(self, segment: Segment, stream: Stream, frames: int, duration_s: float) -> None:
         progress = self._progress
@@ -129,3 +141,40 @@ class FrameReader:
         if segment.kind == "video" and duration_s + _SHORT_BY_S < stream.declared_duration_s:
             read = f"{frames} frames ({duration_s:.1f} s) could be read of {stream.declared_duration_s:.1f} s"
             progress.warnings += (f"{segment.label}: cut off: {read}",)
+
+
+@dataclass(frozen=True)
+class _Stamp:
+    """What all frames of a segment share."""
+
+    camera: str
+    segment: int
+    wall: WallLine
+    clock: Clock
+
+
+class _FrameMaker:
+    """Makes the Frames of one segment: resized once, with their speed if that is asked for."""
+
+    def __init__(self, stamp: _Stamp, scaler: Scaler, motion: MotionEstimator | None, *, keep_pictures: bool) -> None:
+        self._stamp, self._scaler, self._motion, self._keep_pictures = stamp, scaler, motion, keep_pictures
+
+    def frame(self, decoded: Decoded, index: int, time_s: float) -> Frame:
+        """The frame of a decoded picture."""
+        stamp, pixels = self._stamp, self._scaler.model_input(decoded.frame)
+        return Frame(
+            stamp.camera,
+            index,
+            time_s,
+            stamp.wall.at(time_s),
+            stamp.clock.monotonic_s(),
+            pixels,
+            DecodedPicture(decoded.frame) if self._keep_pictures else None,
+            stamp.segment,
+            self._motion.speed(pixels, time_s) if self._motion else None,
+        )
+
+    def pass_over(self, decoded: Decoded, time_s: float) -> None:
+        """Note a picture that becomes no frame."""
+        if self._motion:
+            self._motion.remember(decoded.frame, time_s)

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 from fastapi import FastAPI, Response
 from fastapi.responses import JSONResponse
 
 from streamwatch.health import Health
 from streamwatch.metrics import Metrics
+from streamwatch.runtime.readiness import Readiness
 
-CameraStates = Callable[[], Mapping[str, str]]
 
-
-def telemetry_app(metrics: Metrics, health: Health, camera_states: CameraStates) -> FastAPI:
+def telemetry_app(metrics: Metrics, health: Health, readiness: Callable[[], Readiness]) -> FastAPI:
     """The app that monitoring scrapes.
 
     Args:
-        camera_states: the state of every camera, one of ``metrics.CAMERA_STATES``.
+        readiness: whether enough cameras scored a frame lately, and which did not.
     """
     app = FastAPI(title="streamwatch telemetry", openapi_url=None)
 
@@ -34,8 +33,8 @@ def telemetry_app(metrics: Metrics, health: Health, camera_states: CameraStates)
 
     @app.get("/readyz")
     def get_readyz() -> JSONResponse:
-        states = dict(camera_states())
-        lacking = sorted(name for name, state in states.items() if state not in ("running", "finished"))
-        return JSONResponse({"ready": not lacking, "not_ready": lacking}, 503 if lacking else 200)
+        state = readiness()
+        body = {"ready": state.ready, "not_ready": list(state.lacking)}
+        return JSONResponse(body, 200 if state.ready else 503)
 
     return app

@@ -12,7 +12,7 @@ from streamwatch.model.artifact import Provenance, save_model
 from streamwatch.model.backbone import ARCHITECTURES, untrained_model
 from streamwatch.model.identity import BackboneSpec, build_embedder
 from streamwatch.model.scene import SceneModel
-from tests.conftest import Cli, encode, moving_square
+from tests.conftest import Cli, batch_of, encode, moving_square
 
 
 @pytest.fixture
@@ -90,7 +90,7 @@ def test_a_model_of_another_backbone_or_other_weights(cli: Cli, tmp_path: Path, 
     assert result.code == 1
     assert "another weights_sha256" in result.error_line
     embedder, identity = build_embedder(BackboneSpec("efficientnet_b5", "untrained", 20), device=torch.device("cpu"))
-    other = SceneModel(identity).fit(embedder, [torch.randint(0, 255, (40, 256, 256, 3), dtype=torch.uint8)])
+    other = SceneModel(identity).fit(embedder, [batch_of(torch.randint(0, 255, (40, 256, 256, 3), dtype=torch.uint8))])
     save_model(other, model, Provenance())
     result = cli("run", "-c", config(tmp_path, video), "--until-eof")
     assert result.code == 1

@@ -20,7 +20,9 @@ PIXELS = np.zeros((256, 256, 3), np.uint8)
 def scored(time_s: float, score: float, cell: tuple[int, int] = (10, 20)) -> FrameScore:
     grid = np.ones((64, 64), np.float32)
     grid[cell] = score
-    return FrameScore(Frame("cam", round(time_s * 10), time_s, 1e9 + time_s, 0.0, PIXELS), float(grid.max()), grid)
+    frame = Frame("cam", round(time_s * 10), time_s, 1e9 + time_s, 0.0, PIXELS)
+    level = float(grid.max())
+    return FrameScore(frame, level, grid, level, level, grid, (("appearance", level),))
 
 
 def tracked(scores: list[float], rules: Rules) -> tuple[EventTracker, list[EventChange]]:

@@ -15,7 +15,7 @@ from streamwatch.model.artifact import Provenance, load_model, pack_triangles, r
 from streamwatch.model.embedding import Embedder
 from streamwatch.model.identity import EmbeddingIdentity
 from streamwatch.model.scene import SceneModel
-from tests.conftest import inputs, read
+from tests.conftest import batch_of, inputs, read
 
 PROVENANCE = Provenance(("normal.mp4",), 1.7e9, 8.0)
 
@@ -48,7 +48,7 @@ def test_it_round_trips_bit_for_bit(path: Path, fitted: SceneModel, tmp_path: Pa
 def test_a_loaded_model_can_be_updated(path: Path, untrained: tuple[Embedder, EmbeddingIdentity], video: Path) -> None:
     loaded, _ = load_model(path, with_moments=True)
     frames = loaded.frames
-    loaded.update(untrained[0], [inputs(read(video))])
+    loaded.update(untrained[0], [batch_of(inputs(read(video)))])
     assert loaded.frames == 2 * frames
 
 

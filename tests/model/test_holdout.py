@@ -8,14 +8,18 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from streamwatch.model.frames import FrameBatch
 from streamwatch.model.holdout import BLOCK_FRAMES, MAX_BLOCKS, MIN_FRAMES, HoldOut
 
 
 def split(frames: int, batch: int) -> tuple[list[int], list[list[int]]]:
     held_out = HoldOut()
-    stream = torch.split(torch.arange(frames).unsqueeze(1), batch)
-    learned = [int(i) for part in held_out.split(stream) for i in part]
-    return learned, [block.squeeze(1).tolist() for block in held_out.held()]
+    numbers = torch.arange(frames)
+    stream = FrameBatch(numbers.unsqueeze(1), numbers.float(), numbers.double()).split(batch)
+    learned = [int(i) for part in held_out.split(stream) for i in part.pixels]
+    held = held_out.held()
+    assert all(torch.equal(block.pixels.squeeze(1).double(), block.time_s) for block in held)
+    return learned, [block.pixels.squeeze(1).tolist() for block in held]
 
 
 @settings(max_examples=60, deadline=None)

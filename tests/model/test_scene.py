@@ -12,7 +12,7 @@ from streamwatch.errors import ModelError, ModelMismatch, NotEnoughFrames
 from streamwatch.model.embedding import Embedder
 from streamwatch.model.identity import BackboneSpec, EmbeddingIdentity, build_embedder
 from streamwatch.model.scene import SceneModel
-from tests.conftest import inputs, read
+from tests.conftest import batch_of, inputs, read
 
 MERGE_RELATIVE_TOLERANCE = 1e-5
 Untrained = tuple[Embedder, EmbeddingIdentity]
@@ -25,8 +25,12 @@ def frames(video: Path) -> torch.Tensor:
 
 def test_two_halves_merged_equal_one_pass(frames: torch.Tensor, untrained: Untrained) -> None:
     embedder, identity = untrained
-    whole = SceneModel(identity).fit(embedder, [frames])
-    merged = SceneModel(identity).fit(embedder, [frames[:40]]).merge(SceneModel(identity).fit(embedder, [frames[40:]]))
+    whole = SceneModel(identity).fit(embedder, [batch_of(frames)])
+    merged = (
+        SceneModel(identity)
+        .fit(embedder, [batch_of(frames[:40])])
+        .merge(SceneModel(identity).fit(embedder, [batch_of(frames[40:])]))
+    )
     assert merged.frames == whole.frames == 80
     a, b = (model.score(embedder, frames[::7]).grids for model in (whole, merged))
     assert ((a - b).abs() / a).max() <= MERGE_RELATIVE_TOLERANCE
@@ -34,8 +38,8 @@ def test_two_halves_merged_equal_one_pass(frames: torch.Tensor, untrained: Untra
 
 def test_update_equals_fitting_everything(frames: torch.Tensor, untrained: Untrained) -> None:
     embedder, identity = untrained
-    whole = SceneModel(identity).fit(embedder, [frames])
-    updated = SceneModel(identity).fit(embedder, [frames[:40]]).update(embedder, [frames[40:]])
+    whole = SceneModel(identity).fit(embedder, [batch_of(frames)])
+    updated = SceneModel(identity).fit(embedder, [batch_of(frames[:40])]).update(embedder, [batch_of(frames[40:])])
     a, b = (model.score(embedder, frames[::7]).grids for model in (whole, updated))
     assert ((a - b).abs() / a).max() <= MERGE_RELATIVE_TOLERANCE
 
@@ -61,7 +65,7 @@ def test_something_new_scores_higher_and_where_it_is(frames: torch.Tensor, untra
 def test_too_few_frames_leave_the_model_as_it_was(frames: torch.Tensor, untrained: Untrained) -> None:
     model = SceneModel(untrained[1])
     with pytest.raises(NotEnoughFrames, match="31"):
-        model.fit(untrained[0], [frames[:31]])
+        model.fit(untrained[0], [batch_of(frames[:31])])
     assert model.gaussians_ is None
     with pytest.raises(NotEnoughFrames):
         model.fit(untrained[0], [])
@@ -82,7 +86,7 @@ def test_models_of_other_channels_do_not_merge(fitted: SceneModel) -> None:
 @pytest.mark.parametrize(("name", "dims"), [("efficientnet_b5", 40), ("wide_resnet50_2", 50)])
 def test_every_backbone_learns_and_scores(frames: torch.Tensor, name: str, dims: int) -> None:
     embedder, identity = build_embedder(BackboneSpec(name, "untrained", dims), device=torch.device("cpu"))
-    model = SceneModel(identity).fit(embedder, [frames[:40]])
+    model = SceneModel(identity).fit(embedder, [batch_of(frames[:40])])
     maps = model.score(embedder, frames[40:44])
     assert maps.grids.shape == (4, 64, 64)
     assert torch.isfinite(maps.scores).all()
@@ -102,7 +106,7 @@ def test_precisions_agree_with_float32(
 
 def test_runs_on_every_device(frames: torch.Tensor, device: torch.device, fitted: SceneModel) -> None:
     embedder, identity = build_embedder(BackboneSpec(weights="untrained"), device=device)
-    model = SceneModel(identity).fit(embedder, [frames.to(device)])
+    model = SceneModel(identity).fit(embedder, [batch_of(frames.to(device))])
     cpu = fitted.score(build_embedder(BackboneSpec(weights="untrained"), device=torch.device("cpu"))[0], frames[:4])
     scores = model.score(embedder, frames[:4].to(device)).scores.cpu()
     torch.testing.assert_close(scores, cpu.scores, rtol=1e-3, atol=1e-3)

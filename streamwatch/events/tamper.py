@@ -1,0 +1,106 @@
+"""A picture that cannot be watched: frozen, dark, blown out or covered. A fault to report, not a calm scene.
+
+Kinds are ONVIF's words. A lens that is covered shows a featureless picture of some brightness; what is featureless and
+neither dark nor bright is reported as blurry.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from streamwatch.records import UInt8Array
+
+KINDS = ("SignalLoss", "ImageTooDark", "ImageTooBright", "ImageTooBlurry")
+FEATURELESS_LEVELS = 4.0
+"""Standard deviation over the whole picture, in grey levels; a night picture with any lamp in it has more."""
+DARK_LEVEL, BRIGHT_LEVEL = 40.0, 215.0
+FROZEN_AFTER_S = 10.0
+FROZEN_LEVELS = 0.05
+"""Mean difference of two frozen pictures, in grey levels: coding them again may dither. Real footage has 1 or more."""
+FEATURELESS_AFTER_S = 2.0
+CLEAR_AFTER_S = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class TamperChange:
+    """The picture went bad, or is good again."""
+
+    kind: str
+    active: bool
+    since_wall_s: float
+
+
+def featureless_kind(pixels: UInt8Array) -> str | None:
+    """What is wrong with a picture without features; None if it has some."""
+    grey = pixels[::4, ::4].mean(axis=2)
+    if float(grey.std()) >= FEATURELESS_LEVELS:
+        return None
+    level = float(grey.mean())
+    return "ImageTooDark" if level < DARK_LEVEL else "ImageTooBright" if level > BRIGHT_LEVEL else "ImageTooBlurry"
+
+
+def _difference(a: UInt8Array, b: UInt8Array) -> float:
+    """Mean absolute difference in grey levels."""
+    return float(np.abs(a.astype(np.int16) - b).mean())
+
+
+class TamperDetector:
+    """Watches one camera's model inputs, frame by frame.
+
+    A fault must hold for a while to count, and be gone for a while to be over, so that a lightning or a
+    decoder's hiccup raises nothing. The same picture over and over counts as frozen after 10 s: sensors have noise.
+    """
+
+    def __init__(self) -> None:
+        self._last: UInt8Array | None = None
+        self._suspect: str | None = None
+        self._suspect_since_s = 0.0
+        self._good_since_s: float | None = None
+        self._active: str | None = None
+
+    @property
+    def active(self) -> str | None:
+        """The fault that holds now."""
+        return self._active
+
+    @property
+    def blinded(self) -> bool:
+        """Whether the last picture says nothing: a fault holds, or the picture has no features, for however short."""
+        return self._active is not None or self._suspect not in (None, "SignalLoss")
+
+    def observe(self, pixels: UInt8Array, wall_s: float) -> TamperChange | None:
+        """Take one frame's model input (256, 256, 3)."""
+        kind = self._kind_of(pixels)
+        if kind != self._suspect:
+            self._suspect, self._suspect_since_s = kind, wall_s
+        if self._active is not None:
+            return self._maybe_over(kind, wall_s)
+        if kind is None or wall_s - self._suspect_since_s < self._holds_s(kind):
+            return None
+        self._active, self._good_since_s = kind, None
+        return TamperChange(kind, True, self._suspect_since_s)
+
+    def restart(self) -> None:
+        """Forget the last picture: the stream was interrupted."""
+        self._last = None
+
+    def _kind_of(self, pixels: UInt8Array) -> str | None:
+        frozen = self._last is not None and _difference(self._last, pixels) < FROZEN_LEVELS
+        self._last = pixels
+        return featureless_kind(pixels) or ("SignalLoss" if frozen else None)
+
+    @staticmethod
+    def _holds_s(kind: str) -> float:
+        return FROZEN_AFTER_S if kind == "SignalLoss" else FEATURELESS_AFTER_S
+
+    def _maybe_over(self, kind: str | None, wall_s: float) -> TamperChange | None:
+        if kind is not None:
+            self._good_since_s = None
+            return None
+        self._good_since_s = wall_s if self._good_since_s is None else self._good_since_s
+        if wall_s - self._good_since_s < CLEAR_AFTER_S:
+            return None
+        over, self._active = self._active, None
+        return TamperChange(str(over), False, self._good_since_s)

@@ -1,0 +1,50 @@
+"""Following a configuration file: on SIGHUP, or when it changes. An invalid file changes nothing."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from pathlib import Path
+
+from streamwatch.config.loading import load_config
+from streamwatch.config.models import Config
+from streamwatch.errors import StreamwatchError
+
+log = logging.getLogger(__name__)
+
+
+class ConfigFollower:
+    """Watches one file.
+
+    Args:
+        path: None follows nothing.
+    """
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+        self._asked = threading.Event()
+        self._stamp = self._stamp_now()
+
+    def ask(self) -> None:
+        """Read the file again at the next poll, changed or not."""
+        self._asked.set()
+
+    def poll(self) -> Config | StreamwatchError | None:
+        """The configuration if it is to be read again, the error if it is not valid, None if nothing happened."""
+        stamp = self._stamp_now()
+        if self._path is None or (stamp == self._stamp and not self._asked.is_set()):
+            return None
+        self._stamp = stamp
+        self._asked.clear()
+        try:
+            return load_config(self._path)
+        except StreamwatchError as error:
+            return error
+
+    def _stamp_now(self) -> tuple[int, int] | None:
+        """Modification time and size; None while the file is away, as it is for a moment when an editor replaces it."""
+        try:
+            stat = self._path.stat() if self._path else None
+        except OSError:
+            return self._stamp if hasattr(self, "_stamp") else None
+        return (stat.st_mtime_ns, stat.st_size) if stat else None

@@ -1,0 +1,118 @@
+"""An engine that survives its device: halves the batch, then begins anew, then gives up for the service manager."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import torch
+
+from streamwatch.errors import EngineFailure
+from streamwatch.records import Frame, FrameScore
+from streamwatch.runtime.engine import WatchedScene
+
+log = logging.getLogger(__name__)
+MAX_BATCH_FRAMES = 16
+DEVICE_FAULTS = (torch.OutOfMemoryError, RuntimeError)
+"""CUDA errors arrive as RuntimeError, whatever they are."""
+
+
+class ScoringEngine(Protocol):
+    """What is asked of an engine here; see ``runtime.engine.Engine``."""
+
+    def watch(self, camera: str, scene: WatchedScene) -> None:
+        """Score ``camera`` with ``scene`` from now on."""
+        ...
+
+    def unwatch(self, camera: str) -> None:
+        """Forget ``camera``."""
+        ...
+
+    def score(self, frames: Sequence[Frame]) -> list[FrameScore]:
+        """Score a batch, in its order."""
+        ...
+
+
+class ResilientEngine:
+    """Scores through an engine that it can make again.
+
+    Args:
+        make_engine: a new engine on the device; raises as ``build_engine``.
+    """
+
+    def __init__(self, make_engine: Callable[[], ScoringEngine], *, batch_frames: int = MAX_BATCH_FRAMES) -> None:
+        self._make_engine = make_engine
+        self._engine = make_engine()
+        self._scenes: dict[str, WatchedScene] = {}
+        self.batch_frames = batch_frames
+
+    def watch(self, camera: str, scene: WatchedScene) -> None:
+        """Score ``camera`` with ``scene`` from now on.
+
+        Raises:
+            ModelMismatch: the scene was learned from other embeddings; the one before stays.
+        """
+        self._engine.watch(camera, scene)
+        self._scenes[camera] = scene
+
+    def unwatch(self, camera: str) -> None:
+        """Forget ``camera``."""
+        self._engine.unwatch(camera)
+        self._scenes.pop(camera, None)
+
+    def score(self, frames: Sequence[Frame]) -> list[FrameScore]:
+        """Score a batch, in its order.
+
+        Raises:
+            EngineFailure: the device fails on a single frame, and on a new engine too.
+        """
+        try:
+            return self._in_parts(frames)
+        except DEVICE_FAULTS as error:
+            return self._halved(frames, error)
+
+    def begin_anew(self) -> None:
+        """Make a new engine and give it every scene.
+
+        Raises:
+            EngineFailure: the device does not come back.
+        """
+        try:
+            engine = self._make_engine()
+            for camera, scene in self._scenes.items():
+                engine.watch(camera, scene)
+        except DEVICE_FAULTS as error:
+            raise EngineFailure(f"the device does not come back ({_first_line(error)})", hint="see the log") from error
+        self._engine = engine
+
+    def _in_parts(self, frames: Sequence[Frame]) -> list[FrameScore]:
+        parts = (frames[at : at + self.batch_frames] for at in range(0, len(frames), self.batch_frames))
+        return [scored for part in parts for scored in self._engine.score(part)]
+
+    def _halved(self, frames: Sequence[Frame], error: Exception) -> list[FrameScore]:
+        """Halve the batch until it works; at a single frame begin anew."""
+        while self.batch_frames > 1:
+            self.batch_frames //= 2
+            log.error("the device failed (%s); going on with batches of %d", _first_line(error), self.batch_frames)
+            _empty_cache()
+            try:
+                return self._in_parts(frames)
+            except DEVICE_FAULTS as again:
+                error = again
+        log.error("the device failed on a single frame (%s); beginning anew", _first_line(error))
+        self.begin_anew()
+        try:
+            return self._in_parts(frames)
+        except DEVICE_FAULTS as again:
+            hint = "see the log; the service manager should start streamwatch again"
+            raise EngineFailure(f"scoring fails on a new engine too ({_first_line(again)})", hint=hint) from again
+
+
+def _empty_cache() -> None:
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0][:200] if str(error) else type(error).__name__

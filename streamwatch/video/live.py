@@ -1,0 +1,141 @@
+"""Live streams through FFmpeg: every way in which they fail, told apart; every picture judged."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator
+
+import av
+from av.container import InputContainer
+from av.video.stream import VideoStream
+
+from streamwatch.errors import SourceDisconnected, SourceEmpty
+from streamwatch.video.decoded import Decoded
+from streamwatch.video.integrity import IntegrityGuard, Timeline
+from streamwatch.video.sources import Segment
+
+# PyAV reports FFmpeg's EXIT when its interrupt callback, i.e. our timeout, ended a call (DESIGN section 10).
+TIMEOUT_ERRORS = (av.error.ExitError, av.error.TimeoutError)
+_AUTH_ERRORS = (av.error.HTTPUnauthorizedError, av.error.HTTPForbiddenError)
+_RESIZED = "the picture's size changed"
+_HARMLESS = (
+    "deprecated pixel format",
+    "co located POCs unavailable",
+    "non-existing PPS",
+    "no frame!",
+    "Could not find codec parameters",
+)
+
+
+def disconnect_kind(error: av.error.FFmpegError, *, opening: bool) -> str:
+    """One of DISCONNECT_KINDS for what FFmpeg says."""
+    if isinstance(error, TIMEOUT_ERRORS) or error.errno == errno.EIO:  # what an interrupted RTSP read ends in
+        return "timeout" if opening else "stall"
+    if isinstance(error, _AUTH_ERRORS):
+        return "auth"
+    if isinstance(error, av.error.ConnectionRefusedError):
+        return "refused"
+    if isinstance(error, av.error.InvalidDataError):
+        return "invalid_data"
+    return "eof"
+
+
+def open_live(segment: Segment, *, transport: str, timeout_s: tuple[float, float]) -> InputContainer:
+    """Connect to a live URL with low delay.
+
+    Raises:
+        av.error.FFmpegError: it cannot be connected to; see ``disconnect_kind``.
+    """
+    av.logging.set_level(av.logging.WARNING)  # off by default; what FFmpeg complains of is how lost packets show
+    # Not fflags=nobuffer: it throws away what probing read, and with it the first key frame (FFmpeg 8.1). Short probing
+    # keeps the delay low as well, and what it read is decoded at once.
+    options = {"analyzeduration": "500000", "fpsprobesize": "0"}
+    if segment.location.startswith("rtsp"):
+        options |= {"rtsp_transport": transport}
+    if transport == "udp":  # over TCP nothing is reordered, and a queue would hold back what follows a gap
+        options |= {"reorder_queue_size": "64", "max_delay": "300000"}
+    return av.open(segment.location, options=options, timeout=timeout_s)
+
+
+class LiveStream:
+    """Decodes a live stream; it never ends by itself, so that its end is a disconnect."""
+
+    def __init__(self, container: InputContainer, segment: Segment) -> None:
+        if not container.streams.video:
+            raise SourceEmpty("holds no video stream", where=segment.label, hint="check the stream's path")
+        self.decode_errors = 0
+        self._container, self._segment = container, segment
+        self._stream: VideoStream = container.streams.video[0]
+        self._stream.thread_count = 1
+        rate = self._stream.average_rate or self._stream.guessed_rate
+        self._timeline = Timeline(1.0 / float(rate) if rate else 0.1)
+        self._guard = IntegrityGuard()
+        self._size: tuple[int, int] | None = None
+        self._damaged = False
+
+    @property
+    def declared_frames(self) -> int:
+        """See Stream: none."""
+        return 0
+
+    @property
+    def declared_duration_s(self) -> float:
+        """See Stream: none."""
+        return 0.0
+
+    def pictures(self) -> Iterator[Decoded]:
+        """Every picture with its judgement; see Stream.
+
+        Raises:
+            SourceDisconnected: always, in the end.
+        """
+        packets = self._container.demux(self._stream)
+        while True:
+            for frame in self._next_frames(packets):
+                yield self._judged(frame)
+
+    def _next_frames(self, packets: Iterator[av.Packet[VideoStream]]) -> list[av.VideoFrame]:
+        """The next packet's pictures; damage on the way is noted."""
+        with av.logging.Capture(local=True) as complaints:
+            frames = self._decoded(packets)
+        self._damaged |= any(_tells_damage(level, text) for level, _, text in complaints)
+        return frames
+
+    def _decoded(self, packets: Iterator[av.Packet[VideoStream]]) -> list[av.VideoFrame]:
+        try:
+            packet = next(packets, None)
+            if packet is None:
+                raise self._lost("the stream ended", "eof")
+            self._damaged |= packet.is_corrupt
+            return packet.decode()
+        except av.error.InvalidDataError:
+            self.decode_errors += 1
+            self._damaged = True
+            return []
+        except av.error.EOFError:
+            raise self._lost("the stream ended", "eof") from None
+        except av.error.FFmpegError as error:
+            kind = disconnect_kind(error, opening=False)
+            what = "no data in time" if kind == "stall" else f"reading failed ({error.strerror})"
+            raise self._lost(what, kind) from None
+
+    def _judged(self, frame: av.VideoFrame) -> Decoded:
+        size = (frame.width, frame.height)
+        if self._size not in (None, size):
+            raise self._lost(f"{_RESIZED} to {size[0]}x{size[1]}", "invalid_data", at_once=True)
+        self._size = size
+        raw_s = None if frame.pts is None or frame.time_base is None else float(frame.pts * frame.time_base)
+        time_s, jumped = self._timeline.advance(raw_s)
+        damaged, self._damaged = self._damaged or jumped, False
+        unfit = self._guard.judge(time_s, key=bool(frame.key_frame), corrupt=frame.is_corrupt, damaged=damaged)
+        return Decoded(frame, time_s, unfit)
+
+    def _lost(self, what: str, kind: str, *, at_once: bool = False) -> SourceDisconnected:
+        return SourceDisconnected(what, where=self._segment.label, kind=kind, retry="at_once" if at_once else "backoff")
+
+
+def _tells_damage(level: int, text: str) -> bool:
+    """Whether a line of FFmpeg's log tells of lost or undecodable data ("RTP: missed 3 packets", "concealing 40 DC")."""
+    if any(harmless in text for harmless in _HARMLESS):
+        return False
+    return level <= av.logging.ERROR or "missed" in text or "conceal" in text or "corrupt" in text.lower()

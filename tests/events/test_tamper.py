@@ -1,0 +1,69 @@
+"""Frozen, dark, bright, covered: reported once, over once, and never for a calm scene."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from streamwatch.events.tamper import CLEAR_AFTER_S, FEATURELESS_AFTER_S, FROZEN_AFTER_S, TamperChange, TamperDetector
+from streamwatch.records import UInt8Array
+
+RNG = np.random.default_rng(0)
+SCENE = RNG.integers(40, 200, (256, 256, 3), dtype=np.uint8)
+
+
+def noisy() -> UInt8Array:
+    return np.clip(SCENE.astype(int) + RNG.integers(-2, 3, SCENE.shape), 0, 255).astype(np.uint8)
+
+
+def flat(level: int) -> UInt8Array:
+    return np.clip(np.full(SCENE.shape, level) + RNG.integers(-2, 3, SCENE.shape), 0, 255).astype(np.uint8)
+
+
+def watched(pictures: list[UInt8Array], rate_hz: float = 5.0) -> list[TamperChange]:
+    detector = TamperDetector()
+    changes = [detector.observe(picture, 1e9 + n / rate_hz) for n, picture in enumerate(pictures)]
+    return [change for change in changes if change]
+
+
+@pytest.mark.parametrize(("level", "kind"), [(5, "ImageTooDark"), (250, "ImageTooBright"), (120, "ImageTooBlurry")])
+def test_a_featureless_picture_is_reported_once_and_is_over_once(level: int, kind: str) -> None:
+    calm = [noisy() for _ in range(10)]
+    began, over = watched(calm + [flat(level) for _ in range(30)] + [noisy() for _ in range(30)])
+    assert (began.kind, began.active, began.since_wall_s) == (kind, True, 1e9 + 2.0)
+    assert (over.kind, over.active, over.since_wall_s) == (kind, False, 1e9 + 8.0)
+
+
+def test_a_frozen_picture_is_a_lost_signal_and_a_noisy_one_is_not() -> None:
+    still = noisy()
+    assert watched([noisy() for _ in range(200)]) == []
+    frozen = watched([noisy() for _ in range(5)] + [still] * round(5 * (FROZEN_AFTER_S + 2)))
+    assert [(c.kind, c.active) for c in frozen] == [("SignalLoss", True)]
+    assert watched([noisy()] + [still] * round(5 * (FROZEN_AFTER_S - 2)) + [noisy()]) == []
+
+
+def test_a_short_black_out_is_no_report_but_blinds_at_once() -> None:
+    detector = TamperDetector()
+    detector.observe(noisy(), 1e9)
+    blinded = [detector.blinded]
+    for n, picture in enumerate((flat(3), noisy())):
+        detector.observe(picture, 1e9 + 0.2 * (n + 1))
+        blinded.append(detector.blinded)
+    assert blinded == [False, True, False]
+    assert detector.active is None
+
+
+def test_a_fault_that_flickers_is_one_fault() -> None:
+    pictures = [flat(3) if n % 5 else noisy() for n in range(40)]
+    assert watched(pictures) == []
+    steady = [flat(3)] * round(5 * (FEATURELESS_AFTER_S + 1))
+    changes = watched([noisy(), *steady, *pictures, *[noisy() for _ in range(round(5 * (CLEAR_AFTER_S + 1)))]])
+    assert [c.active for c in changes] == [True, False]
+
+
+def test_an_interruption_does_not_make_the_first_picture_a_frozen_one() -> None:
+    detector, still = TamperDetector(), noisy()
+    detector.observe(still, 1e9)
+    detector.restart()
+    assert detector.observe(still, 1e9 + 60) is None
+    assert detector.active is None

@@ -1,0 +1,102 @@
+"""``kill -9`` in mid-event, again and again: the store opens, every event is closed with a reason, no id comes twice.
+
+python -m tests.reliability.crash [--times 20]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import select
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from streamwatch.records import UInt8Array
+from streamwatch.simulator.media import encode_track
+from streamwatch.simulator.server import SimulatedCamera
+from streamwatch.store.event_store import EventStore
+from streamwatch.store.sessions import open_database
+from tests.conftest import REPOSITORY
+from tests.reliability.harness import RATE_HZ, courtyard_loop, learn, site_config
+
+STARTS_WITHIN_S = 90.0
+
+
+def strange_loop() -> Iterator[UInt8Array]:
+    """The courtyard with something in it that does not belong, most of the time."""
+    for number, picture in enumerate(courtyard_loop()):
+        if number % 50 > 10:
+            picture[80:112, 8:48] = (255, 240, 0)
+        yield np.asarray(picture)
+
+
+def crash(folder: Path, times: int, rng: random.Random) -> Counter[str]:
+    """Kill the daemon ``times`` times in mid-event, then stop it; how the events ended.
+
+    Raises:
+        AssertionError: an event has no reason, or an id came twice.
+    """
+    camera = SimulatedCamera(encode_track(strange_loop(), RATE_HZ))
+    camera.start()
+    learn(folder, ["cam0"], 5.0)
+    path = folder / "site.yaml"
+    path.write_text(json.dumps(site_config(folder, {"cam0": camera}, 5.0, "tcp")))
+    started: list[str] = []
+    try:
+        for number in range(times + 1):
+            started += _run_until_event(path, rng.uniform(0, 1.5), signal.SIGTERM if number == times else signal.SIGKILL)
+    finally:
+        camera.stop()
+    store = EventStore(open_database(None, folder / "data"))
+    events = store.list_events(limit=10_000)
+    store.close()
+    assert len({event.id for event in events}) == len(events)
+    assert set(started) <= {event.id for event in events}
+    assert all(event.reason for event in events), "an event without an end"
+    return Counter(str(event.reason) for event in events)
+
+
+def _run_until_event(config: Path, wait_s: float, end: signal.Signals) -> list[str]:
+    """Start the daemon, wait for an event to open and a little longer, and end it; the ids of events that it began."""
+    command = [sys.executable, "-m", "streamwatch", "run", "-c", str(config)]
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=REPOSITORY, env=environment
+    )
+    assert process.stdout
+    ids: list[str] = []
+    deadline_s = time.monotonic() + STARTS_WITHIN_S
+    while not ids and time.monotonic() < deadline_s:
+        if select.select([process.stdout], [], [], 1.0)[0]:
+            document = json.loads(process.stdout.readline() or "{}")
+            ids += [document["id"]] if document.get("type") == "anomaly.started" else []
+    time.sleep(wait_s)
+    process.send_signal(end)
+    out, _ = process.communicate(timeout=30)
+    assert ids, "no event in time"
+    lines = [json.loads(line) for line in out.splitlines() if line.endswith("}")]
+    return ids + [line["id"] for line in lines if line["type"] == "anomaly.started"]
+
+
+def main() -> None:
+    """Crash and print what became of the events."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--times", type=int, default=20)
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        reasons = crash(Path(folder), arguments.times, random.Random(0))
+    print(f"killed {arguments.times} times in mid-event: every event closed, no id twice; ends: {dict(reasons)}")
+
+
+if __name__ == "__main__":
+    main()

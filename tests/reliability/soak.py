@@ -1,0 +1,112 @@
+"""A long run: many simulated cameras, random faults, and nothing lost, leaked or unaccounted for.
+
+python -m tests.reliability.soak [--minutes 30] [--cameras 16] [--fps 0.7]
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import random
+import sys
+import tempfile
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from streamwatch.simulator.faults import Fault
+from tests.reliability.harness import Site, running_site
+
+RSS_GROWTH_AT_MOST = 1.02
+LATENCY_P99_AT_MOST_S = 0.5
+SETTLE_S = 75.0
+FAULTS = (
+    Fault("reset"),
+    Fault("close"),
+    Fault("stall", duration_s=1.0),
+    Fault("stall", duration_s=6.0),
+    Fault("refuse", duration_s=3.0),
+    Fault("jump", amount=3600.0),
+    Fault("loss", duration_s=6.0, amount=0.02),
+    Fault("resize", duration_s=3.0),
+    Fault("black", duration_s=4.0),
+)
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What a process holds."""
+
+    rss_mib: float
+    descriptors: int
+    threads: int
+
+    @classmethod
+    def now(cls) -> Resources:
+        """Read from /proc."""
+        status = Path("/proc/self/status").read_text().split("VmRSS:")[1]
+        return cls(int(status.split()[0]) / 1024, len(list(Path("/proc/self/fd").iterdir())), threading.active_count())
+
+
+def soak(site: Site, seconds: float, rng: random.Random) -> tuple[Resources, Resources, int]:
+    """Hurt random cameras for a while; resources at a fifth of the time and at the end, and the number of faults."""
+    began_s, faults, early = time.monotonic(), 0, None
+    while time.monotonic() - began_s < seconds:
+        fault = rng.choice(FAULTS)
+        site.cameras[rng.choice(list(site.cameras))].inject(fault)
+        faults += 1
+        time.sleep(rng.uniform(2, 8))
+        if early is None and time.monotonic() - began_s > seconds / 5:
+            time.sleep(20)
+            early = Resources.now()
+    time.sleep(SETTLE_S)
+    return early or Resources.now(), Resources.now(), faults
+
+
+def account(site: Site) -> tuple[int, int, dict[str, int], int]:
+    """Frames received, scored, dropped by reason, and what is missing from the sum (frames under way)."""
+    received = sum(round(site.sample("camera_frames_received_total", name)) for name in site.cameras)
+    scored = sum(round(site.sample("camera_frames_scored_total", name)) for name in site.cameras)
+    reasons = ("displaced", "stale", "await_keyframe", "corrupt", "decode_error", "rate_limit")
+    dropped = {
+        reason: sum(round(site.sample("camera_frames_dropped_total", name, reason=reason)) for name in site.cameras)
+        for reason in reasons
+    }
+    return received, scored, dropped, received - scored - sum(dropped.values())
+
+
+def main() -> int:
+    """Run, print, and say by the exit code whether every bound held."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--minutes", type=float, default=30)
+    parser.add_argument("--cameras", type=int, default=16)
+    parser.add_argument("--fps", type=float, default=0.7)
+    arguments = parser.parse_args()
+    logging.basicConfig(level=logging.ERROR)
+    with tempfile.TemporaryDirectory() as folder, running_site(Path(folder), arguments.cameras, fps=arguments.fps) as site:
+        early, late, faults = soak(site, 60 * arguments.minutes, random.Random(0))
+        received, scored, dropped, under_way = account(site)
+        p99_s = float(np.quantile(site.observed.latencies_s, 0.99))
+        states = site.service.readiness()
+        anomalies = len(site.observed.changes)
+    growth = late.rss_mib / early.rss_mib
+    print(f"{arguments.minutes:g} min, {arguments.cameras} cameras at {arguments.fps:g} fps, {faults} faults")
+    print(f"frames: {received} in = {scored} scored + {sum(dropped.values())} dropped {dropped} + {under_way} under way")
+    print(f"capture to score p99 {1000 * p99_s:.0f} ms; false events {anomalies}; cameras not back: {list(states.lacking)}")
+    print(f"RSS {early.rss_mib:.0f} to {late.rss_mib:.0f} MiB ({growth:.3f}), file descriptors {early.descriptors} to "
+          f"{late.descriptors}, threads {early.threads} to {late.threads}")  # fmt: skip
+    sound = (
+        0 <= under_way <= arguments.cameras
+        and states.lacking == ()
+        and anomalies == 0
+        and growth <= RSS_GROWTH_AT_MOST
+        and p99_s <= LATENCY_P99_AT_MOST_S
+    )
+    return 0 if sound else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,106 @@
+"""The fast part of the fault matrix, on two cameras over TCP; ``make reliability`` runs the whole of it."""
+
+from __future__ import annotations
+
+import json
+import random
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from streamwatch.simulator.faults import Fault
+from streamwatch.simulator.server import SimulatedCamera
+from tests.reliability.crash import crash
+from tests.reliability.harness import Site, inflict, running_site
+
+RECOVERS_WITHIN_S = 5.0
+FAULTS = (
+    Fault("reset"),
+    Fault("close"),
+    Fault("stall", duration_s=1.2),
+    Fault("stall", duration_s=4.5),
+    Fault("refuse", duration_s=2.0),
+    Fault("jump", amount=3600.0),
+    Fault("black", duration_s=3.0),
+    Fault("resize", duration_s=2.0),
+)
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    with running_site(tmp_path_factory.mktemp("site"), 2) as running:
+        yield running
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda f: f"{f.kind}-{f.duration_s:g}")
+def test_a_fault_is_survived_and_touches_nobody_else(site: Site, fault: Fault) -> None:
+    verdict = inflict(site, fault, fault.kind, "tcp", settle_s=1.5)
+    assert verdict.recovery_s is not None
+    assert verdict.recovery_s < RECOVERS_WITHIN_S
+    assert not verdict.damaged
+    assert verdict.false_events == 0
+    assert verdict.others_lost == 0
+    if fault.kind == "black":
+        assert "camera.tamper" in verdict.told
+    if fault.kind == "stall" and fault.duration_s > 4:
+        assert verdict.told == ("camera.offline", "camera.online")
+
+
+def wait_until(condition: object, within_s: float = 20.0) -> bool:
+    assert callable(condition)
+    deadline_s = time.monotonic() + within_s
+    while time.monotonic() < deadline_s:
+        if condition():
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def rewrite(path: Path, change: dict[str, object] | None, text: str | None = None) -> None:
+    document = json.loads(path.read_text()) if change is not None else None
+    if document is not None and change is not None:
+        document["cameras"] = change
+    path.write_text(text or json.dumps(document))
+
+
+def test_a_reload_touches_only_what_changed(site: Site) -> None:
+    """A broken file, a threshold, a camera more, a camera less: cam1 loses no frame and keeps its reader."""
+    registry, service = site.service.metrics.registry, site.service
+    good = site.config_path.read_text()
+    cameras = json.loads(good)["cameras"]
+    worker, dropped = service._fleet._workers["cam1"], site.dropped("cam1")
+
+    rewrite(site.config_path, None, good.replace('"fps": 5.0', '"fps": "many"'))
+    service.reload()
+    reloaded = "streamwatch_config_last_reload_successful"
+    assert wait_until(lambda: registry.get_sample_value(reloaded) == 0)
+
+    site.config_path.write_text(good)
+    rewrite(site.config_path, {**cameras, "cam1": {**cameras["cam1"], "threshold": 123.0}})
+    assert wait_until(lambda: registry.get_sample_value("streamwatch_threshold", {"camera": "cam1"}) == 123)
+    assert registry.get_sample_value(reloaded) == 1
+
+    model = site.config_path.parent / "data/models/cam0.safetensors"
+    model.with_name("new.safetensors").write_bytes(model.read_bytes())
+    extra = SimulatedCamera(site.cameras["cam0"].track)
+    extra.start()
+    began_s = time.monotonic()
+    rewrite(site.config_path, {"cam1": {**cameras["cam1"], "threshold": 123.0}, "new": {"source": extra.url}})
+    assert site.wait_scored("new", began_s, 20)
+    last = site.observed.scored_at_s["cam0"][-1]
+    assert service.readiness().lacking == ()
+    assert service._fleet.cameras == ["cam1", "new"]
+    assert service._fleet._workers["cam1"] is worker
+    assert site.wait_scored("cam1", time.monotonic(), 5)
+    assert site.observed.scored_at_s["cam0"][-1] == last, "a camera that was removed is scored no more"
+    assert site.dropped("cam1") == dropped
+    extra.stop()
+
+
+def test_a_daemon_killed_in_mid_event_leaves_every_event_with_an_end(tmp_path: Path) -> None:
+    """Three times here, 20 times in ``make soak``."""
+    reasons = crash(tmp_path, 3, random.Random(1))
+    assert reasons["crash"] >= 3
+    assert set(reasons) <= {"crash", "shutdown", "normal", "camera_lost"}
