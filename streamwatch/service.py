@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from types import FrameType
 
@@ -19,6 +20,7 @@ from streamwatch.config.changes import ConfigChange, compare
 from streamwatch.config.models import Config
 from streamwatch.errors import StreamwatchError
 from streamwatch.events.ids import uuid7
+from streamwatch.events.tamper import TamperDetector
 from streamwatch.events.tracker import EventTracker
 from streamwatch.health import Health
 from streamwatch.metrics import CAMERA_STATES, Metrics
@@ -239,7 +241,7 @@ class Service:
         settings = config.settings(camera)
         tracker = EventTracker(camera, rules_for(config, camera, scene.model), new_id=uuid7)
         live = source_of(config, camera).live
-        self._pipeline.add(camera, WatchedCamera(tracker, settings.max_age if live else None))
+        self._pipeline.add(camera, WatchedCamera(tracker, TamperDetector(live=live), settings.max_age if live else None))
         self._snapshots.protect(camera, config.cameras[camera].privacy)
         self.metrics.model_fitted_s.labels(camera).set(fitted_at_s)
         if live:
@@ -324,12 +326,12 @@ class Service:
             self._dismiss(camera)
         for camera in change.retuned:
             rules = rules_for(new, camera, scenes[camera][0].model)
-            self._pipeline.post(lambda c=camera, r=rules: self._pipeline.retune(c, r))  # type: ignore[misc]
+            self._pipeline.post(partial(self._pipeline.retune, camera, rules))
         for camera, plan in plans.items():
             if camera in change.restarted:
                 self._dismiss(camera)
             scene, fitted_at_s = scenes[camera]
-            self._pipeline.post(lambda c=camera, s=scene, f=fitted_at_s: self._adopt(new, c, s, f))  # type: ignore[misc]
+            self._pipeline.post(partial(self._adopt, new, camera, scene, fitted_at_s))
             self._fleet.add(camera, plan)
             self._fleet.start(camera)
         log.info("configuration reloaded: %s", change)
@@ -339,7 +341,7 @@ class Service:
         self._fleet.remove(camera)
         self._liveness.forget(camera)
         self._endings.forget(camera)
-        self._pipeline.post(lambda: self._pipeline.remove(camera, "camera_removed"))
+        self._pipeline.post(partial(self._pipeline.remove, camera, "camera_removed"))
 
     def _on_frame(self, camera: str, _frame: Frame) -> None:
         self._liveness.note(camera)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from streamwatch.evaluation.frame_figures import ClipScores, Labels
+from streamwatch.evaluation.frame_figures import ClipScores, intervals
 from streamwatch.events.decision import NORMAL, Ended, Rules, Sample, Started, force_end, step
 
 MIN_DURATION_S, END_DELAY_S, COOLDOWN_S = 1.0, 2.0, 2.0
@@ -57,12 +57,6 @@ def alarms_of(clip: ClipScores) -> list[Alarm]:
 
 def _alarm(change: Ended, opened_s: float) -> Alarm:
     return Alarm(change.began.time_s, change.ended.time_s, opened_s)
-
-
-def intervals(labels: Labels) -> list[tuple[int, int]]:
-    """Runs of anomalous frames as (first, last) indices."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], labels, [False]]).astype(int)))
-    return [(int(a), int(b) - 1) for a, b in edges.reshape(-1, 2)]
 
 
 def alarm_figures(clips: Sequence[ClipScores]) -> AlarmFigures:

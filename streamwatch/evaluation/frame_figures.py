@@ -55,6 +55,12 @@ class FrameFigures:
     equal_error_rate: float | None
 
 
+def intervals(labels: Labels) -> list[tuple[int, int]]:
+    """Runs of anomalous frames as (first, last) indices."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], labels, [False]]).astype(int)))
+    return [(int(a), int(b) - 1) for a, b in edges.reshape(-1, 2)]
+
+
 def auroc(scores: Scores, labels: Labels) -> float | None:
     """The Mann-Whitney statistic: the chance that an anomalous frame scores above a normal one, ties half."""
     positives, negatives = int(labels.sum()), int((~labels).sum())

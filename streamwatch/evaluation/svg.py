@@ -8,6 +8,8 @@ from html import escape
 import numpy as np
 import numpy.typing as npt
 
+from streamwatch.evaluation.frame_figures import intervals
+
 Points = npt.NDArray[np.float64]
 _MAX_POINTS = 400
 _COLOURS = ("#2563eb", "#d97706", "#059669", "#dc2626", "#7c3aed", "#0891b2")
@@ -39,7 +41,7 @@ def timeline(time_s: Points, scores: Points, labels: npt.NDArray[np.bool_], thre
     x, y = width * time_s / end_s, height * (1 - scores / top)
     shaded = "".join(
         f'<rect x="{x[a]:.1f}" y="0" width="{max(x[b] - x[a], 1):.1f}" height="{height}" class="truth"/>'
-        for a, b in _runs(labels)
+        for a, b in intervals(labels)
     )
     xs, ys = _envelope(x, y)
     points = " ".join(f"{a:.1f},{b:.1f}" for a, b in zip(xs, ys, strict=True))
@@ -82,8 +84,3 @@ def _envelope(x: Points, y: Points) -> tuple[Points, Points]:
     kept = [sorted((int(p[y[p].argmin()]), int(p[y[p].argmax()]))) for p in pieces]
     flat = np.array(kept).ravel()
     return x[flat], y[flat]
-
-
-def _runs(labels: npt.NDArray[np.bool_]) -> list[tuple[int, int]]:
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], labels, [False]]).astype(int)))
-    return [(int(a), int(b) - 1) for a, b in edges.reshape(-1, 2)]

@@ -51,9 +51,13 @@ class TamperDetector:
 
     A fault must hold for a while to count, and be gone for a while to be over, so that a lightning or a
     decoder's hiccup raises nothing. The same picture over and over counts as frozen after 10 s: sensors have noise.
+
+    Args:
+        live: a recording may rightly hold the same picture over and over, a camera may not.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, live: bool = True) -> None:
+        self._live = live
         self._last: UInt8Array | None = None
         self._suspect: str | None = None
         self._suspect_since_s = 0.0
@@ -67,8 +71,8 @@ class TamperDetector:
 
     @property
     def blinded(self) -> bool:
-        """Whether the last picture says nothing: a fault holds, or the picture has no features, for however short."""
-        return self._active is not None or self._suspect not in (None, "SignalLoss")
+        """Whether the last picture says nothing, for however short: it has no features, or is the one before again."""
+        return self._active is not None or self._suspect is not None
 
     def observe(self, pixels: UInt8Array, wall_s: float) -> TamperChange | None:
         """Take one frame's model input (256, 256, 3)."""
@@ -87,7 +91,7 @@ class TamperDetector:
         self._last = None
 
     def _kind_of(self, pixels: UInt8Array) -> str | None:
-        frozen = self._last is not None and _difference(self._last, pixels) < FROZEN_LEVELS
+        frozen = self._live and self._last is not None and _difference(self._last, pixels) < FROZEN_LEVELS
         self._last = pixels
         return featureless_kind(pixels) or ("SignalLoss" if frozen else None)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -55,8 +55,8 @@ class WatchedCamera:
     """
 
     tracker: EventTracker
+    tamper: TamperDetector
     max_age_s: float | None = None
-    tamper: TamperDetector = field(default_factory=TamperDetector)
 
 
 class Pipeline:

@@ -153,19 +153,15 @@ def _coded(packets: list[av.Packet[av.VideoStream]], rate_hz: float) -> list[Acc
     return [AccessUnit(split_annex_b(bytes(p)), (p.pts or 0) / rate_hz, p.is_keyframe) for p in packets]
 
 
-def decode_picture(track: Track, number: int) -> np.ndarray:
-    """The ``number``-th picture of a track as (H, W, 3) RGB, or its last one."""
+def decode_pictures(track: Track) -> Iterator[np.ndarray]:
+    """A track's pictures as (H, W, 3) RGB."""
     decoder = av.CodecContext.create({"H264": "h264", "H265": "hevc"}[track.codec], "r")
     if not isinstance(decoder, VideoCodecContext):
         raise SourceError("no video decoder for it")
-    picture: np.ndarray | None = None
     prefix = b"".join(b"\x00\x00\x00\x01" + nal for nal in track.parameter_sets)
-    for unit in track.units[: number + 1]:
+    for unit in track.units:
         data = prefix + b"".join(b"\x00\x00\x00\x01" + nal for nal in unit.nals)
         for frame in decoder.decode(av.Packet(data)):
-            picture = np.asarray(frame.to_ndarray(format="rgb24"), np.uint8)
+            yield np.asarray(frame.to_ndarray(format="rgb24"), np.uint8)
     for frame in decoder.decode(None):
-        picture = np.asarray(frame.to_ndarray(format="rgb24"), np.uint8)
-    if picture is None:
-        raise SourceError("its first picture cannot be decoded")
-    return picture
+        yield np.asarray(frame.to_ndarray(format="rgb24"), np.uint8)

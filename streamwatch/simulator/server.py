@@ -16,7 +16,7 @@ from streamwatch.clock import Clock, SystemClock
 from streamwatch.errors import ListenError
 from streamwatch.simulator.authentication import Credentials, Gate
 from streamwatch.simulator.faults import Fault, FaultBoard
-from streamwatch.simulator.media import Track, decode_picture, encode_track
+from streamwatch.simulator.media import Track, decode_pictures, encode_track
 from streamwatch.simulator.rtp import PAYLOAD_TYPE
 from streamwatch.simulator.sender import Programme, Sender, datagrams, interleaved
 
@@ -206,10 +206,9 @@ class SimulatedCamera:
 def _faulty_track(track: Track, kind: str) -> Track:
     count = max(2, len(track.units))
     rate = count / track.duration_s
-    first = decode_picture(track, 0)
     if kind == "resize":
-        pictures = (_halved(decode_picture(track, 0)) for _ in range(count))
-        return encode_track(pictures, rate)
+        return encode_track(map(_halved, decode_pictures(track)), rate)
+    first = next(decode_pictures(track))
     level = {"black": 16, "covered": 70}.get(kind)
     shown = first if level is None else np.full_like(first, level)
     return encode_track((shown for _ in range(count)), rate, lossless=True)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from streamwatch.evaluation.alarms import alarm_figures, alarms_of, intervals
-from streamwatch.evaluation.frame_figures import ClipScores
+from streamwatch.evaluation.alarms import alarm_figures, alarms_of
+from streamwatch.evaluation.frame_figures import ClipScores, intervals
 from streamwatch.evaluation.svg import curve_plot, timeline
 
 

@@ -42,6 +42,12 @@ def test_a_frozen_picture_is_a_lost_signal_and_a_noisy_one_is_not() -> None:
     assert watched([noisy()] + [still] * round(5 * (FROZEN_AFTER_S - 2)) + [noisy()]) == []
 
 
+def test_a_recording_may_hold_the_same_picture_over_and_over() -> None:
+    detector, still = TamperDetector(live=False), noisy()
+    assert all(detector.observe(still, 1e9 + n / 5) is None for n in range(200))
+    assert not detector.blinded
+
+
 def test_a_short_black_out_is_no_report_but_blinds_at_once() -> None:
     detector = TamperDetector()
     detector.observe(noisy(), 1e9)

@@ -36,7 +36,7 @@ def strange_loop() -> Iterator[UInt8Array]:
     """The courtyard with something in it that does not belong, most of the time."""
     for number, picture in enumerate(courtyard_loop()):
         if number % 50 > 10:
-            picture[80:112, 8:48] = (255, 240, 0)
+            picture[320:448, 32:192] = (255, 240, 0)
         yield np.asarray(picture)
 
 
@@ -48,7 +48,7 @@ def crash(folder: Path, times: int, rng: random.Random) -> Counter[str]:
     """
     camera = SimulatedCamera(encode_track(strange_loop(), RATE_HZ))
     camera.start()
-    learn(folder, ["cam0"], 5.0)
+    learn(folder, ["cam0"])
     path = folder / "site.yaml"
     path.write_text(json.dumps(site_config(folder, {"cam0": camera}, 5.0, "tcp")))
     started: list[str] = []

@@ -38,20 +38,22 @@ from tests.conftest import encode
 
 RATE_HZ = 10
 LOOP_FRAMES = 100
+LEARNED_LOOPS = 5
 DAMAGED_LEVELS = 12.0
 """A cell of 8x8 pixels that is this many grey levels off every picture of the recording is damage."""
 _CELLS = (32, 32)
 
 
-def courtyard_loop(frames: int = LOOP_FRAMES) -> Iterator[UInt8Array]:
-    """A textured place in which a square goes round; the last picture leads to the first."""
-    place = np.random.default_rng(0).integers(60, 180, (15, 20, 3), dtype=np.uint8).repeat(8, 0).repeat(8, 1)
-    rng = np.random.default_rng(1)
+def courtyard_loop(seed: int = 1, frames: int = LOOP_FRAMES) -> Iterator[UInt8Array]:
+    """A textured place, 640x480, in which a square goes to and fro; the last picture leads to the first."""
+    place = np.random.default_rng(0).integers(60, 180, (15, 20, 3), dtype=np.uint8).repeat(32, 0).repeat(32, 1)
+    rng = np.random.default_rng(seed)
     for number in range(frames):
         picture = place.copy()
-        x = round(70 + 60 * np.sin(4 * np.pi * number / frames))
-        picture[40:64, x : x + 20] = (30, 30, 200)
-        yield np.clip(picture + rng.normal(0, 2, picture.shape), 0, 255).astype(np.uint8)
+        x = round(280 + 240 * np.sin(4 * np.pi * number / frames))
+        picture[160:256, x : x + 80] = (30, 30, 200)
+        noise = rng.normal(0, 2, (240, 320, 1)).repeat(2, 0).repeat(2, 1)
+        yield np.clip(picture + noise, 0, 255).astype(np.uint8)
 
 
 @dataclass
@@ -187,7 +189,7 @@ def running_site(folder: Path, count: int, *, fps: float = 5.0, transport: str =
     for camera in cameras.values():
         camera.start()
     document = site_config(folder, cameras, fps, transport)
-    learn(folder, cameras, fps)
+    learn(folder, cameras)
     path = folder / "site.yaml"
     path.write_text(json.dumps(document))
     observed = Observed()
@@ -214,11 +216,11 @@ def running_site(folder: Path, count: int, *, fps: float = 5.0, transport: str =
             camera.stop()
 
 
-def learn(folder: Path, cameras: Iterable[str], fps: float) -> None:
+def learn(folder: Path, cameras: Iterable[str]) -> None:
     """One model for all: they show the same place."""
-    normal = encode(folder / "normal.mp4", iter([*courtyard_loop()] * 4), fps=RATE_HZ)
+    normal = encode(folder / "normal.mp4", (p for seed in range(LEARNED_LOOPS) for p in courtyard_loop(seed)), fps=RATE_HZ)
     engine = build_engine(BackboneSpec(weights="untrained"), device="auto", precision="auto")
-    footage = Footage((parse_source(str(normal)),), fps=max(fps, 2.0), features="both")
+    footage = Footage((parse_source(str(normal)),), features="both")
     learned = learn_scene(footage, engine, opener=PyAvOpener(), clock=SystemClock())
     for name in cameras:
         save_model(learned.model, folder / "data/models" / f"{name}.safetensors", learned.provenance)
