@@ -1,7 +1,8 @@
 """A picture that cannot be watched: frozen, dark, blown out or covered. A fault to report, not a calm scene.
 
 Kinds are ONVIF's words. A lens that is covered shows a featureless picture of some brightness; what is featureless and
-neither dark nor bright is reported as blurry.
+neither dark nor bright is reported as blurry. A camera that changes its picture's size shows other pixels than its model
+learned, all over: a change of the whole scene, until the size is the old one again or the daemon is started anew.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import numpy as np
 
 from streamwatch.records import UInt8Array
 
-KINDS = ("SignalLoss", "ImageTooDark", "ImageTooBright", "ImageTooBlurry")
+KINDS = ("SignalLoss", "GlobalSceneChange", "ImageTooDark", "ImageTooBright", "ImageTooBlurry")
 FEATURELESS_LEVELS = 4.0
 """Standard deviation over the whole picture, in grey levels; a night picture with any lamp in it has more."""
 DARK_LEVEL, BRIGHT_LEVEL = 40.0, 215.0
@@ -59,6 +60,7 @@ class TamperDetector:
     def __init__(self, *, live: bool = True) -> None:
         self._live = live
         self._last: UInt8Array | None = None
+        self._size_px: tuple[int, int] | None = None
         self._suspect: str | None = None
         self._suspect_since_s = 0.0
         self._good_since_s: float | None = None
@@ -74,9 +76,11 @@ class TamperDetector:
         """Whether the last picture says nothing, for however short: it has no features, or is the one before again."""
         return self._active is not None or self._suspect is not None
 
-    def observe(self, pixels: UInt8Array, wall_s: float) -> TamperChange | None:
-        """Take one frame's model input (256, 256, 3)."""
-        kind = self._kind_of(pixels)
+    def observe(self, pixels: UInt8Array, wall_s: float, size_px: tuple[int, int] | None = None) -> TamperChange | None:
+        """Take one frame's model input (256, 256, 3), and the size of the picture that it was made from."""
+        self._size_px = self._size_px or size_px
+        resized = self._live and size_px != self._size_px
+        kind = self._kind_of(pixels) or ("GlobalSceneChange" if resized else None)
         if kind != self._suspect:
             self._suspect, self._suspect_since_s = kind, wall_s
         if self._active is not None:

@@ -173,7 +173,8 @@ class Pipeline:
     def _observe(self, scored: FrameScore) -> None:
         frame = scored.frame
         watched = self._cameras[frame.camera]
-        tampered = watched.tamper.observe(frame.pixels, frame.wall_s)
+        size_px = (frame.picture.width, frame.picture.height) if frame.picture else None
+        tampered = watched.tamper.observe(frame.pixels, frame.wall_s, size_px)
         if tampered:
             self._tell_tamper(frame.camera, tampered)
         if not watched.tamper.blinded:  # a bad picture is a fault, and its scores mean nothing

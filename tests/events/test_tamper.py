@@ -48,6 +48,16 @@ def test_a_recording_may_hold_the_same_picture_over_and_over() -> None:
     assert not detector.blinded
 
 
+def test_another_picture_size_is_another_scene_until_it_is_the_old_one_again() -> None:
+    detector = TamperDetector()
+    sizes = [(640, 480)] * 5 + [(320, 240)] * 15 + [(640, 480)] * 15
+    changes = [detector.observe(noisy(), 1e9 + n / 5, size) for n, size in enumerate(sizes)]
+    assert [(c.kind, c.active, round(c.since_wall_s - 1e9, 1)) for c in changes if c] == [
+        ("GlobalSceneChange", True, 1.0),
+        ("GlobalSceneChange", False, 4.0),
+    ]
+
+
 def test_a_short_black_out_is_no_report_but_blinds_at_once() -> None:
     detector = TamperDetector()
     detector.observe(noisy(), 1e9)
