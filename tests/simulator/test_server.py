@@ -21,7 +21,7 @@ from streamwatch.errors import ListenError, SourceDisconnected
 from streamwatch.records import Frame
 from streamwatch.simulator.authentication import Credentials
 from streamwatch.simulator.faults import Fault
-from streamwatch.simulator.media import Track, encode_track
+from streamwatch.simulator.media import Track, encode_track, load_track
 from streamwatch.simulator.server import SimulatedCamera
 from streamwatch.video.opener import PyAvOpener, StreamOptions
 from streamwatch.video.reader import FrameReader
@@ -164,6 +164,17 @@ def test_an_independent_client_reads_it(track: Track) -> None:
         output = subprocess.run(decode, check=True, capture_output=True, text=True, timeout=60)
     assert output.stderr == ""
     assert len([line for line in output.stdout.splitlines() if not line.startswith("#")]) == 20
+
+
+def test_h265_is_sent_as_it_is_and_arrives_whole(tmp_path: Path) -> None:
+    options = {"x265-params": "bframes=0:log-level=none"}
+    track = load_track(encoded(tmp_path / "a.mp4", "libx265", **options))
+    drops: Counter[str] = Counter()
+    with serving(track) as camera:
+        frames = first(camera.url, 15, drops)
+    assert track.codec == "H265"
+    assert not drops
+    assert [round(f.time_s, 3) for f in frames] == [round(n / 10, 3) for n in range(15)]
 
 
 def test_our_reader_reads_an_independent_server(tmp_path: Path) -> None:
