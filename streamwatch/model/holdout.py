@@ -50,7 +50,8 @@ class HoldOut:
 
     def _hold(self, number: int, block: FrameBatch) -> None:
         if not self._places:
-            self._places = [tensor.new_zeros((MAX_BLOCKS, *tensor.shape)) for tensor in block.tensors]
+            # Filled, not only asked for: untouched pages would be counted as they are taken, and look like a leak.
+            self._places = [tensor.new_empty((MAX_BLOCKS, *tensor.shape)).fill_(0) for tensor in block.tensors]
         place = min(set(range(MAX_BLOCKS)) - set(self._place_of.values()))
         for places, tensor in zip(self._places, block.tensors, strict=True):
             places[place] = tensor

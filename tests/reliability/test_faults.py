@@ -100,7 +100,7 @@ def test_a_reload_touches_only_what_changed(site: Site) -> None:
 
 
 def test_a_daemon_killed_in_mid_event_leaves_every_event_with_an_end(tmp_path: Path) -> None:
-    """Three times here, 20 times in ``make soak``."""
-    reasons = crash(tmp_path, 3, random.Random(1))
-    assert reasons["crash"] >= 3
+    """Twice here, 20 times in ``make soak``."""
+    reasons = crash(tmp_path, 2, random.Random(1))
+    assert reasons["crash"] >= 2
     assert set(reasons) <= {"crash", "shutdown", "normal", "camera_lost"}
