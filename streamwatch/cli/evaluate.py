@@ -27,14 +27,13 @@ from streamwatch.evaluation.ablation import accuracy_page
 from streamwatch.evaluation.datasets import Dataset
 from streamwatch.evaluation.html import render_report
 from streamwatch.evaluation.report import RunFacts, ablation_facts, report_document
-from streamwatch.evaluation.runner import Progress, evaluate_dataset
+from streamwatch.evaluation.runner import Progress, evaluate_dataset, expected_total
 from streamwatch.evaluation.scene_run import SceneResult, Settings
 from streamwatch.evaluation.shanghaitech import load_shanghaitech
 from streamwatch.evaluation.tracks import tracks_of
 from streamwatch.evaluation.ucsd import load_ucsd
 from streamwatch.model.fusion import Features
 from streamwatch.model.identity import BackboneSpec, resolve_device
-from streamwatch.runtime.learning import Footage, expected_frames
 from streamwatch.video.opener import PyAvOpener
 from streamwatch.video.output import write_atomically
 
@@ -101,8 +100,8 @@ def command(
 
 
 def _ablate(data: Dataset, settings: Settings, folder: Path, as_json: bool) -> None:
-    total = sum(len(clip.truth.labels) // settings.every for scene in data.scenes for clip in scene.clips if clip.truth)
-    with frame_progress(f"ablate {data.name}", total + _training_total(data, settings)) as advance:
+    total = sum(expected_total(scene, settings) for scene in data.scenes)
+    with frame_progress(f"ablate {data.name}", total) as advance:
         rows = compare_rules(data, settings, opener=PyAvOpener(), clock=SystemClock(), on_frames=advance)
     page = accuracy_page(rows, ablation_facts(data, settings, shlex.join(["streamwatch", *sys.argv[1:]])))
     folder.mkdir(parents=True, exist_ok=True)
@@ -126,20 +125,13 @@ def _spec(choice: BackboneChoice) -> BackboneSpec:
 def _evaluate(data: Dataset, settings: Settings, folder: Path, workers: int) -> list[SceneResult]:
     for problem in data.problems:
         click.echo(f"warning: {problem}", err=True)
-    total = sum(len(clip.truth.labels) // settings.every for scene in data.scenes for clip in scene.clips if clip.truth)
 
     def tell(result: SceneResult, cached: bool) -> None:
         done = "from the cache" if cached else "done"
         click.echo(f"scene {result.name}: {done}, {result.train_frames} frames learned, {result.frames} scored", err=True)
 
-    with frame_progress(f"evaluate {data.name}", total + _training_total(data, settings)) as advance:
-        return evaluate_dataset(data, settings, cache=folder / "cache", workers=workers, progress=Progress(advance, tell))
-
-
-def _training_total(data: Dataset, settings: Settings) -> int:
-    opener = PyAvOpener()
-    totals = [expected_frames(Footage(scene.training), opener) or 0 for scene in data.scenes if scene.training and scene.clips]
-    return sum(min(total, settings.train_frames or total) for total in totals)
+    progress = Progress(frame_progress, tell)
+    return evaluate_dataset(data, settings, cache=folder / "cache", workers=workers, progress=progress)
 
 
 def _print(document: dict[str, Any], folder: Path, as_json: bool) -> None:

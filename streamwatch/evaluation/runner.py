@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,16 +20,25 @@ from streamwatch.evaluation.regions import RegionCounts
 from streamwatch.evaluation.scene_run import SceneResult, Settings, evaluate_scene
 from streamwatch.model.backbone import architecture
 from streamwatch.model.weights import load_backbone
+from streamwatch.runtime.learning import Footage, expected_frames
 from streamwatch.video.opener import PyAvOpener
 
 OnScene = Callable[[SceneResult, bool], None]
 
 
+Bar = Callable[[str, int | None], AbstractContextManager[Callable[[int], None]]]
+
+
 @dataclass(frozen=True)
 class Progress:
-    """Who is told what: ``on_frames`` of frames done in this process, ``on_scene`` of results and if they were cached."""
+    """Who is told what.
 
-    on_frames: Callable[[int], None]
+    Attributes:
+        bar: opens a progress bar of a label and a number of frames; what it gives is told of frames done.
+        on_scene: told of every result, and whether it came from the cache.
+    """
+
+    bar: Bar
     on_scene: OnScene
 
 
@@ -62,7 +72,8 @@ def _in_turn(
 ) -> list[SceneResult]:
     results = []
     for scene in scenes:
-        result = _evaluated(scene, settings, progress.on_frames, clock)
+        with progress.bar(f"scene {scene.name}", expected_total(scene, settings)) as advance:
+            result = _evaluated(scene, settings, advance, clock)
         store_result(result, paths[scene.name])
         progress.on_scene(result, False)
         results.append(result)
@@ -77,10 +88,12 @@ def _in_processes(
     with ProcessPoolExecutor(workers, mp_context=context) as pool:
         futures = [pool.submit(_in_child, scene, settings, paths[scene.name], threads) for scene in scenes]
         results = []
-        for future in as_completed(futures):
-            results.append(future.result())
-            progress.on_frames(results[-1].train_frames + results[-1].frames)
-            progress.on_scene(results[-1], False)
+        total = sum(expected_total(scene, settings) for scene in scenes)
+        with progress.bar(f"{len(scenes)} scenes", total) as advance:
+            for future in as_completed(futures):
+                results.append(future.result())
+                advance(results[-1].train_frames + results[-1].frames)
+                progress.on_scene(results[-1], False)
         return results
 
 
@@ -96,6 +109,15 @@ def _evaluated(scene: SceneData, settings: Settings, on_frames: Callable[[int], 
         return evaluate_scene(scene, settings, opener=PyAvOpener(), clock=clock, on_frames=on_frames)
     except StreamwatchError as error:
         raise type(error)(error.what, where=f"scene {scene.name}: {error.where or ''}".strip(": "), hint=error.hint) from error
+
+
+def expected_total(scene: SceneData, settings: Settings) -> int:
+    """How many frames a scene will take, to learn and to score; 0 if there is nothing to evaluate."""
+    labelled = [len(clip.truth.labels) // settings.every for clip in scene.clips if clip.truth]
+    if not scene.training or not labelled:
+        return 0
+    training = expected_frames(Footage(scene.training), PyAvOpener()) or 0
+    return min(training, settings.train_frames or training) + sum(labelled)
 
 
 def pooled_pixels(results: list[SceneResult]) -> PixelHistograms:
