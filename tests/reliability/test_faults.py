@@ -20,7 +20,7 @@ FAULTS = (
     Fault("reset"),
     Fault("close"),
     Fault("stall", duration_s=1.2),
-    Fault("stall", duration_s=4.5),
+    Fault("stall", duration_s=6.0),
     Fault("refuse", duration_s=2.0),
     Fault("jump", amount=3600.0),
     Fault("black", duration_s=3.0),
