@@ -6,13 +6,14 @@ INSTALLED := $(VENV)/.installed
 
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: demo test check eval soak reliability format clean
+.PHONY: demo test check eval soak reliability bench format clean
 
 demo: $(INSTALLED)  ## render a scene, learn it, watch it; DEMO_ARGS="--no-serve" exits at the end
 	$(BIN)/streamwatch demo $(DEMO_ARGS)
 
-test: $(INSTALLED)  ## all tests; TEST_ARGS goes to pytest
-	$(BIN)/python -m pytest $(TEST_ARGS)
+test: $(INSTALLED)  ## all tests: first what can share the machine, then what measures time; TEST_ARGS goes to both
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not alone" --numprocesses 2 --dist loadscope $(TEST_ARGS)
+	$(BIN)/python -m pytest -m alone $(TEST_ARGS)
 
 check: $(INSTALLED)  ## style, types and the layers of the house
 	$(BIN)/ruff check .
@@ -36,6 +37,9 @@ reliability: $(INSTALLED)  ## every fault on 1 and on 8 cameras; writes docs/rel
 
 $(PED2):
 	mkdir -p build && tar -xJf ../shared/data/ped2-stc.tar.xz -C build
+
+bench: $(INSTALLED)  ## questions to the event store, at 10,000 and at a million events
+	$(BIN)/python -m tests.store.bench
 
 format: $(INSTALLED)
 	$(BIN)/ruff check --fix .

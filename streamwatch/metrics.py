@@ -9,7 +9,7 @@ from prometheus_client.openmetrics.exposition import CONTENT_TYPE_LATEST, genera
 
 from streamwatch import __version__
 
-CAMERA_STATES = ("starting", "running", "reconnecting", "offline", "finished", "failed")
+CAMERA_STATES = ("starting", "running", "calibrating", "reconnecting", "offline", "finished", "failed")
 DROP_REASONS = ("displaced", "stale", "await_keyframe", "corrupt", "decode_error", "rate_limit")
 _LATENCY_BUCKETS_S = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _DURATION_BUCKETS_S = (1, 2, 5, 10, 30, 60, 300, 900, 3600)
@@ -38,7 +38,7 @@ class Metrics:
         """Set the one state a camera is in; the others of CAMERA_STATES become 0."""
         for name in CAMERA_STATES:
             self.camera_state.labels(camera, name).set(1 if name == state else 0)
-        self.camera_up.labels(camera).set(1 if state in ("running", "finished") else 0)
+        self.camera_up.labels(camera).set(1 if state in ("running", "calibrating", "finished") else 0)
 
     def _declare_cameras(self) -> None:
         by_camera = ("camera",)
@@ -55,8 +55,16 @@ class Metrics:
         self.anomaly_score = self._gauge(
             "anomaly_score", "Level of the last frame: what thresholds are compared with.", by_camera
         )
-        self.anomaly_score_ratio = self._gauge("anomaly_score_ratio", "Last level divided by the start threshold.", by_camera)
-        self.threshold = self._gauge("threshold", "Start threshold.", by_camera)
+        self.anomaly_score_ratio = self._gauge(
+            "anomaly_score_ratio", "Last level divided by the start threshold; of zones, the highest.", by_camera
+        )
+        self.threshold = self._gauge("threshold", "Start threshold of the picture outside of named zones.", by_camera)
+        self.alarm_budget = self._gauge("alarm_budget_per_day", "False alarms allowed, all zones together.", by_camera)
+        self.alarms_bound = self._gauge(
+            "calibration_alarms_per_day_bound",
+            "False alarms per day that the normal footage rules out (95 %), by counting alone, all zones together.",
+            by_camera,
+        )
         self.tamper = self._gauge("camera_tamper", "1 while the picture is not to be trusted.", ("camera", "kind"))
         self.config_reloaded = self._gauge("config_last_reload_successful", "0 if the last reload was refused.")
         self.config_reloaded.set(1)

@@ -14,8 +14,11 @@ INPUT_SIZE_PX = 256
 SPEED_GRID = 64
 """Side of the grid on which motion is measured: the finest level's grid of every backbone at 256 pixels."""
 
+SEVERITIES = ("warning", "alert")
+
 UInt8Array = npt.NDArray[np.uint8]
 Float32Array = npt.NDArray[np.float32]
+BoolGrid = npt.NDArray[np.bool_]
 
 
 class Picture(Protocol):
@@ -119,6 +122,11 @@ class Event:
 
     Times come twice: ``*_wall_s`` is Unix time, ``*_time_s`` is seconds into the source.
     ``end_*`` is None while the event is open.
+
+    Attributes:
+        severity: ``warning``, or ``alert`` if its peak is one that a tenth of the alarm budget would have let through.
+        provisional: the threshold was extrapolated: the camera's normal footage is too short for its alarm budget.
+        label: what a person said it was, ``normal`` or ``anomaly``; only known to the store.
     """
 
     id: str
@@ -133,8 +141,13 @@ class Event:
     end_time_s: float | None = None
     reason: str | None = None
     predecessor_id: str | None = None
+    severity: str = "warning"
+    provisional: bool = False
+    label: str | None = None
 
     def __post_init__(self) -> None:
+        if self.severity not in SEVERITIES:
+            raise ValueError(f"severity is one of {SEVERITIES}, not {self.severity!r}")
         if self.end_wall_s is not None and self.end_wall_s < self.start_wall_s:
             raise ValueError(f"event {self.id} ends before it starts")
 

@@ -8,7 +8,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import FrameType
@@ -27,11 +27,13 @@ from streamwatch.metrics import CAMERA_STATES, Metrics
 from streamwatch.records import Frame
 from streamwatch.runtime.batcher import Batcher
 from streamwatch.runtime.camera import CameraContext
+from streamwatch.runtime.endings import Endings
 from streamwatch.runtime.engine import Engine, WatchedScene
 from streamwatch.runtime.fleet import CameraPlan, Fleet, plan_of, source_of
+from streamwatch.runtime.judging import CalibrationBoard, judgements_for
 from streamwatch.runtime.liveness import Liveness
 from streamwatch.runtime.loop import LOOP, PipelineLoop
-from streamwatch.runtime.models import build_engine, load_scenes, rules_for, spec_of
+from streamwatch.runtime.models import build_engine, load_scenes, spec_of
 from streamwatch.runtime.pipeline import Listener, NoticeListener, Outputs, Pipeline, WatchedCamera
 from streamwatch.runtime.readiness import Readiness, readiness
 from streamwatch.runtime.reload import ConfigFollower
@@ -41,7 +43,7 @@ from streamwatch.runtime.slots import FrameSlots
 from streamwatch.runtime.snapshots import SnapshotWriter
 from streamwatch.runtime.systemd import notify
 from streamwatch.runtime.watchdog import Watchdog
-from streamwatch.store.event_store import EventStore
+from streamwatch.store.event_store import EventQuery, EventStore
 from streamwatch.store.sessions import open_database
 from streamwatch.video.opener import Opener
 from streamwatch.web.page import page_app
@@ -79,28 +81,6 @@ class Ears:
     notices: tuple[NoticeListener, ...] = ()
 
 
-@dataclass
-class _Endings:
-    """Which cameras have come to their end, told by their threads."""
-
-    ended: dict[str, StreamwatchError | None] = field(default_factory=dict)
-    handled: set[str] = field(default_factory=set)
-    lock: threading.Lock = field(default_factory=threading.Lock)
-
-    def note(self, camera: str, failure: StreamwatchError | None) -> None:
-        with self.lock:
-            self.ended[camera] = failure
-
-    def forget(self, camera: str) -> None:
-        with self.lock:
-            self.ended.pop(camera, None)
-            self.handled.discard(camera)
-
-    def unhandled(self) -> list[str]:
-        with self.lock:
-            return [camera for camera in self.ended if camera not in self.handled]
-
-
 class Service:
     """The daemon.
 
@@ -129,11 +109,11 @@ class Service:
         self._clock = clock or SystemClock()
         self._stop = threading.Event()
         self._stack = ExitStack()
-        self._endings = _Endings()
+        self._endings = Endings()
         self._backoff = backoff or Backoff()
         self._follower = ConfigFollower(None if until_eof else config_path)
         self.metrics, self.health = Metrics(), Health(self._clock)
-        self._liveness = Liveness(self._clock)
+        self._liveness, self._calibrations = Liveness(self._clock), CalibrationBoard(self.metrics)
         cameras = enabled_cameras(config)
         for camera in cameras:
             source_of(config, camera)  # a path that is not there is a mistake of the caller: said before anything starts
@@ -239,9 +219,11 @@ class Service:
         """Have ``camera`` scored and its events tracked; runs before the loop does, or within it."""
         self._engine.watch(camera, scene)
         settings = config.settings(camera)
-        tracker = EventTracker(camera, rules_for(config, camera, scene.model), new_id=uuid7)
+        judged = judgements_for(config, camera, scene.model)
+        trackers = [EventTracker(camera, j.judgement, new_id=uuid7, zone=zone) for zone, j in judged.items()]
         live = source_of(config, camera).live
-        self._pipeline.add(camera, WatchedCamera(tracker, TamperDetector(live=live), settings.max_age if live else None))
+        self._pipeline.add(camera, WatchedCamera(trackers, TamperDetector(live=live), settings.max_age if live else None))
+        self._calibrations.show(camera, judged)
         self._snapshots.protect(camera, config.cameras[camera].privacy)
         self.metrics.model_fitted_s.labels(camera).set(fitted_at_s)
         if live:
@@ -270,7 +252,7 @@ class Service:
             servers.append(WebServer(telemetry_app(self.metrics, self.health, self.readiness), config.metrics.listen))
             self._stack.callback(servers[-1].stop)
         if config.web.listen:
-            page = page_app(lambda: self._store.list_events(limit=60), config.data_dir / "snapshots")
+            page = page_app(lambda: self._store.list_events(EventQuery(limit=60)), config.data_dir / "snapshots")
             servers.append(WebServer(page, config.web.listen))
             self._stack.callback(servers[-1].stop)
         return servers
@@ -325,8 +307,9 @@ class Service:
         for camera in change.removed:
             self._dismiss(camera)
         for camera in change.retuned:
-            rules = rules_for(new, camera, scenes[camera][0].model)
-            self._pipeline.post(partial(self._pipeline.retune, camera, rules))
+            judged = judgements_for(new, camera, scenes[camera][0].model)
+            self._pipeline.post(partial(self._pipeline.retune, camera, {z: j.judgement for z, j in judged.items()}))
+            self._calibrations.show(camera, judged)
         for camera, plan in plans.items():
             if camera in change.restarted:
                 self._dismiss(camera)
@@ -345,7 +328,7 @@ class Service:
 
     def _on_frame(self, camera: str, _frame: Frame) -> None:
         self._liveness.note(camera)
-        self.metrics.camera_state_is(camera, "running")
+        self.metrics.camera_state_is(camera, self._calibrations.state_of(camera))
 
     def _on_end(self, camera: str, failure: StreamwatchError | None) -> None:
         self._endings.note(camera, failure)

@@ -76,6 +76,7 @@ def timed(batches: Iterable[FrameBatch], marks: list[tuple[float, int]]) -> Iter
         marks.append((time.perf_counter(), done))
 
 
+@pytest.mark.alone
 def test_score_and_fit_keep_up_with_the_bare_cnn(street: Path) -> None:
     engine = build_engine(BackboneSpec(weights="untrained"), device="cpu", precision="float32")
     list(engine.embedder(torch.zeros(16, 256, 256, 3, dtype=torch.uint8)))
@@ -97,6 +98,7 @@ def test_score_and_fit_keep_up_with_the_bare_cnn(street: Path) -> None:
     assert max(r[1] for r in ratios) >= OF_THE_BARE_CNN
 
 
+@pytest.mark.alone
 def test_both_fields_cost_little_more_than_appearance(street: Path) -> None:
     engine = build_engine(BackboneSpec(weights="untrained"), device="cpu", precision="float32")
     both = SceneModel(engine.identity, features="both").fit(engine.embedder, input_batches(engine, frames(street, motion=True)))

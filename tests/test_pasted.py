@@ -16,7 +16,8 @@ from streamwatch.model.identity import BackboneSpec
 from streamwatch.model.scene import SceneModel
 from streamwatch.records import Frame, UInt8Array
 from streamwatch.runtime.engine import Engine, WatchedScene
-from streamwatch.runtime.learning import Footage, learn_scene
+from streamwatch.runtime.footage import Footage
+from streamwatch.runtime.learning import learn_scene
 from streamwatch.runtime.models import build_engine
 from streamwatch.runtime.offline import score_frames
 from streamwatch.video.opener import PyAvOpener

@@ -21,7 +21,8 @@ from streamwatch.model.identity import BackboneSpec
 from streamwatch.model.scene import SceneModel
 from streamwatch.model.scoring import StreamScorer
 from streamwatch.runtime.engine import Engine, WatchedScene
-from streamwatch.runtime.learning import Footage, learn_scene
+from streamwatch.runtime.footage import Footage
+from streamwatch.runtime.learning import learn_scene
 from streamwatch.runtime.models import build_engine
 from streamwatch.video.decoded import Decoded
 from streamwatch.video.motion import DEFAULT_STEP_S

@@ -65,6 +65,7 @@ def lines_of(text: str) -> list[dict[str, object]]:
     return [json.loads(line) for line in text.splitlines() if line.startswith("{")]
 
 
+@pytest.mark.alone
 def test_two_real_cameras_at_once_lose_no_frame(cli: Cli, tmp_path: Path) -> None:
     cameras: dict[str, dict[str, object]] = {}
     expected: dict[str, int] = {}

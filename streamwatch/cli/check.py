@@ -30,7 +30,7 @@ def command(config_path: Path, probe_sources: bool) -> None:
 
 
 def _probe_all(config: Config) -> None:
-    from streamwatch.runtime.learning import probe
+    from streamwatch.runtime.footage import probe
     from streamwatch.video.opener import PyAvOpener, StreamOptions
     from streamwatch.video.sources import parse_source
 

@@ -16,7 +16,7 @@ from streamwatch.demo.footage import FPS, NORMAL_S, PLANTED, WATCHED_S
 from streamwatch.demo.verdict import judge
 from streamwatch.model.identity import resolve_device
 from streamwatch.records import EventChange
-from streamwatch.store.event_store import EventStore
+from streamwatch.store.event_store import EventQuery, EventStore
 from streamwatch.store.sessions import open_database
 from streamwatch.web.page import page_app
 from streamwatch.web.server import WebServer
@@ -71,7 +71,7 @@ def _print_verdict(result: show.Show, folder: Path) -> None:
 
 def _serve(folder: Path, listen: str) -> None:
     store = EventStore(open_database(None, folder))
-    page = page_app(lambda: store.list_events(limit=60), folder / "snapshots", title="streamwatch demo")
+    page = page_app(lambda: store.list_events(EventQuery(limit=60)), folder / "snapshots", title="streamwatch demo")
     server = WebServer(page, listen)
     server.start()
     click.echo(f"5. The page is at http://{listen}/ (Ctrl-C ends)")

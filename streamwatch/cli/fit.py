@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import click
@@ -20,18 +21,25 @@ from streamwatch.cli.options import (
     warn_of_inert_keys,
 )
 from streamwatch.cli.progress import frame_progress
+from streamwatch.cli.statements import say_thresholds
 from streamwatch.clock import SystemClock
 from streamwatch.config.loading import load_config
 from streamwatch.config.models import Config
 from streamwatch.errors import UsageError
-from streamwatch.model.artifact import load_model, save_model
+from streamwatch.model.artifact import keep_previous, load_model, save_model
 from streamwatch.model.fusion import Features
 from streamwatch.model.identity import BackboneSpec
+from streamwatch.records import SPEED_GRID
+from streamwatch.runtime.calibrating import AlarmTerms, terms_of
 from streamwatch.runtime.engine import Engine
-from streamwatch.runtime.learning import Footage, Learned, expected_frames, learn_scene
+from streamwatch.runtime.footage import Footage, expected_frames
+from streamwatch.runtime.judging import budgets_of
+from streamwatch.runtime.learning import Learned, learn_scene
 from streamwatch.runtime.models import build_engine, spec_of
 from streamwatch.video.opener import PyAvOpener, StreamOptions
 from streamwatch.video.sources import parse_source
+
+GRID = (SPEED_GRID, SPEED_GRID)
 
 
 @dataclass(frozen=True)
@@ -42,6 +50,8 @@ class _Task:
     path: Path
     footage: Footage
     stream: StreamOptions
+    terms: AlarmTerms = field(default_factory=AlarmTerms)
+    budgets_per_day: Mapping[str, float] = field(default_factory=lambda: {"": 1.0})
 
 
 @click.command("fit")
@@ -137,7 +147,7 @@ def _camera_task(config: Config, name: str, sources: tuple[str, ...], live_s: fl
         motion_step_s=settings.motion_step,
     )
     stream = StreamOptions(settings.transport, settings.open_timeout, settings.read_timeout)
-    return _Task(name, config.model_path(name), footage, stream)
+    return _Task(name, config.model_path(name), footage, stream, terms_of(config, name, GRID), budgets_of(config, name))
 
 
 def _model_task(path: Path, sources: tuple[str, ...], live_s: float | None, frame_rate: float, features: Features) -> _Task:
@@ -174,7 +184,10 @@ def _learn_all(tasks: list[_Task], engine: Engine, update: bool) -> None:
         base = load_model(task.path, with_moments=True)[0] if update else None
         opener = PyAvOpener(task.stream)
         with frame_progress(f"fit {task.label}", expected_frames(task.footage, opener)) as advance:
-            learned = learn_scene(task.footage, engine, opener=opener, clock=SystemClock(), base=base, on_frames=advance)
+            learned = learn_scene(
+                task.footage, engine, opener=opener, clock=SystemClock(), base=base, terms=task.terms, on_frames=advance
+            )
+        keep_previous(task.path)
         save_model(learned.model, task.path, learned.provenance)
         _report(task, learned)
 
@@ -192,5 +205,6 @@ def _report(task: _Task, learned: Learned) -> None:
         )
     if model.motion_:
         click.echo(f"   motion: {model.motion_.moments.count} frames with speed, shrinkage {model.motion_.shrinkage:g}")
-    threshold = f"{calibration.start_threshold:.2f} from {calibration.frames} held-out frames" if calibration else "none"
-    click.echo(f"{task.path}: {model.frames} frames learned ({model.features}), threshold {threshold}")
+    click.echo(f"{task.path}: {model.frames} frames learned ({model.features})")
+    if calibration is not None:
+        say_thresholds(calibration, dict(task.budgets_per_day))

@@ -19,8 +19,11 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 COMMANDS = {
     "demo": "see it work: renders a scene, learns it, watches it",
     "fit": "learn a scene from normal footage",
+    "calibrate": "thresholds from normal footage, for a false-alarm budget",
+    "model": "show a camera's model and thresholds, or go back to the one before",
     "score": "score every frame of a video",
     "run": "watch cameras (the daemon)",
+    "events": "list, show, export and label events",
     "evaluate": "evaluate on ShanghaiTech Campus or UCSD, with a report",
     "simulate": "serve a file as an RTSP camera that misbehaves on command",
     "check": "check a configuration file",

@@ -21,7 +21,7 @@ from streamwatch.model.identity import BackboneSpec
 from streamwatch.model.scene import SceneModel
 from streamwatch.records import FrameScore, SourceSummary
 from streamwatch.runtime.engine import Engine, WatchedScene
-from streamwatch.runtime.learning import Footage, expected_frames
+from streamwatch.runtime.footage import Footage, expected_frames
 from streamwatch.runtime.models import build_engine
 from streamwatch.runtime.offline import score_frames
 from streamwatch.video.opener import PyAvOpener

@@ -46,7 +46,7 @@ class CameraDefaults(Model):
 
     fps: Fps = Field(5.0, description="frames per second to score, or native = every frame")
     frame_rate: float = Field(10.0, gt=0, description="frames per second of an image folder")
-    alarm_budget: BudgetPerDay = Field(1.0, description="false alarms allowed, like 1/day", json_schema_extra=LATER)
+    alarm_budget: BudgetPerDay = Field(1.0, description="false alarms allowed, like 1/day")
     min_duration: DurationS = Field(1.0, description="how long a score must hold to open an event")
     end_delay: DurationS = Field(2.0, description="how long a dip is bridged")
     cooldown: DurationS = Field(30.0, description="how long a new crossing reopens the same event")
@@ -76,12 +76,12 @@ class CameraConfig(Model):
     enabled: bool = True
     ignore: tuple[Polygon, ...] = Field((), description="polygons in 0..1 whose anomalies do not count")
     threshold: Threshold = Field("auto", description="auto = from held-out normal footage; or a score")
-    zones: dict[Name, Zone] = Field(default_factory=dict, json_schema_extra=LATER)
+    zones: dict[Name, Zone] = Field(default_factory=dict, description="parts of the picture with events of their own")
     schedule: tuple[str, ...] = Field((), description="when it is armed; empty = always", json_schema_extra=LATER)
     privacy: tuple[Polygon, ...] = Field((), description="polygons blacked out in what is stored or shown")
     fps: Fps | None = None
     frame_rate: float | None = Field(None, gt=0)
-    alarm_budget: BudgetPerDay | None = Field(None, json_schema_extra=LATER)
+    alarm_budget: BudgetPerDay | None = None
     min_duration: DurationS | None = None
     end_delay: DurationS | None = None
     cooldown: DurationS | None = None

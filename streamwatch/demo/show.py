@@ -11,8 +11,10 @@ from streamwatch.config.models import Config
 from streamwatch.demo.footage import NORMAL_S, PLANTED, WATCHED_S, anomalous_actors, render, write_video
 from streamwatch.demo.verdict import Verdict, judge
 from streamwatch.model.artifact import save_model
-from streamwatch.records import Event, EventChange
-from streamwatch.runtime.learning import Footage, learn_scene
+from streamwatch.records import SPEED_GRID, Event, EventChange
+from streamwatch.runtime.calibrating import terms_of
+from streamwatch.runtime.footage import Footage
+from streamwatch.runtime.learning import learn_scene
 from streamwatch.runtime.models import build_engine, spec_of
 from streamwatch.service import Ears, Outcome, Service
 from streamwatch.video.opener import PyAvOpener
@@ -61,7 +63,8 @@ def learn(config: Config, clock: Clock, on_frames: Callable[[int], None]) -> int
     settings = config.settings(CAMERA)
     sources = tuple(parse_source(text) for text in config.cameras[CAMERA].normal)
     footage = Footage(sources, features=settings.features, motion_step_s=settings.motion_step)
-    learned = learn_scene(footage, engine, opener=PyAvOpener(), clock=clock, on_frames=on_frames)
+    terms = terms_of(config, CAMERA, (SPEED_GRID, SPEED_GRID))
+    learned = learn_scene(footage, engine, opener=PyAvOpener(), clock=clock, terms=terms, on_frames=on_frames)
     save_model(learned.model, config.model_path(CAMERA), learned.provenance)
     return learned.model.frames
 

@@ -25,7 +25,7 @@ from streamwatch.model.scoring import StreamScorer
 from streamwatch.model.temporal import CausalFilter
 from streamwatch.records import Float32Array, Frame
 from streamwatch.runtime.engine import Engine, WatchedScene
-from streamwatch.runtime.learning import Footage, expected_frames
+from streamwatch.runtime.footage import Footage, expected_frames
 from streamwatch.runtime.models import build_engine
 from streamwatch.runtime.offline import SCORE_BATCH_FRAMES, batched, read_ahead
 from streamwatch.video.opener import Opener

@@ -20,7 +20,7 @@ from streamwatch.evaluation.regions import RegionCounts
 from streamwatch.evaluation.scene_run import SceneResult, Settings, evaluate_scene
 from streamwatch.model.backbone import architecture
 from streamwatch.model.weights import load_backbone
-from streamwatch.runtime.learning import Footage, expected_frames
+from streamwatch.runtime.footage import Footage, expected_frames
 from streamwatch.video.opener import PyAvOpener
 
 OnScene = Callable[[SceneResult, bool], None]

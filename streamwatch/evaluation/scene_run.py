@@ -23,7 +23,7 @@ from streamwatch.model.identity import BackboneSpec
 from streamwatch.model.scene import SceneModel
 from streamwatch.records import Frame, FrameScore
 from streamwatch.runtime.engine import Engine, WatchedScene
-from streamwatch.runtime.learning import Footage, expected_frames
+from streamwatch.runtime.footage import Footage, expected_frames
 from streamwatch.runtime.models import build_engine
 from streamwatch.runtime.offline import input_batches, score_frames
 from streamwatch.video.motion import DEFAULT_STEP_S

@@ -9,7 +9,7 @@ import numpy as np
 
 from streamwatch.errors import SourceError, UsageError
 from streamwatch.evaluation.datasets import ArrayMasks, Dataset, SceneData, TestClip, Truth
-from streamwatch.runtime.learning import probe
+from streamwatch.runtime.footage import probe
 from streamwatch.video.opener import Opener
 from streamwatch.video.sources import Source, parse_source
 

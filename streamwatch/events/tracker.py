@@ -3,13 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from streamwatch.events.decision import NORMAL, Change, Ended, Rules, Sample, Started, State, force_end, step
 from streamwatch.events.region import boxes_over
-from streamwatch.records import Box, Event, EventChange, FrameScore, Peak
+from streamwatch.records import BoolGrid, Box, Event, EventChange, Float32Array, FrameScore, Peak
 
 IdFactory = Callable[[float], str]
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """By what a zone's events are judged.
+
+    Attributes:
+        rules: what opens and closes them.
+        alert_threshold: a peak from here on is an ``alert``.
+        provisional: the thresholds are extrapolated.
+        cells: (h, w) True where the zone's cells are; None for the whole picture.
+    """
+
+    rules: Rules
+    alert_threshold: float = float("inf")
+    provisional: bool = False
+    cells: BoolGrid | None = None
+
+    def level_of(self, scored: FrameScore) -> float:
+        """The zone's level in a frame."""
+        return scored.level if self.cells is None else float(scored.level_grid[self.cells].max(initial=0.0))
+
+    def grid_of(self, scored: FrameScore) -> Float32Array:
+        """The frame's map, 0 outside the zone."""
+        return scored.level_grid if self.cells is None else scored.level_grid * self.cells
 
 
 class EventTracker:
@@ -19,9 +44,9 @@ class EventTracker:
         new_id: makes an event id from a Unix time.
     """
 
-    def __init__(self, camera: str, rules: Rules, *, new_id: IdFactory, zone: str = "") -> None:
-        self._camera, self._zone = camera, zone
-        self._rules, self._new_id = rules, new_id
+    def __init__(self, camera: str, judgement: Judgement, *, new_id: IdFactory, zone: str = "") -> None:
+        self._camera, self.zone = camera, zone
+        self._judgement, self._new_id = judgement, new_id
         self._state: State = NORMAL
         self._event: Event | None = None
         self._previous_id: str | None = None
@@ -32,11 +57,16 @@ class EventTracker:
     @property
     def start_threshold(self) -> float:
         """The score from which an event may open."""
-        return self._rules.start_threshold
+        return self._judgement.rules.start_threshold
 
-    def retune(self, rules: Rules) -> None:
+    @property
+    def provisional(self) -> bool:
+        """Whether its thresholds are extrapolated."""
+        return self._judgement.provisional
+
+    def retune(self, judgement: Judgement) -> None:
         """Decide by other rules from now on; what is pending or open goes on."""
-        self._rules = rules
+        self._judgement = judgement
 
     @property
     def open_event(self) -> Event | None:
@@ -48,18 +78,22 @@ class EventTracker:
         """Whether the last sample is the highest so far of what is pending or open."""
         return self._state.peak is not None and self._state.peak.wall_s == self._last_wall_s
 
+    def level_of(self, scored: FrameScore) -> float:
+        """What of a frame is compared with the thresholds."""
+        return self._judgement.level_of(scored)
+
     def observe(self, scored: FrameScore) -> list[EventChange]:
         """Advance by one scored frame."""
         frame = scored.frame
-        sample = Sample(frame.wall_s, frame.time_s, scored.level)
+        sample = Sample(frame.wall_s, frame.time_s, self._judgement.level_of(scored))
         self._last_wall_s = frame.wall_s
-        self._state, changes = step(self._state, sample, self._rules)
+        self._state, changes = step(self._state, sample, self._judgement.rules)
         if changes and isinstance(changes[0], Ended):
             ended = [self._apply(changes[0], frame.wall_s)]
             self._note_peak(sample, scored)
             return ended + [self._apply(change, frame.wall_s) for change in changes[1:]]
         self._note_peak(sample, scored)
-        return [self._apply(change, frame.wall_s) for change in changes]
+        return [self._apply(change, frame.wall_s) for change in changes] or self._updates(frame.wall_s)
 
     def force_end(self, reason: str, wall_s: float) -> list[EventChange]:
         """End what is open, for one of DESIGN section 8's reasons."""
@@ -68,8 +102,22 @@ class EventTracker:
 
     def _note_peak(self, sample: Sample, scored: FrameScore) -> None:
         if self._state.peak is sample:
-            self._boxes = boxes_over(scored.level_grid, min(self._rules.end_threshold, scored.level))
+            threshold = min(self._judgement.rules.end_threshold, sample.score)
+            self._boxes = boxes_over(self._judgement.grid_of(scored), threshold)
             self._fields = scored.evidence
+
+    def _updates(self, at_wall_s: float) -> list[EventChange]:
+        """An open event that has become an alert is told at once."""
+        peak = self._state.peak
+        if self._event is None or peak is None or self._severity(peak) == self._event.severity:
+            return []
+        self._event = replace(self._event, peak=self._peak(peak), severity=self._severity(peak))
+        return [EventChange("anomaly.updated", self._event, at_wall_s)]
+
+    def _severity(self, peak: Sample) -> str:
+        """An alert stays one, whatever the thresholds become."""
+        was_alert = self._event is not None and self._event.severity == "alert"
+        return "alert" if was_alert or peak.score >= self._judgement.alert_threshold else "warning"
 
     def _peak(self, sample: Sample) -> Peak:
         return Peak(sample.score, sample.wall_s, sample.time_s, self._boxes, self._fields)
@@ -83,13 +131,15 @@ class EventTracker:
         self._event = Event(
             id=self._new_id(change.began.wall_s),
             camera=self._camera,
-            zone=self._zone,
+            zone=self.zone,
             start_wall_s=change.began.wall_s,
             start_time_s=change.began.time_s,
             peak=self._peak(change.peak),
-            start_threshold=self._rules.start_threshold,
-            end_threshold=self._rules.end_threshold,
+            start_threshold=self._judgement.rules.start_threshold,
+            end_threshold=self._judgement.rules.end_threshold,
             predecessor_id=self._previous_id if change.successor else None,
+            severity=self._severity(change.peak),
+            provisional=self._judgement.provisional,
         )
         return self._event
 
@@ -102,6 +152,7 @@ class EventTracker:
             end_time_s=change.ended.time_s,
             peak=self._peak(change.peak),
             reason=change.reason,
+            severity=self._severity(change.peak),
         )
         self._event, self._previous_id = None, ended.id
         return ended

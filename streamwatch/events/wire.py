@@ -37,6 +37,8 @@ def event_document(event: Event) -> dict[str, Any]:
         "id": event.id,
         "camera": event.camera,
         "zone": event.zone or None,
+        "severity": event.severity,
+        "provisional": event.provisional,
         "start": iso_time(event.start_wall_s),
         "end": iso_time(end_wall_s) if end_wall_s is not None else None,
         "start_s": round(event.start_time_s, 3),

@@ -2,9 +2,10 @@
 
 Tensors of appearance: ``mean`` (P, d), ``whitener`` (P, d(d+1)/2), ``moments.shift`` (P, d), ``moments.s1`` (P, d),
 ``moments.s2`` (P, d(d+1)/2). Of motion: ``motion.shift``, ``motion.s1``, ``motion.s2`` (P, 1), from which its Gaussians
-follow at once. Of both: ``tail.appearance`` and ``tail.motion`` (257,). Always ``calibration.tail`` (K,). Whiteners and
-moments are lower triangles packed row by row: half the size. The metadata is one JSON document under ``streamwatch``,
-with a sha256 over itself and over every tensor, so that an altered file is told from an intact one.
+follow at once. Of both: ``tail.appearance`` and ``tail.motion`` (257,). Always ``calibration.tail`` (K,), and
+``calibration.peaks`` (K,), zone after zone. Whiteners and moments are lower triangles packed row by row: half the size.
+The metadata is one JSON document under ``streamwatch``, with a sha256 over itself and over every tensor, so that an altered
+file is told from an intact one.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import os
 import secrets
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +28,7 @@ from torch import Tensor
 
 from streamwatch import __version__
 from streamwatch.errors import ModelFileError, ModelMissing
-from streamwatch.model.calibration import Calibration
+from streamwatch.model.calibration import Calibration, NormalPeaks
 from streamwatch.model.fusion import Features, Fusion
 from streamwatch.model.gaussian import GaussianField
 from streamwatch.model.identity import EmbeddingIdentity
@@ -99,6 +101,46 @@ def save_model(scene: SceneModel, path: Path, provenance: Provenance) -> None:
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def previous_path(path: Path) -> Path:
+    """Where the model that ``path`` replaced is kept."""
+    return path.with_name(f"{path.stem}.previous{path.suffix}")
+
+
+def keep_previous(path: Path) -> None:
+    """Keep the model at ``path``, if there is one, for ``restore_previous``; ``path`` itself stays.
+
+    Raises:
+        ModelFileError: it cannot be kept.
+    """
+    if not path.is_file():
+        return
+    kept, temporary = previous_path(path), path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        temporary.hardlink_to(path)
+        temporary.replace(kept)
+    except OSError as error:
+        raise ModelFileError(f"the model before cannot be kept ({error})", where=kept, hint="check the folder") from error
+
+
+def restore_previous(path: Path) -> None:
+    """Exchange the model at ``path`` and the one before it.
+
+    Raises:
+        ModelMissing: there is none before it; ModelFileError: the one before is damaged, or cannot be moved.
+    """
+    kept = previous_path(path)
+    if not kept.is_file():
+        raise ModelMissing("no previous model is kept", where=kept)
+    load_model(kept)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        temporary.hardlink_to(path)
+        kept.replace(path)
+        temporary.replace(kept)
+    except OSError as error:
+        raise ModelFileError(f"cannot be restored ({error})", where=path, hint="check the folder") from error
 
 
 def _flush_to_disk(path: Path) -> None:
@@ -174,7 +216,11 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
 def _tensors(scene: SceneModel) -> dict[str, Tensor]:
     if scene.calibration_ is None:
         raise ModelFileError("only a fitted model can be saved")
-    tensors = {"calibration.tail": torch.tensor(scene.calibration_.tail, dtype=torch.float64)}
+    peaks = [peak for zone in scene.calibration_.zones for peak in zone.peaks]
+    tensors = {
+        "calibration.tail": torch.tensor(scene.calibration_.tail, dtype=torch.float64),
+        "calibration.peaks": torch.tensor(peaks, dtype=torch.float64),
+    }
     if scene.sees_appearance:
         tensors |= _appearance_tensors(scene)
     if scene.motion_:
@@ -200,8 +246,6 @@ def _appearance_tensors(scene: SceneModel) -> dict[str, Tensor]:
 
 
 def _metadata(scene: SceneModel, provenance: Provenance) -> dict[str, Any]:
-    calibration = asdict(scene.calibration_) if scene.calibration_ else {}
-    calibration.pop("tail", None)
     return {
         "format_version": FORMAT_VERSION,
         "streamwatch_version": __version__,
@@ -213,9 +257,17 @@ def _metadata(scene: SceneModel, provenance: Provenance) -> dict[str, Any]:
         "fields": ["appearance", "motion"] if scene.features == "both" else [scene.features],
         "motion": _motion_facts(scene),
         "fusion": _fusion_facts(scene.fusion_),
-        "calibration": calibration,
+        "calibration": _calibration_facts(scene.calibration_) if scene.calibration_ else {},
         "provenance": asdict(provenance),
     }
+
+
+def _calibration_facts(calibration: Calibration) -> dict[str, Any]:
+    facts = asdict(calibration)
+    facts.pop("tail")
+    for zone in facts["zones"]:
+        zone["peaks"] = len(zone["peaks"])
+    return facts
 
 
 def _motion_facts(scene: SceneModel) -> dict[str, Any] | None:
@@ -265,8 +317,15 @@ def _scene(document: dict[str, Any], tensors: dict[str, Tensor], with_moments: b
         scene.motion_ = _motion(motion, tensors)
     if scene.features == "both":
         scene.fusion_ = _fusion(document["fusion"], tensors)
-    scene.calibration_ = Calibration(**document["calibration"], tail=tuple(tensors["calibration.tail"].tolist()))
+    scene.calibration_ = _calibration(document["calibration"], tensors)
     return scene
+
+
+def _calibration(facts: dict[str, Any], tensors: dict[str, Tensor]) -> Calibration:
+    peaks = iter(tensors["calibration.peaks"].tolist() if "calibration.peaks" in tensors else [])
+    zones = [{**zone, "peaks": tuple(islice(peaks, zone["peaks"]))} for zone in facts.get("zones", [])]
+    tail = tuple(tensors["calibration.tail"].tolist())
+    return Calibration(**{**facts, "tail": tail, "zones": tuple(NormalPeaks(**zone) for zone in zones)})
 
 
 _FEATURES_OF: dict[tuple[str, ...], Features] = {

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from streamwatch.errors import ModelError, ModelMismatch, NotEnoughFrames
 from streamwatch.model.anomaly_map import smooth_on_grid
-from streamwatch.model.calibration import Calibration, calibrate
+from streamwatch.model.calibration import Calibration, calibrate, merge_zones
 from streamwatch.model.embedding import Embedder
 from streamwatch.model.frames import FrameBatch
 from streamwatch.model.fusion import Features, FieldMaps, Fusion, field_maps_of, filtered, learn_fusion, merge_fusions
@@ -19,6 +19,7 @@ from streamwatch.model.holdout import MIN_FRAMES, HoldOut
 from streamwatch.model.identity import EmbeddingIdentity
 from streamwatch.model.moments import Moments
 from streamwatch.model.motion import MotionField, choose_shrinkage, fit_motion, require_motion
+from streamwatch.model.rehearsal import FIRST_MODEL_FRAMES, Rehearsal
 from streamwatch.model.scoring import StreamScorer
 
 TILE_FRAMES = 8
@@ -41,11 +42,24 @@ class Maps:
 
 @dataclass
 class _Learning:
-    """Moments under way; None for a field that the model lacks, or that no frame has fed yet."""
+    """Moments under way; None for a field that the model lacks, or that no frame has fed yet.
+
+    Attributes:
+        frames: learned in this pass.
+        model: what rehearses, made of the first ``seen`` frames of all.
+    """
 
     appearance: Moments | None = None
     motion: Moments | None = None
     frames: int = 0
+    model: SceneModel | None = None
+    seen: int = 0
+
+    @property
+    def known(self) -> int:
+        """Frames that the moments hold, those of earlier passes too."""
+        moments = self.appearance or self.motion
+        return moments.count if moments else 0
 
 
 class SceneModel:
@@ -98,25 +112,29 @@ class SceneModel:
         """Whether it holds the motion field, and so needs frames' speed."""
         return self.features != "appearance"
 
-    def fit(self, embedder: Embedder, batches: Iterable[FrameBatch]) -> SceneModel:
+    def fit(self, embedder: Embedder, batches: Iterable[FrameBatch], rehearsal: Rehearsal | None = None) -> SceneModel:
         """Learn the scene in one pass and bounded memory.
 
         Blocks of the footage are held out, scored by the model that did not see them to set tails and thresholds,
         and then learned too.
 
+        Args:
+            rehearsal: notes what models of the footage so far say of the footage to come; batches' times must increase.
+
         Raises:
             NotEnoughFrames: fewer than 32 frames, or too few with motion; the model is left as it was.
             ModelError: an embedding is not finite.
         """
-        return self._learn(embedder, batches, _Learning())
+        return self._learn(embedder, batches, _Learning(), rehearsal)
 
-    def update(self, embedder: Embedder, batches: Iterable[FrameBatch]) -> SceneModel:
+    def update(self, embedder: Embedder, batches: Iterable[FrameBatch], rehearsal: Rehearsal | None = None) -> SceneModel:
         """Learn more footage on top of what is known; tails and thresholds are derived anew from its held-out part.
 
         Raises: as ``fit``.
         """
         appearance = self._require_moments().copy() if self.sees_appearance else None
-        return self._learn(embedder, batches, _Learning(appearance, self.motion_.moments.copy() if self.motion_ else None))
+        motion = self.motion_.moments.copy() if self.motion_ else None
+        return self._learn(embedder, batches, _Learning(appearance, motion), rehearsal)
 
     def merge(self, other: SceneModel) -> SceneModel:
         """Add all that ``other`` learned, as if one model had seen both footages.
@@ -135,8 +153,8 @@ class SceneModel:
             self.motion_ = self._merged_motion(self.motion_, other.motion_)
         if self.fusion_ and other.fusion_:
             self.fusion_ = merge_fusions(self.fusion_, other.fusion_)
-        tails = [c.tail for c in (self.calibration_, other.calibration_) if c]
-        self.calibration_ = calibrate([s for tail in tails for s in tail]) if tails else None
+        known = [c for c in (self.calibration_, other.calibration_) if c]
+        self.calibration_ = calibrate([s for c in known for s in c.tail], merge_zones(known)) if known else None
         return self
 
     def score(self, embedder: Embedder, pixels: Tensor) -> Maps:
@@ -184,11 +202,18 @@ class SceneModel:
     def _empty(self) -> SceneModel:
         return SceneModel(self.identity, features=self.features, grid=self.grid, eps=self.eps, motion_step_s=self.motion_step_s)
 
-    def _learn(self, embedder: Embedder, batches: Iterable[FrameBatch], learning: _Learning) -> SceneModel:
+    def _learn(
+        self, embedder: Embedder, batches: Iterable[FrameBatch], learning: _Learning, rehearsal: Rehearsal | None
+    ) -> SceneModel:
         held_out = HoldOut()
         with torch.no_grad():
             for batch in _rebatch(held_out.split(batches), LEARN_BATCH_FRAMES):
-                self._add(learning, embedder(batch.pixels) if self.sees_appearance else None, batch)
+                embeddings = embedder(batch.pixels) if self.sees_appearance else None
+                if rehearsal is not None:
+                    self._renew(learning, held_out)
+                    _rehearse(learning, rehearsal, embeddings, batch)
+                self._add(learning, embeddings, batch)
+            learning.model = None  # its whiteners are as large as the final ones: make room
             self._require_enough(learning.frames + sum(map(len, held_out.held())))
             self._finish(embedder, learning, held_out.held())
         return self
@@ -200,6 +225,15 @@ class SceneModel:
             learning.appearance = accumulate(learning.appearance, embeddings.flatten(1, 2))
         if self.sees_motion and len(speed := batch.known_speed()):
             learning.motion = accumulate(learning.motion, speed)
+
+    def _renew(self, learning: _Learning, held_out: HoldOut) -> None:
+        """Make the rehearsing model anew when twice as many frames are known as it has seen."""
+        if learning.known < max(FIRST_MODEL_FRAMES, 2 * learning.seen) or (self.sees_motion and not learning.motion):
+            return
+        learning.model = None  # free its whiteners before the next ones are made
+        model, learning.seen = self._empty(), learning.known
+        model.gaussians_, model.motion_ = self._fields(learning, [block.speed for block in held_out.held()])
+        learning.model = model
 
     def _finish(self, embedder: Embedder, learning: _Learning, held: list[FrameBatch]) -> None:
         """Set tails and thresholds on the held-out blocks, learn them too, and finalise."""
@@ -265,6 +299,14 @@ class SceneModel:
         if self.gaussians_ is None:
             raise ModelError("the scene model has not been fitted")
         return self.gaussians_
+
+
+def _rehearse(learning: _Learning, rehearsal: Rehearsal, embeddings: Tensor | None, batch: FrameBatch) -> None:
+    """Score a batch by the model of what came before it."""
+    if learning.model is not None:
+        maps = learning.model.field_maps(embeddings, batch.speed)
+        for frame_maps, at_s in zip(maps, batch.time_s.tolist(), strict=True):
+            rehearsal.observe(frame_maps, at_s, learning.seen)
 
 
 def accumulate(moments: Moments | None, x: Tensor) -> Moments:

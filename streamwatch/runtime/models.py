@@ -8,10 +8,8 @@ import torch
 
 from streamwatch.config.models import BackboneConfig, Config
 from streamwatch.errors import ModelMissing
-from streamwatch.events.decision import Rules
 from streamwatch.events.region import polygon_mask
 from streamwatch.model.artifact import load_model
-from streamwatch.model.calibration import end_threshold_for
 from streamwatch.model.identity import BackboneSpec, build_embedder, resolve_device
 from streamwatch.model.scene import SceneModel
 from streamwatch.runtime.engine import Engine, OnBatch, WatchedScene
@@ -62,23 +60,3 @@ def watched(model: SceneModel, config: Config, camera: str) -> WatchedScene:
     polygons = config.cameras[camera].ignore
     mask = polygon_mask([list(p) for p in polygons], model.grid) if polygons else None
     return WatchedScene(model, mask)
-
-
-def rules_for(config: Config, camera: str, model: SceneModel) -> Rules:
-    """The decision rules of a camera: its settings, and its own or its model's thresholds."""
-    settings, threshold = config.settings(camera), config.cameras[camera].threshold
-    calibration = model.calibration_
-    if threshold == "auto":
-        if calibration is None:
-            raise ModelMissing(f"camera {camera}'s model has no thresholds", hint="fit it again, or set `threshold`")
-        start, end = calibration.start_threshold, calibration.end_threshold
-    else:
-        start, end = float(threshold), end_threshold_for(float(threshold), calibration)
-    return Rules(
-        start,
-        end,
-        min_duration_s=settings.min_duration,
-        end_delay_s=settings.end_delay,
-        cooldown_s=settings.cooldown,
-        max_duration_s=settings.max_duration,
-    )

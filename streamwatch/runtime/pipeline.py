@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import queue
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from streamwatch.clock import Clock
-from streamwatch.events.decision import Rules
 from streamwatch.events.ids import uuid7
 from streamwatch.events.tamper import KINDS, TamperChange, TamperDetector
-from streamwatch.events.tracker import EventTracker
+from streamwatch.events.tracker import EventTracker, Judgement
 from streamwatch.metrics import Metrics
 from streamwatch.records import EventChange, Frame, FrameScore, Notice
 from streamwatch.runtime.batcher import Batcher
@@ -51,12 +50,18 @@ class WatchedCamera:
     """What the pipeline keeps of one camera.
 
     Attributes:
+        trackers: one for every zone.
         max_age_s: a frame older than this is stale; None for recordings, which are never dropped.
     """
 
-    tracker: EventTracker
+    trackers: Sequence[EventTracker]
     tamper: TamperDetector
     max_age_s: float | None = None
+
+    @property
+    def provisional(self) -> bool:
+        """Whether a zone's thresholds are extrapolated: the camera is still calibrating."""
+        return any(tracker.provisional for tracker in self.trackers)
 
 
 class Pipeline:
@@ -79,7 +84,7 @@ class Pipeline:
     def add(self, camera: str, watched: WatchedCamera) -> None:
         """Turn ``camera``'s scores into events from now on."""
         self._cameras[camera] = watched
-        self._metrics.threshold.labels(camera).set(watched.tracker.start_threshold)
+        self._metrics.threshold.labels(camera).set(watched.trackers[0].start_threshold)
 
     def remove(self, camera: str, reason: str) -> None:
         """Forget ``camera``; its open event ends for ``reason``."""
@@ -89,11 +94,12 @@ class Pipeline:
             self._scored_at_s.pop(camera, None)
             self._engine.unwatch(camera)
 
-    def retune(self, camera: str, rules: Rules) -> None:
-        """Decide ``camera``'s events by other rules from now on; what is open stays open."""
+    def retune(self, camera: str, judgements: Mapping[str, Judgement]) -> None:
+        """Judge ``camera``'s zones in another way from now on; what is open stays open."""
         if camera in self._cameras:
-            self._cameras[camera].tracker.retune(rules)
-            self._metrics.threshold.labels(camera).set(rules.start_threshold)
+            for tracker in self._cameras[camera].trackers:
+                tracker.retune(judgements[tracker.zone])
+            self._metrics.threshold.labels(camera).set(judgements[""].rules.start_threshold)
 
     def scored_at_s(self) -> dict[str, float]:
         """When each camera's last frame was scored, on the monotonic clock."""
@@ -128,8 +134,9 @@ class Pipeline:
     def end_camera(self, camera: str, reason: str) -> None:
         """End the camera's open event."""
         if camera in self._cameras:
-            for change in self._cameras[camera].tracker.force_end(reason, self._clock.wall_s()):
-                self._publish(change)
+            for tracker in self._cameras[camera].trackers:
+                for change in tracker.force_end(reason, self._clock.wall_s()):
+                    self._publish(change)
 
     def notify(self, kind: str, camera: str, at_wall_s: float, **detail: str | float | bool) -> None:
         """Store and tell a notice."""
@@ -178,11 +185,15 @@ class Pipeline:
         if tampered:
             self._tell_tamper(frame.camera, tampered)
         if not watched.tamper.blinded:  # a bad picture is a fault, and its scores mean nothing
-            for change in watched.tracker.observe(scored):
-                self._publish(change)
-            if watched.tracker.at_peak:
-                self._outputs.snapshots.note_peak(scored)
+            for tracker in watched.trackers:
+                self._track(scored, tracker)
         self._measure(scored, watched)
+
+    def _track(self, scored: FrameScore, tracker: EventTracker) -> None:
+        for change in tracker.observe(scored):
+            self._publish(change)
+        if tracker.at_peak:
+            self._outputs.snapshots.note_peak(scored, tracker.zone)
 
     def _tell_tamper(self, camera: str, change: TamperChange) -> None:
         for kind in KINDS:
@@ -197,7 +208,8 @@ class Pipeline:
         snapshot = self._outputs.snapshots.write(change.event) if ended else None
         camera = change.event.camera
         self._metrics.events.labels(camera, change.type).inc()
-        self._metrics.events_open.labels(camera).set(0 if ended else 1)
+        if change.type != "anomaly.updated":
+            self._metrics.events_open.labels(camera).inc(-1 if ended else 1)
         if change.event.end_wall_s is not None:
             self._metrics.event_duration.observe(change.event.end_wall_s - change.event.start_wall_s)
         for listener in self._outputs.listeners:
@@ -209,6 +221,7 @@ class Pipeline:
         metrics.frames_scored.labels(camera).inc()
         metrics.last_scored_s.labels(camera).set(scored.frame.wall_s)
         metrics.anomaly_score.labels(camera).set(scored.level)
-        metrics.anomaly_score_ratio.labels(camera).set(scored.level / watched.tracker.start_threshold)
+        ratio = max(tracker.level_of(scored) / tracker.start_threshold for tracker in watched.trackers)
+        metrics.anomaly_score_ratio.labels(camera).set(ratio)
         latency_s = self._clock.monotonic_s() - scored.frame.captured_at_s
         metrics.frame_latency.labels("capture_to_score").observe(latency_s)

@@ -19,19 +19,19 @@ class SnapshotWriter:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._privacy: dict[str, Polygons] = {}
-        self._peaks: dict[str, FrameScore] = {}
+        self._peaks: dict[tuple[str, str], FrameScore] = {}
 
     def protect(self, camera: str, polygons: Polygons) -> None:
         """Black out ``polygons`` in everything written of ``camera``."""
         self._privacy[camera] = polygons
 
-    def note_peak(self, scored: FrameScore) -> None:
-        """Remember the frame that is the strongest so far of what is pending or open at its camera."""
-        self._peaks[scored.frame.camera] = scored
+    def note_peak(self, scored: FrameScore, zone: str) -> None:
+        """Remember the frame that is the strongest so far of what is pending or open in a zone of its camera."""
+        self._peaks[scored.frame.camera, zone] = scored
 
     def write(self, event: Event) -> Path | None:
         """Write the peak of ``event``; None if its picture was not kept or cannot be written."""
-        scored = self._peaks.pop(event.camera, None)
+        scored = self._peaks.pop((event.camera, event.zone), None)
         if scored is None or scored.frame.picture is None:
             return None
         picture = black_out(scored.frame.picture.rgb(), self._privacy.get(event.camera, ()))

@@ -2,15 +2,50 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from sqlalchemy import Engine, RowMapping, select, update
+from sqlalchemy import Engine, RowMapping, Select, select, tuple_, update
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
-from streamwatch.errors import StoreError
+from streamwatch.errors import StoreError, UsageError
 from streamwatch.records import Box, Event, EventChange, Notice, Peak
 from streamwatch.store.tables import events, notices
+
+
+@dataclass(frozen=True, slots=True)
+class EventQuery:
+    """Which events; None asks for all.
+
+    Attributes:
+        since_s, until_s: Unix times that the start lies between (the second excluded).
+        state: ``open`` or ``ended``.
+        before: (start_wall_s, id) of the last event of the page before.
+    """
+
+    camera: str | None = None
+    severity: str | None = None
+    since_s: float | None = None
+    until_s: float | None = None
+    state: str | None = None
+    label: str | None = None
+    before: tuple[float, str] | None = None
+    limit: int = 100
+
+
+def _select(query: EventQuery) -> Select[Any]:
+    c = events.c
+    equal = ((c.camera, query.camera), (c.severity, query.severity), (c.label, query.label))
+    conditions = [column == value for column, value in equal if value is not None]
+    if query.since_s is not None:
+        conditions.append(c.start_wall_s >= query.since_s)
+    if query.until_s is not None:
+        conditions.append(c.start_wall_s < query.until_s)
+    if query.before is not None:
+        conditions.append(tuple_(c.start_wall_s, c.id) < tuple_(*query.before))
+    if query.state is not None:
+        conditions.append(c.end_wall_s.is_(None) if query.state == "open" else c.end_wall_s.is_not(None))
+    return select(events).where(*conditions).order_by(c.start_wall_s.desc(), c.id.desc()).limit(query.limit)
 
 
 class EventStore:
@@ -61,15 +96,36 @@ class EventStore:
             rows = [dict(row) for row in connection.execute(query).mappings()]
         return [Notice(**{**row, "detail": tuple(row["detail"].items())}) for row in rows]
 
-    def list_events(self, *, camera: str | None = None, open_only: bool = False, limit: int = 100) -> list[Event]:
-        """The newest events first, at most ``limit``."""
-        query = select(events).order_by(events.c.start_wall_s.desc()).limit(limit)
-        if camera is not None:
-            query = query.where(events.c.camera == camera)
-        if open_only:
-            query = query.where(events.c.end_wall_s.is_(None))
+    def list_events(self, query: EventQuery | None = None) -> list[Event]:
+        """The events that ``query`` asks for, the newest first."""
         with self._engine.connect() as connection:
-            return [_event(row) for row in connection.execute(query).mappings()]
+            return [_event(row) for row in connection.execute(_select(query or EventQuery())).mappings()]
+
+    def find(self, event_id: str) -> Event:
+        """One event, by its id or the only one that begins with it.
+
+        Raises:
+            UsageError: there is none, or more than one.
+        """
+        query = select(events).where(events.c.id >= event_id, events.c.id < event_id + "~").limit(2)
+        with self._engine.connect() as connection:
+            found = [_event(row) for row in connection.execute(query).mappings()]
+        if len(found) != 1:
+            what = "more than one event begins" if found else "no event begins"
+            raise UsageError(f"{what} with {event_id!r}", hint="`streamwatch events list` shows them")
+        return found[0]
+
+    def label(self, event_id: str, label: str | None) -> None:
+        """Write down what a person says of an event; None takes it back.
+
+        Raises:
+            StoreError: the database refused.
+        """
+        try:
+            with self._engine.begin() as connection:
+                connection.execute(update(events).where(events.c.id == event_id).values(label=label))
+        except SQLAlchemyError as error:
+            raise StoreError(f"the label could not be written ({error.__class__.__name__})", hint="check the disk") from error
 
     def close_left_open(self) -> list[Event]:
         """Close events that a process left open when it died, with reason ``crash``, at their peak.
@@ -77,7 +133,7 @@ class EventStore:
         The peak is the last moment that is known of such an event.
         """
         closed: list[Event] = []
-        for event in self.list_events(open_only=True, limit=1_000_000):
+        for event in self.list_events(EventQuery(state="open", limit=1_000_000)):
             ended = replace(event, end_wall_s=event.peak.wall_s, end_time_s=event.peak.time_s, reason="crash")
             self.record(EventChange("anomaly.ended", ended, event.peak.wall_s))
             closed.append(ended)
@@ -90,6 +146,7 @@ class EventStore:
 
 def _row(event: Event) -> dict[str, Any]:
     row = asdict(event)
+    del row["label"]  # a person's: no change of the event touches it
     peak = row.pop("peak")
     row.update(peak_score=peak["score"], peak_wall_s=peak["wall_s"], peak_time_s=peak["time_s"])
     row.update(boxes=[*peak["boxes"]], fields=dict(peak["fields"]))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import JSON, Column, Float, Index, MetaData, String, Table
+from sqlalchemy import JSON, Boolean, Column, Float, Index, MetaData, String, Table, false
 
 metadata = MetaData()
 
@@ -25,8 +25,23 @@ events = Table(
     Column("reason", String(32)),
     Column("predecessor_id", String(36)),
     Column("fields", JSON, nullable=False, server_default="{}"),
-    Index("events_by_start", "start_wall_s"),
-    Index("events_by_camera", "camera", "start_wall_s"),
+    Column("severity", String(16), nullable=False, server_default="warning"),
+    Column("provisional", Boolean, nullable=False, server_default=false()),
+    Column("label", String(16)),
+    Index("events_by_start", "start_wall_s", "id"),
+    Index("events_by_camera", "camera", "start_wall_s", "id"),
+    Index("events_by_severity", "severity", "start_wall_s", "id"),
+    Index("events_by_end", "end_wall_s", "start_wall_s", "id"),
+    Index("events_by_camera_and_end", "camera", "end_wall_s", "start_wall_s", "id"),
+    Index("events_by_camera_and_severity", "camera", "severity", "start_wall_s", "id"),
+)
+Index(
+    "events_labelled",
+    events.c.label,
+    events.c.start_wall_s,
+    events.c.id,
+    sqlite_where=events.c.label.is_not(None),
+    postgresql_where=events.c.label.is_not(None),
 )
 
 notices = Table(

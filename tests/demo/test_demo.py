@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from streamwatch.demo.footage import PLANTED, anomalous_actors, render
 from streamwatch.demo.verdict import judge
@@ -19,6 +20,7 @@ from tests.conftest import REPOSITORY
 LONGEST_S = 90.0
 
 
+@pytest.mark.alone
 def test_the_demo_finds_what_was_planted_in_time(tmp_path: Path) -> None:
     environment = {**os.environ, "https_proxy": "http://127.0.0.1:9", "TORCH_HOME": str(tmp_path / "none")}
     command = [sys.executable, "-m", "streamwatch", "demo", "--no-serve", "--out", str(tmp_path / "demo")]

@@ -40,6 +40,7 @@ def street(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+@pytest.mark.alone
 def test_the_whole_data_set_is_projected(street: Path) -> None:
     (scene,) = load_shanghaitech(street, PyAvOpener()).scenes
     marks: list[tuple[float, int]] = []

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from streamwatch.events.decision import Rules
 from streamwatch.events.ids import uuid7
 from streamwatch.events.region import boxes_over, polygon_mask
-from streamwatch.events.tracker import EventTracker
+from streamwatch.events.tracker import EventTracker, Judgement
 from streamwatch.records import Box, EventChange, Frame, FrameScore
 
 PIXELS = np.zeros((256, 256, 3), np.uint8)
@@ -26,7 +26,7 @@ def scored(time_s: float, score: float, cell: tuple[int, int] = (10, 20)) -> Fra
 
 
 def tracked(scores: list[float], rules: Rules) -> tuple[EventTracker, list[EventChange]]:
-    tracker = EventTracker("cam", rules, new_id=uuid7)
+    tracker = EventTracker("cam", Judgement(rules, alert_threshold=14), new_id=uuid7)
     changes = [change for i, score in enumerate(scores) for change in tracker.observe(scored(i * 0.5, score, (10, 20 + i)))]
     return tracker, changes
 
@@ -36,10 +36,36 @@ def test_an_event_carries_its_peaks_region_and_both_times() -> None:
     _, changes = tracked([1, 12, 15, 12, 1, 1, 1, 1], rules)
     assert [c.type for c in changes] == ["anomaly.started", "anomaly.ended"]
     event = changes[1].event
+    assert (event.severity, event.provisional) == ("alert", False)
     assert (event.start_time_s, event.end_time_s, event.start_wall_s) == (0.5, 1.5, 1e9 + 0.5)
     assert (event.peak.score, event.peak.time_s, event.reason) == (15, 1.0, "normal")
     assert event.peak.boxes == (Box(22 / 64, 10 / 64, 23 / 64, 11 / 64),)
     assert changes[0].event.id == event.id
+
+
+def test_an_open_event_that_becomes_an_alert_is_told_once() -> None:
+    rules = Rules(10, 6, min_duration_s=1, end_delay_s=1, cooldown_s=1)
+    _, changes = tracked([12, 12, 12, 15, 16, 12, 1, 1, 1, 1], rules)
+    assert [(c.type, c.event.severity) for c in changes] == [
+        ("anomaly.started", "warning"),
+        ("anomaly.updated", "alert"),
+        ("anomaly.ended", "alert"),
+    ]
+    assert changes[1].event.peak.score == 15
+    assert changes[2].event.peak.score == 16
+
+
+def test_a_zone_sees_its_own_cells_only() -> None:
+    rules = Rules(10, 6, min_duration_s=0.5, end_delay_s=1, cooldown_s=1)
+    cells = np.zeros((64, 64), bool)
+    cells[:, :30] = True
+    judgement = Judgement(rules, cells=cells, provisional=True)
+    tracker = EventTracker("cam", judgement, new_id=uuid7, zone="gate")
+    changes = [c for i in range(4) for c in tracker.observe(scored(i * 0.5, 12, (10, 40)))]
+    assert changes == []
+    changes = [c for i in range(4, 8) for c in tracker.observe(scored(i * 0.5, 12, (10, 20)))]
+    assert [(c.type, c.event.zone, c.event.provisional) for c in changes] == [("anomaly.started", "gate", True)]
+    assert changes[0].event.peak.boxes == (Box(20 / 64, 10 / 64, 21 / 64, 11 / 64),)
 
 
 def test_a_successor_names_its_predecessor() -> None:

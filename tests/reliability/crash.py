@@ -24,7 +24,7 @@ import numpy as np
 from streamwatch.records import UInt8Array
 from streamwatch.simulator.media import encode_track
 from streamwatch.simulator.server import SimulatedCamera
-from streamwatch.store.event_store import EventStore
+from streamwatch.store.event_store import EventQuery, EventStore
 from streamwatch.store.sessions import open_database
 from tests.conftest import REPOSITORY
 from tests.reliability.harness import RATE_HZ, courtyard_loop, learn, site_config
@@ -58,7 +58,7 @@ def crash(folder: Path, times: int, rng: random.Random) -> Counter[str]:
     finally:
         camera.stop()
     store = EventStore(open_database(None, folder / "data"))
-    events = store.list_events(limit=10_000)
+    events = store.list_events(EventQuery(limit=10_000))
     store.close()
     assert len({event.id for event in events}) == len(events)
     assert set(started) <= {event.id for event in events}

@@ -24,7 +24,8 @@ from streamwatch.metrics import DROP_REASONS
 from streamwatch.model.artifact import save_model
 from streamwatch.model.identity import BackboneSpec
 from streamwatch.records import EventChange, Frame, FrameScore, Notice, UInt8Array
-from streamwatch.runtime.learning import Footage, learn_scene
+from streamwatch.runtime.footage import Footage
+from streamwatch.runtime.learning import learn_scene
 from streamwatch.runtime.models import build_engine
 from streamwatch.runtime.retry import Backoff
 from streamwatch.service import Ears, Service

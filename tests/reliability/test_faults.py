@@ -15,6 +15,8 @@ from streamwatch.simulator.server import SimulatedCamera
 from tests.reliability.crash import crash
 from tests.reliability.harness import Site, inflict, running_site
 
+pytestmark = pytest.mark.alone
+
 RECOVERS_WITHIN_S = 5.0
 FAULTS = (
     Fault("reset"),

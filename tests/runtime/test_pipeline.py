@@ -12,7 +12,7 @@ import pytest
 from streamwatch.events.decision import Rules
 from streamwatch.events.ids import uuid7
 from streamwatch.events.tamper import TamperDetector
-from streamwatch.events.tracker import EventTracker
+from streamwatch.events.tracker import EventTracker, Judgement
 from streamwatch.metrics import Metrics
 from streamwatch.records import EventChange, Frame, FrameScore, Notice, UInt8Array
 from streamwatch.runtime.batcher import Batcher
@@ -61,8 +61,8 @@ class Bench:
         self.frames = 0
 
     def add(self, camera: str) -> None:
-        tracker = EventTracker(camera, Rules(10, 5, 0.5, 0.5, 0.5), new_id=uuid7)
-        self.pipeline.add(camera, WatchedCamera(tracker, TamperDetector(), max_age_s=2.0))
+        tracker = EventTracker(camera, Judgement(Rules(10, 5, 0.5, 0.5, 0.5)), new_id=uuid7)
+        self.pipeline.add(camera, WatchedCamera([tracker], TamperDetector(), max_age_s=2.0))
 
     def record(self, change: EventChange) -> None:
         self.changes.append(change)
@@ -121,7 +121,7 @@ def test_a_camera_that_is_added_is_scored_with_its_first_frame(bench: Bench) -> 
 def test_retuning_keeps_what_is_open(bench: Bench) -> None:
     for _ in range(5):
         bench.show(level=20)
-    bench.pipeline.post(lambda: bench.pipeline.retune("cam", Rules(100, 50, 0.5, 0.5, 0.5)))
+    bench.pipeline.post(lambda: bench.pipeline.retune("cam", {"": Judgement(Rules(100, 50, 0.5, 0.5, 0.5))}))
     for _ in range(8):
         bench.show(level=20)
     assert bench.told == ["anomaly.started", "anomaly.ended"]

@@ -44,6 +44,8 @@ server.get_mount_points().add_factory("/cam", factory)
 server.attach(None); print("ready", flush=True); GLib.MainLoop().run()
 """
 
+pytestmark = pytest.mark.alone
+
 
 @pytest.fixture(scope="module")
 def track() -> Track:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -9,12 +10,14 @@ from pathlib import Path
 import pytest
 from sqlalchemy import create_engine, inspect, text
 
-from streamwatch.errors import StoreError
+from streamwatch.errors import StoreError, UsageError
 from streamwatch.events.ids import uuid7
 from streamwatch.records import Box, Event, EventChange, Peak
-from streamwatch.store.event_store import EventStore
+from streamwatch.store import event_store
+from streamwatch.store.event_store import EventQuery, EventStore
 from streamwatch.store.sessions import open_database
 from streamwatch.store.tables import metadata
+from tests.store.bench import fill, questions
 
 
 def event(start_s: float = 100.0, camera: str = "cam") -> Event:
@@ -36,17 +39,65 @@ def store(tmp_path: Path) -> Iterator[EventStore]:
 def test_an_event_round_trips_through_its_life(store: EventStore) -> None:
     opened = event()
     store.record(EventChange("anomaly.started", opened, 101))
-    assert store.list_events(open_only=True) == [opened]
+    assert store.list_events(EventQuery(state="open")) == [opened]
     store.record(EventChange("anomaly.ended", ended(opened), 106))
     assert store.list_events() == [ended(opened)]
-    assert store.list_events(open_only=True) == []
+    assert store.list_events(EventQuery(state="open")) == []
 
 
 def test_newest_first_by_camera_and_limit(store: EventStore) -> None:
     for start_s, camera in ((1, "a"), (3, "b"), (2, "a")):
         store.record(EventChange("anomaly.started", event(start_s, camera), start_s))
     assert [e.start_wall_s for e in store.list_events()] == [3, 2, 1]
-    assert [e.start_wall_s for e in store.list_events(camera="a", limit=1)] == [2]
+    assert [e.start_wall_s for e in store.list_events(EventQuery(camera="a", limit=1))] == [2]
+
+
+def test_every_question_is_answered_from_an_index(tmp_path: Path) -> None:
+    """At 20,000 events, as at a million (`make bench`): no question reads the table through, none sorts."""
+    engine = open_database(None, tmp_path)
+    fill(engine, 20_000)
+    store = EventStore(engine)
+    plans: dict[str, str] = {}
+    with engine.connect() as connection:
+        for name, query in questions(20_000, random.Random(0)).items():
+            statement = event_store._select(query).compile(engine, compile_kwargs={"literal_binds": True})
+            rows = connection.execute(text(f"EXPLAIN QUERY PLAN {statement}")).all()
+            plans[name] = "; ".join(str(row[-1]) for row in rows)
+    assert all("USING INDEX" in plan or "USING COVERING INDEX" in plan for plan in plans.values()), plans
+    assert not [name for name, plan in plans.items() if "TEMP B-TREE" in plan], plans
+    assert "events_by_end" in plans["open"]
+    assert "events_by_camera_and_end" in plans["open of a camera"]
+    store.close()
+
+
+def test_pages_follow_each_other_without_a_gap(tmp_path: Path) -> None:
+    engine = open_database(None, tmp_path)
+    fill(engine, 500)
+    store = EventStore(engine)
+    seen: list[str] = []
+    query = EventQuery(limit=70)
+    while page := store.list_events(query):
+        seen += [event.id for event in page]
+        query = replace(query, before=(page[-1].start_wall_s, page[-1].id))
+    assert len(seen) == len(set(seen)) == 500
+    assert seen == sorted(seen, reverse=True)
+    assert len(store.list_events(EventQuery(state="open", limit=500))) == 16
+    assert len(store.list_events(EventQuery(severity="alert", camera="cam3", limit=500))) == 2
+    assert [e.id for e in store.list_events(EventQuery(since_s=300, until_s=360))] == seen[-12:-10]
+    store.close()
+
+
+def test_a_label_is_a_persons_and_no_change_of_the_event_touches_it(store: EventStore) -> None:
+    opened = event()
+    store.record(EventChange("anomaly.started", opened, 101))
+    store.label(opened.id, "normal")
+    store.record(EventChange("anomaly.ended", ended(opened), 106))
+    assert store.find(opened.id[:13]).label == "normal"
+    assert [e.id for e in store.list_events(EventQuery(label="normal"))] == [opened.id]
+    store.label(opened.id, None)
+    assert store.find(opened.id).label is None
+    with pytest.raises(UsageError, match="no event begins"):
+        store.find("ffff")
 
 
 def test_no_id_twice(store: EventStore) -> None:

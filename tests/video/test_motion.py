@@ -152,6 +152,7 @@ def test_a_light_flicker_is_no_motion(courtyard: list[UInt8Array]) -> None:
     assert max(flickering) <= FLICKER_GROWTH_AT_MOST * max(calm)
 
 
+@pytest.mark.alone
 def test_flow_takes_under_five_milliseconds(courtyard: list[UInt8Array]) -> None:
     cv2.setNumThreads(1)
     motion = MotionEstimator(Scaler(), 0.2)

@@ -1,0 +1,74 @@
+"""`streamwatch calibrate`: thresholds from normal footage that the model has not seen, without learning it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from streamwatch.cli.options import note_if_untrained
+from streamwatch.cli.progress import frame_progress
+from streamwatch.cli.statements import say_thresholds, statements, thresholds_document
+from streamwatch.clock import SystemClock
+from streamwatch.config.loading import load_config
+from streamwatch.errors import UsageError
+from streamwatch.model.artifact import load_model, save_model
+from streamwatch.model.calibration import merge_zones
+from streamwatch.runtime.calibrating import calibrate_on, terms_of
+from streamwatch.runtime.footage import Footage, expected_frames
+from streamwatch.runtime.judging import budgets_of
+from streamwatch.runtime.models import build_engine, spec_of, watched
+from streamwatch.video.opener import PyAvOpener, StreamOptions
+from streamwatch.video.sources import parse_source
+
+
+@click.command("calibrate")
+@click.argument("camera")
+@click.argument("sources", nargs=-1, metavar="[SOURCE]...")
+@click.option("-c", "--config", "config_path", type=click.Path(path_type=Path), required=True, help="Configuration file.")
+@click.option("--add", is_flag=True, help="Add to the footage that the model was calibrated on, instead of replacing it.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
+def command(camera: str, sources: tuple[str, ...], config_path: Path, add: bool, as_json: bool) -> None:
+    r"""Set CAMERA's thresholds from normal footage, for its alarm budget.
+
+    \b
+    SOURCE is footage in which nothing happened that should raise an alarm, and that the model was not
+    learned from; without it, the camera's `normal`. The longer, the surer: a budget of 1/day takes 3 days.
+    """
+    config = load_config(config_path)
+    if camera not in config.cameras:
+        raise UsageError(f"no camera {camera!r} in the configuration", hint=f"it has {', '.join(config.cameras)}")
+    settings = config.settings(camera)
+    texts = sources or config.cameras[camera].normal
+    if not texts:
+        raise UsageError(f"camera {camera}: no footage to calibrate on", hint="give a SOURCE, or set `normal`")
+    parsed = tuple(parse_source(text, frame_rate_hz=settings.frame_rate) for text in texts)
+    if any(source.live for source in parsed):
+        raise UsageError("a live source never ends", hint="record it first, or use `fit --live`")
+    path = config.model_path(camera)
+    model, provenance = load_model(path, with_moments=True)
+    note_if_untrained(config.backbone.weights)
+    engine = build_engine(spec_of(config.backbone), device=config.device, precision=config.precision)
+    engine.watch(camera, watched(model, config, camera))
+    opener = PyAvOpener(StreamOptions(settings.transport, settings.open_timeout, settings.read_timeout))
+    footage = Footage(
+        parsed,
+        fps=None if settings.fps == "native" else settings.fps,
+        features=model.features,
+        motion_step_s=model.motion_step_s,
+    )
+    with frame_progress(f"calibrate {camera}", expected_frames(footage, opener)) as advance:
+        terms = terms_of(config, camera, model.grid)
+        calibration = calibrate_on(footage, camera, engine, terms, opener=opener, clock=SystemClock(), on_frames=advance)
+    if add and model.calibration_:
+        calibration = calibration.with_zones(merge_zones([model.calibration_, calibration]))
+    model.calibration_ = calibration
+    save_model(model, path, provenance)
+    budgets = budgets_of(config, camera)
+    if as_json:
+        found = [thresholds_document(*pair) for pair in statements(calibration, budgets)]
+        click.echo(json.dumps({"camera": camera, "model": str(path), "zones": found}))
+    else:
+        click.echo(f"{path}: calibrated on {calibration.frames} frames")
+        say_thresholds(calibration, budgets)

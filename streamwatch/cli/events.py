@@ -1,0 +1,205 @@
+"""`streamwatch events`: what happened, as a table, as JSON or as CSV, and what a person says of it."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from streamwatch.config.loading import load_config
+from streamwatch.config.models import Config
+from streamwatch.config.units import parse_duration_s
+from streamwatch.errors import UsageError
+from streamwatch.events.wire import event_document
+from streamwatch.records import SEVERITIES, Event
+from streamwatch.store.event_store import EventQuery, EventStore
+from streamwatch.store.sessions import open_database
+from streamwatch.video.output import write_atomically
+
+PAGE = 1000
+COLUMNS = (
+    "id", "camera", "zone", "severity", "provisional", "label", "start", "end", "start_s", "end_s", "peak", "peak_s",
+    "peak_score", "start_threshold", "end_threshold", "reason", "predecessor",
+)  # fmt: skip
+
+
+class Moment(click.ParamType[float]):
+    """A time: how long ago (2h, 7d), or ISO 8601 (2026-01-31, 2026-01-31T12:00Z); as Unix seconds."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Text to Unix seconds; a time without a zone is UTC."""
+        if isinstance(value, float):
+            return value
+        try:
+            return time.time() - parse_duration_s(value)
+        except ValueError:
+            pass
+        try:
+            moment = datetime.fromisoformat(value)
+        except ValueError:
+            self.fail(f"{value!r} is neither a duration like 2h nor a time like 2026-01-31T12:00Z", param, ctx)
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+
+
+config_option = click.option(
+    "-c", "--config", "config_path", type=click.Path(path_type=Path), required=True, help="Configuration file."
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
+
+
+def query_options(function: Any) -> Any:
+    """What narrows the events down."""
+    options: tuple[Callable[[Any], Any], ...] = (
+        click.option("--label", type=click.Choice(["normal", "anomaly"]), help="Only what was labelled so."),
+        click.option("--open", "only_open", is_flag=True, help="Only events that are open."),
+        click.option("--severity", type=click.Choice(SEVERITIES), help="Only events of this severity."),
+        click.option("--until", type=Moment(), help="Only events that began before then."),
+        click.option("--since", type=Moment(), help="Only events that began since then: 2h, 7d or 2026-01-31T12:00Z."),
+        click.option("--camera", help="Only this camera's."),
+    )
+    for option in options:
+        function = option(function)
+    return function
+
+
+@click.group("events")
+def command() -> None:
+    """List, show, export and label events."""
+
+
+@command.command("list")
+@config_option
+@query_options
+@click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="At most so many, the newest.")
+@json_option
+def list_events(config_path: Path, limit: int, as_json: bool, **asked: Any) -> None:
+    """List events, the newest first."""
+    with _store(load_config(config_path)) as store:
+        found = store.list_events(_query(limit, asked))
+    if as_json:
+        click.echo(json.dumps({"events": [stored_document(event) for event in found]}))
+    elif found:
+        Console(width=None if sys.stdout.isatty() else 140).print(_table(found))
+    else:
+        click.echo("no events", err=True)
+
+
+@command.command("show")
+@config_option
+@click.argument("event_id", metavar="ID")
+@json_option
+def show(config_path: Path, event_id: str, as_json: bool) -> None:
+    """Show one event; ID may be shortened as long as it is one event's."""
+    config = load_config(config_path)
+    with _store(config) as store:
+        event = store.find(event_id)
+    snapshot = config.data_dir / "snapshots" / f"{event.id}.jpg"
+    document = {**stored_document(event), "snapshot": str(snapshot) if snapshot.is_file() else None}
+    if as_json:
+        click.echo(json.dumps(document))
+        return
+    for name, value in document.items():
+        click.echo(f"{name:>16}: {'-' if value in (None, {}, []) else value}")
+
+
+@command.command("export")
+@config_option
+@query_options
+@click.option("--format", "form", type=click.Choice(["csv", "json"]), default="csv", show_default=True, help="Of the file.")
+@click.option("--out", type=click.Path(path_type=Path), help="Write here; without it, on stdout.")
+def export(config_path: Path, form: str, out: Path | None, **asked: Any) -> None:
+    """Export all events that are asked for, the oldest last."""
+    with _store(load_config(config_path)) as store:
+        documents = [stored_document(event) for event in _every(store, _query(PAGE, asked))]
+    text = json.dumps({"events": documents}) + "\n" if form == "json" else _csv(documents)
+    if out is None:
+        click.echo(text, nl=False)
+    else:
+        write_atomically(out, text)
+        click.echo(f"{out}: {len(documents)} events", err=True)
+
+
+@command.command("label")
+@config_option
+@click.argument("event_id", metavar="ID")
+@click.argument("label", type=click.Choice(["normal", "anomaly", "none"]))
+def label_event(config_path: Path, event_id: str, label: str) -> None:
+    """Say what an event was; none takes it back. The label is kept with the event and exported with it."""
+    with _store(load_config(config_path)) as store:
+        event = store.find(event_id)
+        store.label(event.id, None if label == "none" else label)
+    click.echo(f"{event.id}: {label}")
+
+
+def stored_document(event: Event) -> dict[str, Any]:
+    """An event as it is shown: with its label."""
+    return {**event_document(event), "label": event.label}
+
+
+@contextmanager
+def _store(config: Config) -> Iterator[EventStore]:
+    """The configuration's events; never makes a database where there is none."""
+    path = config.data_dir / "events.db"
+    if config.database is None and not path.is_file():
+        raise UsageError("there is no event database", hint=f"{path} is made by `streamwatch run`")
+    store = EventStore(open_database(config.database.get_secret_value() if config.database else None, config.data_dir))
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+def _query(limit: int, asked: dict[str, Any]) -> EventQuery:
+    return EventQuery(
+        camera=asked["camera"],
+        severity=asked["severity"],
+        since_s=asked["since"],
+        until_s=asked["until"],
+        state="open" if asked["only_open"] else None,
+        label=asked["label"],
+        limit=limit,
+    )
+
+
+def _every(store: EventStore, query: EventQuery) -> Iterator[Event]:
+    """All pages of a query."""
+    while page := store.list_events(query):
+        yield from page
+        query = replace(query, before=(page[-1].start_wall_s, page[-1].id))
+
+
+def _csv(documents: list[dict[str, Any]]) -> str:
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, COLUMNS, extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(documents)
+    return buffer.getvalue()
+
+
+def _table(found: list[Event]) -> Table:
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for heading in ("id", "camera", "started", "lasted", "peak / threshold", "severity", "ended", "label"):
+        table.add_column(heading, justify="right" if heading in ("lasted", "peak / threshold") else "left", no_wrap=True)
+    for event in found:
+        document = event_document(event)
+        where = f"{event.camera}/{event.zone}" if event.zone else event.camera
+        lasted = "-" if event.end_wall_s is None else f"{event.end_wall_s - event.start_wall_s:.1f} s"
+        severity = event.severity + (" (provisional)" if event.provisional else "")
+        ratio = f"{event.peak.score:.2f} / {event.start_threshold:.2f}"
+        started = str(document["start"])[:19].replace("T", " ")
+        table.add_row(event.id, where, started, lasted, ratio, severity, event.reason or "open", event.label or "")
+    return table

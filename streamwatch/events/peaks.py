@@ -1,0 +1,107 @@
+"""What a whole score stream comes to: its alarms, by the very state machine, and its event peaks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from streamwatch.events.decision import NORMAL, Ended, Rules, Sample, Started, force_end, step
+
+Float64Array = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class ScoreStream:
+    """Levels of one stretch of footage, in order.
+
+    Attributes:
+        at_s: (N,) increasing times in seconds.
+        levels: (N,) what thresholds are compared with.
+    """
+
+    at_s: Float64Array
+    levels: Float64Array
+
+    def __post_init__(self) -> None:
+        if self.at_s.shape != self.levels.shape or self.at_s.ndim != 1:
+            raise ValueError(f"times and levels differ in shape: {self.at_s.shape}, {self.levels.shape}")
+
+    @property
+    def exposure_s(self) -> float:
+        """Seconds that the stream covers: every sample counts until the next one, but gaps do not."""
+        if len(self.at_s) < 2:
+            return 0.0
+        steps = np.diff(self.at_s)
+        usual = float(np.median(steps))
+        return float(np.minimum(steps, 3 * usual).sum() + usual)
+
+
+@dataclass(frozen=True)
+class Alarm:
+    """One event of a stream."""
+
+    start_s: float
+    end_s: float
+    peak: float
+    peak_s: float
+
+
+def alarms(stream: ScoreStream, rules: Rules) -> list[Alarm]:
+    """The events that the state machine makes of a stream.
+
+    A sample below the end threshold after another one changes nothing but the time, which the next sample tells too:
+    such samples are skipped, which makes a day of scores a matter of a second.
+    """
+    state, found = NORMAL, list[Alarm]()
+    for index in _telling(stream, rules.end_threshold):
+        at_s = float(stream.at_s[index])
+        state, changes = step(state, Sample(at_s, at_s, float(stream.levels[index])), rules)
+        found += _ended(changes)
+    _, changes = force_end(state, "normal")
+    return found + _ended(changes)
+
+
+def _telling(stream: ScoreStream, end_threshold: float) -> npt.NDArray[np.intp]:
+    """Indices of the samples that can change a state."""
+    above = stream.levels >= end_threshold
+    after = np.concatenate([[False], above[:-1]])
+    return np.flatnonzero(above | after)
+
+
+def _ended(changes: tuple[Started | Ended, ...]) -> list[Alarm]:
+    ends = (change for change in changes if isinstance(change, Ended))
+    return [Alarm(e.began.wall_s, e.ended.wall_s, e.peak.score, e.peak.wall_s) for e in ends]
+
+
+def event_peaks(stream: ScoreStream, rules: Rules) -> list[float]:
+    """Peaks such that at any start threshold at least as many reach it as there are alarms; descending.
+
+    A run of samples over the end threshold opens an event at the thresholds up to its *critical level*: the highest
+    sample that is followed by min_duration over the end threshold. Of runs that a cooldown could join, the highest is
+    kept. The thresholds in ``rules`` but the end threshold play no role.
+    """
+    starts, critical = _runs(stream, rules)
+    kept_at: list[float] = []
+    peaks: list[float] = []
+    for index in np.argsort(critical)[::-1]:
+        if all(abs(starts[index] - other) > rules.closing_s for other in kept_at):
+            kept_at.append(float(starts[index]))
+            peaks.append(float(critical[index]))
+    return peaks
+
+
+def _runs(stream: ScoreStream, rules: Rules) -> tuple[Float64Array, Float64Array]:
+    """When the critical sample of each run over the end threshold came, and its level; runs too short are left out."""
+    above = np.concatenate([[False], stream.levels >= rules.end_threshold, [False]])
+    firsts, ends = np.flatnonzero(~above[:-1] & above[1:]), np.flatnonzero(above[:-1] & ~above[1:])
+    at_s, critical = [], []
+    for first, end in zip(firsts, ends, strict=True):
+        last_s = stream.at_s[end - 1] - rules.min_duration_s
+        eligible = first + int(np.searchsorted(stream.at_s[first:end], last_s + 1e-9, side="right"))
+        if eligible > first:
+            peak = first + int(np.argmax(stream.levels[first:eligible]))
+            at_s.append(stream.at_s[peak])
+            critical.append(stream.levels[peak])
+    return np.array(at_s), np.array(critical)

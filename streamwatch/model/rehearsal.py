@@ -1,0 +1,108 @@
+"""Scoring footage while it is learned, by a model of what came before it: levels of normal frames for calibration.
+
+At 128 frames, and whenever their number has doubled, a model is made of what was learned so far and scores all that comes
+after: exactly what a model does that is put to work. Nothing is read twice, nothing is kept but a few numbers per frame.
+Levels count only where the model that gave them had seen at least a quarter of all the footage; so at least half of it is
+scored, by frames that no scored frame is among.
+
+A level is the highest of a function of the two fields' maps that rises with both (``fusion.level_of``). So of each frame
+only the cells are kept that no other cell exceeds in both fields; the fusion, which the whole footage sets, comes later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from streamwatch.model.fusion import FieldMaps, Fusion, level_of
+from streamwatch.model.temporal import CausalFilter
+from streamwatch.records import BoolGrid, Float32Array
+
+FIRST_MODEL_FRAMES = 128
+SHARE_SEEN = 4
+"""A level counts if its model had seen a quarter of the frames."""
+GAP_S = 5.0
+"""After a longer gap a new stretch begins; the blocks that are held out leave shorter ones."""
+
+Float64Array = npt.NDArray[np.float64]
+WHOLE_PICTURE: Mapping[str, BoolGrid | None] = {"": None}
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """Levels of one zone over one uninterrupted stretch of footage.
+
+    Attributes:
+        at_s: (N,) increasing times.
+        levels: (N,) levels.
+    """
+
+    at_s: Float64Array
+    levels: Float64Array
+
+
+@dataclass
+class _Noted:
+    """One frame: how many frames its model had seen, and per zone the (2, K) cells that stand out."""
+
+    at_s: float
+    seen: int
+    cells: dict[str, Float32Array]
+
+
+@dataclass
+class Rehearsal:
+    """Collects what ``SceneModel.fit`` scores on its way.
+
+    Args:
+        zones: (h, w) True where a zone's cells are; None for the whole picture.
+    """
+
+    zones: Mapping[str, BoolGrid | None] = field(default_factory=lambda: dict(WHOLE_PICTURE))
+    _noted: list[_Noted] = field(default_factory=list)
+    _appearance: CausalFilter = field(default_factory=CausalFilter)
+    _motion: CausalFilter = field(default_factory=CausalFilter)
+
+    def observe(self, maps: FieldMaps, at_s: float, seen: int) -> None:
+        """Note one frame's maps, by a model of ``seen`` frames; a frame that comes after a later one is left out."""
+        if self._noted and at_s <= self._noted[-1].at_s:
+            return
+        smooth = FieldMaps(self._appearance.apply(maps.appearance, at_s), self._motion.apply(maps.motion, at_s))
+        cells = {zone: outstanding(smooth, mask) for zone, mask in self.zones.items()}
+        self._noted.append(_Noted(at_s, seen, cells))
+
+    def stretches(self, zone: str, fusion: Fusion | None, frames: int) -> list[Stretch]:
+        """A zone's levels, given the final fusion and how many frames were learned in all."""
+        counted = [noted for noted in self._noted if SHARE_SEEN * noted.seen >= frames]
+        at_s = np.array([noted.at_s for noted in counted])
+        levels = np.array([_level(noted.cells[zone], fusion) for noted in counted])
+        cuts = np.flatnonzero(np.diff(at_s) > GAP_S) + 1
+        parts = zip(np.split(at_s, cuts), np.split(levels, cuts), strict=True)
+        return [Stretch(times, values) for times, values in parts if len(times)]
+
+
+def outstanding(maps: FieldMaps, mask: BoolGrid | None) -> Float32Array:
+    """(2, K) appearance and motion of the cells that no cell exceeds in both; NaN for a field that says nothing."""
+    appearance, motion = (None if m is None else m.ravel() if mask is None else m[mask] for m in (maps.appearance, maps.motion))
+    nothing = np.float32(np.nan)
+    if appearance is None or motion is None:
+        a, m = (nothing if v is None or not len(v) else v.max() for v in (appearance, motion))
+        return np.array([[a], [m]], dtype=np.float32)
+    order = np.argsort(-appearance)
+    best = np.maximum.accumulate(motion[order])
+    front = order[np.concatenate([[True], best[1:] > best[:-1]])] if len(order) else order
+    return np.stack([appearance[front], motion[front]]).astype(np.float32)
+
+
+def _level(cells: Float32Array, fusion: Fusion | None) -> float:
+    """The level that the outstanding cells give."""
+    if not cells.size:
+        return 0.0
+    appearance, motion = (None if np.isnan(row).any() else row for row in cells)
+    if fusion is not None and appearance is not None:
+        return float(level_of(fusion.tails(FieldMaps(appearance, motion)), fusion.lift).max())
+    alone = appearance if motion is None else motion
+    return 0.0 if alone is None else float(alone.max())
