@@ -34,7 +34,7 @@ from streamwatch.runtime.judging import CalibrationBoard, judgements_for
 from streamwatch.runtime.liveness import Liveness
 from streamwatch.runtime.loop import LOOP, PipelineLoop
 from streamwatch.runtime.models import build_engine, load_scenes, spec_of
-from streamwatch.runtime.pipeline import Listener, NoticeListener, Outputs, Pipeline, WatchedCamera
+from streamwatch.runtime.pipeline import Listener, NoticeListener, Outputs, Pipeline, ScoreListener, WatchedCamera
 from streamwatch.runtime.readiness import Readiness, readiness
 from streamwatch.runtime.reload import ConfigFollower
 from streamwatch.runtime.resilience import MAX_BATCH_FRAMES, ResilientEngine
@@ -79,6 +79,7 @@ class Ears:
 
     changes: tuple[Listener, ...] = ()
     notices: tuple[NoticeListener, ...] = ()
+    scores: tuple[ScoreListener, ...] = ()
 
 
 class Service:
@@ -89,6 +90,7 @@ class Service:
         ears: told of every event change and notice after it is stored.
         config_path: followed for changes while it runs; None follows nothing.
         backoff: how long to wait before a lost camera is tried again.
+        evidence_dir: where the database and snapshots are; the default is ``data_dir``, where the models are.
 
     Raises:
         StreamwatchError: something it needs is missing; nothing has been started then.
@@ -104,8 +106,10 @@ class Service:
         opener: Opener | None = None,
         config_path: Path | None = None,
         backoff: Backoff | None = None,
+        evidence_dir: Path | None = None,
     ) -> None:
         self._config, self._until_eof = config, until_eof
+        self._evidence_dir = evidence_dir or config.data_dir
         self._clock = clock or SystemClock()
         self._stop = threading.Event()
         self._stack = ExitStack()
@@ -188,8 +192,8 @@ class Service:
             depth=_LOSSLESS_DEPTH if self._until_eof else 1, lossless=self._until_eof, on_drop=self._count_drop
         )
         batcher = Batcher(self._slots, max_frames=MAX_BATCH_FRAMES, gather_s=0.1 if self._until_eof else 0.01)
-        self._snapshots = SnapshotWriter(config.data_dir / "snapshots")
-        outputs = Outputs(self._store, self._snapshots, ears.changes, ears.notices)
+        self._snapshots = SnapshotWriter(self._evidence_dir / "snapshots")
+        outputs = Outputs(self._store, self._snapshots, ears.changes, ears.notices, ears.scores)
         self._pipeline = Pipeline(batcher, self._engine, outputs=outputs, metrics=self.metrics, clock=self._clock)
         context = CameraContext(
             self._slots, self._clock, self.metrics, self.health, self._on_frame, self._on_end, self._backoff
@@ -240,7 +244,7 @@ class Service:
 
     def _open_store(self) -> EventStore:
         url = self._config.database.get_secret_value() if self._config.database else None
-        store = EventStore(open_database(url, self._config.data_dir))
+        store = EventStore(open_database(url, self._evidence_dir))
         self._stack.callback(store.close)
         for event in store.close_left_open():
             log.warning("event %s of camera %s was left open by a crash; closed", event.id, event.camera)
@@ -252,7 +256,7 @@ class Service:
             servers.append(WebServer(telemetry_app(self.metrics, self.health, self.readiness), config.metrics.listen))
             self._stack.callback(servers[-1].stop)
         if config.web.listen:
-            page = page_app(lambda: self._store.list_events(EventQuery(limit=60)), config.data_dir / "snapshots")
+            page = page_app(lambda: self._store.list_events(EventQuery(limit=60)), self._evidence_dir / "snapshots")
             servers.append(WebServer(page, config.web.listen))
             self._stack.callback(servers[-1].stop)
         return servers

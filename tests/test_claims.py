@@ -132,6 +132,9 @@ finally:
 """
 
 
+FEW, MANY = 400, 1600
+
+
 def fit_peak_mib(tmp_path: Path, frames: int) -> float:
     """Peak resident memory of a `streamwatch fit` process."""
     video = tmp_path / f"{frames}.mp4"
@@ -162,8 +165,8 @@ def fit_peak_mib(tmp_path: Path, frames: int) -> float:
 def test_fit_memory_does_not_grow_with_the_footage(tmp_path: Path) -> None:
     """The allocator's own noise is some 50 MiB: what grows would also grow the second time."""
     for _attempt in range(2):
-        few, many = fit_peak_mib(tmp_path, 500), fit_peak_mib(tmp_path, 2500)
-        print(f"\npeak RSS of fit: {few:.0f} MiB at 500 frames, {many:.0f} MiB at 2,500 ({many / few:.3f})")
+        few, many = fit_peak_mib(tmp_path, FEW), fit_peak_mib(tmp_path, MANY)
+        print(f"\npeak RSS of fit: {few:.0f} MiB at {FEW} frames, {many:.0f} MiB at {MANY} ({many / few:.3f})")
         if many <= RSS_GROWTH_AT_MOST * few:
             return
     pytest.fail(f"peak RSS grew from {few:.0f} to {many:.0f} MiB")

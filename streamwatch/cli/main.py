@@ -20,6 +20,7 @@ COMMANDS = {
     "demo": "see it work: renders a scene, learns it, watches it",
     "fit": "learn a scene from normal footage",
     "calibrate": "thresholds from normal footage, for a false-alarm budget",
+    "backtest": "what a camera would have raised on recordings",
     "model": "show a camera's model and thresholds, or go back to the one before",
     "score": "score every frame of a video",
     "run": "watch cameras (the daemon)",

@@ -42,7 +42,7 @@ def demo_config(folder: Path, *, device: str) -> Config:
             "data_dir": folder,
             "device": device,
             "backbone": {"weights": "builtin"},
-            "defaults": {"fps": "native", "cooldown": "4s", "end_delay": "2s", "min_duration": "800ms"},
+            "defaults": {"fps": "native", "cooldown": "1s", "end_delay": "1s", "min_duration": "800ms"},
             "cameras": {CAMERA: {"source": str(folder / "today.mp4"), "normal": [str(folder / "normal.mp4")]}},
             "metrics": {"listen": None},
             "web": {"listen": None},

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from streamwatch.evaluation.frame_figures import ClipScores, intervals
-from streamwatch.events.decision import NORMAL, Ended, Rules, Sample, Started, force_end, step
+from streamwatch.events.decision import Rules
+from streamwatch.events.peaks import Alarm, ScoreStream, alarms
+from streamwatch.model.calibration import END_TO_START
 
 MIN_DURATION_S, END_DELAY_S, COOLDOWN_S = 1.0, 2.0, 2.0
-_END_TO_START = 0.95
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,46 +34,50 @@ class AlarmFigures:
 
 
 @dataclass(frozen=True, slots=True)
-class Alarm:
-    """One event: its span, and the moment it opened."""
+class WatchedClip:
+    """What was raised in one stretch of footage, and what should have been.
 
-    start_s: float
-    end_s: float
-    opened_s: float
+    Attributes:
+        spans: (start, end) of every anomalous interval, seconds.
+    """
+
+    alarms: Sequence[Alarm]
+    spans: Sequence[tuple[float, float]]
+    duration_s: float
 
 
 def alarms_of(clip: ClipScores) -> list[Alarm]:
     """The events that the daemon's state machine makes of a clip's levels."""
-    rules = Rules(clip.threshold, _END_TO_START * clip.threshold, MIN_DURATION_S, END_DELAY_S, COOLDOWN_S)
-    state, opened_s, alarms = NORMAL, 0.0, list[Alarm]()
-    for time_s, score in zip(clip.time_s.tolist(), clip.levels.tolist(), strict=True):
-        state, changes = step(state, Sample(time_s, time_s, score), rules)
-        for change in changes:
-            if isinstance(change, Started):
-                opened_s = time_s
-            else:
-                alarms.append(_alarm(change, opened_s))
-    return alarms + [_alarm(change, opened_s) for change in force_end(state, "normal")[1] if isinstance(change, Ended)]
-
-
-def _alarm(change: Ended, opened_s: float) -> Alarm:
-    return Alarm(change.began.time_s, change.ended.time_s, opened_s)
+    rules = Rules(clip.threshold, END_TO_START * clip.threshold, MIN_DURATION_S, END_DELAY_S, COOLDOWN_S)
+    return alarms(ScoreStream(clip.time_s.astype(np.float64), clip.levels.astype(np.float64)), rules)
 
 
 def alarm_figures(clips: Sequence[ClipScores]) -> AlarmFigures:
-    """Figures over all clips."""
+    """Figures over all clips, at each one's threshold."""
+    return figures_of(
+        [
+            WatchedClip(
+                alarms_of(clip),
+                [(float(clip.time_s[a]), float(clip.time_s[b])) for a, b in intervals(clip.labels)],
+                float(clip.time_s[-1]) if len(clip.time_s) else 0.0,
+            )
+            for clip in clips
+        ]
+    )
+
+
+def figures_of(clips: Sequence[WatchedClip]) -> AlarmFigures:
+    """Figures of any alarms against any intervals."""
     events = true = found = truths = 0
     delays: list[float] = []
     for clip in clips:
-        alarms = alarms_of(clip)
-        spans = [(clip.time_s[a], clip.time_s[b]) for a, b in intervals(clip.labels)]
-        events, truths = events + len(alarms), truths + len(spans)
-        true += sum(any(alarm.start_s <= b and a <= alarm.end_s for a, b in spans) for alarm in alarms)
-        for a, b in spans:
-            hits = [alarm for alarm in alarms if alarm.start_s <= b and a <= alarm.end_s]
+        events, truths = events + len(clip.alarms), truths + len(clip.spans)
+        true += sum(any(alarm.start_s <= b and a <= alarm.end_s for a, b in clip.spans) for alarm in clip.alarms)
+        for a, b in clip.spans:
+            hits = [alarm for alarm in clip.alarms if alarm.start_s <= b and a <= alarm.end_s]
             found += bool(hits)
             delays += [max(0.0, min(alarm.opened_s for alarm in hits) - a)] if hits else []
-    hours = sum(float(clip.time_s[-1]) for clip in clips if len(clip.time_s)) / 3600
+    hours = sum(clip.duration_s for clip in clips) / 3600
     return AlarmFigures(
         events,
         true / events if events else None,

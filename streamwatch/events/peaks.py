@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from streamwatch.events.decision import NORMAL, Ended, Rules, Sample, Started, force_end, step
+from streamwatch.events.decision import NORMAL, Ended, Rules, Sample, force_end, step
 
 Float64Array = npt.NDArray[np.float64]
 
@@ -40,10 +40,11 @@ class ScoreStream:
 
 @dataclass(frozen=True)
 class Alarm:
-    """One event of a stream."""
+    """One event of a stream: its span, the moment it opened, and its peak."""
 
     start_s: float
     end_s: float
+    opened_s: float
     peak: float
     peak_s: float
 
@@ -54,13 +55,21 @@ def alarms(stream: ScoreStream, rules: Rules) -> list[Alarm]:
     A sample below the end threshold after another one changes nothing but the time, which the next sample tells too:
     such samples are skipped, which makes a day of scores a matter of a second.
     """
-    state, found = NORMAL, list[Alarm]()
+    state, found, opened_s = NORMAL, list[Alarm](), 0.0
     for index in _telling(stream, rules.end_threshold):
         at_s = float(stream.at_s[index])
         state, changes = step(state, Sample(at_s, at_s, float(stream.levels[index])), rules)
-        found += _ended(changes)
+        for change in changes:
+            if isinstance(change, Ended):
+                found.append(_alarm(change, opened_s))
+            else:
+                opened_s = at_s
     _, changes = force_end(state, "normal")
-    return found + _ended(changes)
+    return found + [_alarm(change, opened_s) for change in changes if isinstance(change, Ended)]
+
+
+def _alarm(ended: Ended, opened_s: float) -> Alarm:
+    return Alarm(ended.began.wall_s, ended.ended.wall_s, opened_s, ended.peak.score, ended.peak.wall_s)
 
 
 def _telling(stream: ScoreStream, end_threshold: float) -> npt.NDArray[np.intp]:
@@ -68,11 +77,6 @@ def _telling(stream: ScoreStream, end_threshold: float) -> npt.NDArray[np.intp]:
     above = stream.levels >= end_threshold
     after = np.concatenate([[False], above[:-1]])
     return np.flatnonzero(above | after)
-
-
-def _ended(changes: tuple[Started | Ended, ...]) -> list[Alarm]:
-    ends = (change for change in changes if isinstance(change, Ended))
-    return [Alarm(e.began.wall_s, e.ended.wall_s, e.peak.score, e.peak.wall_s) for e in ends]
 
 
 def event_peaks(stream: ScoreStream, rules: Rules) -> list[float]:

@@ -32,6 +32,11 @@ class Judgement:
         """The zone's level in a frame."""
         return scored.level if self.cells is None else float(scored.level_grid[self.cells].max(initial=0.0))
 
+    def evidence_of(self, scored: FrameScore) -> tuple[tuple[str, float], ...]:
+        """What the fields say at the frame's strongest cell, if that is in the zone."""
+        inside = self.cells is None or bool(self.cells.flat[int(scored.level_grid.argmax())])
+        return scored.evidence if inside else ()
+
     def grid_of(self, scored: FrameScore) -> Float32Array:
         """The frame's map, 0 outside the zone."""
         return scored.level_grid if self.cells is None else scored.level_grid * self.cells
@@ -104,7 +109,7 @@ class EventTracker:
         if self._state.peak is sample:
             threshold = min(self._judgement.rules.end_threshold, sample.score)
             self._boxes = boxes_over(self._judgement.grid_of(scored), threshold)
-            self._fields = scored.evidence
+            self._fields = self._judgement.evidence_of(scored)
 
     def _updates(self, at_wall_s: float) -> list[EventChange]:
         """An open event that has become an alert is told at once."""

@@ -1,9 +1,10 @@
 """Scoring footage while it is learned, by a model of what came before it: levels of normal frames for calibration.
 
-At 128 frames, and whenever their number has doubled, a model is made of what was learned so far and scores all that comes
-after: exactly what a model does that is put to work. Nothing is read twice, nothing is kept but a few numbers per frame.
-Levels count only where the model that gave them had seen at least a quarter of all the footage; so at least half of it is
-scored, by frames that no scored frame is among.
+At a quarter of the frames and at half of them a model is made of what was learned so far, and scores all that comes after:
+exactly what a model does that is put to work. (Where the number of frames is not known before, a model is made at 128 and
+whenever their number has doubled.) Nothing is read twice, nothing is kept but a few numbers per frame. Levels count only
+where the model that gave them had seen nearly a quarter of all the footage, so that half of it or more is scored, each
+frame by a model that has not seen it.
 
 A level is the highest of a function of the two fields' maps that rises with both (``fusion.level_of``). So of each frame
 only the cells are kept that no other cell exceeds in both fields; the fusion, which the whole footage sets, comes later.
@@ -22,8 +23,8 @@ from streamwatch.model.temporal import CausalFilter
 from streamwatch.records import BoolGrid, Float32Array
 
 FIRST_MODEL_FRAMES = 128
-SHARE_SEEN = 4
-"""A level counts if its model had seen a quarter of the frames."""
+SHARE_SEEN = 0.24
+"""A level counts if its model had seen this share of the frames: a quarter, but for frames that were held out then."""
 GAP_S = 5.0
 """After a longer gap a new stretch begins; the blocks that are held out leave shorter ones."""
 
@@ -59,12 +60,21 @@ class Rehearsal:
 
     Args:
         zones: (h, w) True where a zone's cells are; None for the whole picture.
+        expected_frames: how many frames there will be, held out or not; None if that is not known.
     """
 
     zones: Mapping[str, BoolGrid | None] = field(default_factory=lambda: dict(WHOLE_PICTURE))
+    expected_frames: int | None = None
     _noted: list[_Noted] = field(default_factory=list)
     _appearance: CausalFilter = field(default_factory=CausalFilter)
     _motion: CausalFilter = field(default_factory=CausalFilter)
+
+    def wants_model(self, known: int, seen: int) -> bool:
+        """Whether a new model is due, ``known`` frames being learned and the last model having seen ``seen``."""
+        if self.expected_frames is None:
+            return known >= max(FIRST_MODEL_FRAMES, 2 * seen)
+        quarter = max(FIRST_MODEL_FRAMES, self.expected_frames / 4)
+        return (seen < quarter <= known) or (quarter <= seen < 2 * quarter <= known)
 
     def observe(self, maps: FieldMaps, at_s: float, seen: int) -> None:
         """Note one frame's maps, by a model of ``seen`` frames; a frame that comes after a later one is left out."""
@@ -76,7 +86,7 @@ class Rehearsal:
 
     def stretches(self, zone: str, fusion: Fusion | None, frames: int) -> list[Stretch]:
         """A zone's levels, given the final fusion and how many frames were learned in all."""
-        counted = [noted for noted in self._noted if SHARE_SEEN * noted.seen >= frames]
+        counted = [noted for noted in self._noted if noted.seen >= SHARE_SEEN * frames]
         at_s = np.array([noted.at_s for noted in counted])
         levels = np.array([_level(noted.cells[zone], fusion) for noted in counted])
         cuts = np.flatnonzero(np.diff(at_s) > GAP_S) + 1

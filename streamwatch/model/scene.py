@@ -19,7 +19,7 @@ from streamwatch.model.holdout import MIN_FRAMES, HoldOut
 from streamwatch.model.identity import EmbeddingIdentity
 from streamwatch.model.moments import Moments
 from streamwatch.model.motion import MotionField, choose_shrinkage, fit_motion, require_motion
-from streamwatch.model.rehearsal import FIRST_MODEL_FRAMES, Rehearsal
+from streamwatch.model.rehearsal import Rehearsal
 from streamwatch.model.scoring import StreamScorer
 
 TILE_FRAMES = 8
@@ -210,7 +210,7 @@ class SceneModel:
             for batch in _rebatch(held_out.split(batches), LEARN_BATCH_FRAMES):
                 embeddings = embedder(batch.pixels) if self.sees_appearance else None
                 if rehearsal is not None:
-                    self._renew(learning, held_out)
+                    self._renew(learning, rehearsal, held_out)
                     _rehearse(learning, rehearsal, embeddings, batch)
                 self._add(learning, embeddings, batch)
             learning.model = None  # its whiteners are as large as the final ones: make room
@@ -226,9 +226,9 @@ class SceneModel:
         if self.sees_motion and len(speed := batch.known_speed()):
             learning.motion = accumulate(learning.motion, speed)
 
-    def _renew(self, learning: _Learning, held_out: HoldOut) -> None:
-        """Make the rehearsing model anew when twice as many frames are known as it has seen."""
-        if learning.known < max(FIRST_MODEL_FRAMES, 2 * learning.seen) or (self.sees_motion and not learning.motion):
+    def _renew(self, learning: _Learning, rehearsal: Rehearsal, held_out: HoldOut) -> None:
+        """Make the rehearsing model anew when that is due."""
+        if not rehearsal.wants_model(learning.known, learning.seen) or (self.sees_motion and not learning.motion):
             return
         learning.model = None  # free its whiteners before the next ones are made
         model, learning.seen = self._empty(), learning.known

@@ -7,6 +7,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 
 import numpy as np
+import numpy.typing as npt
 
 from streamwatch.clock import Clock
 from streamwatch.config.models import Config
@@ -14,7 +15,15 @@ from streamwatch.errors import NotEnoughFrames
 from streamwatch.events.decision import Rules
 from streamwatch.events.peaks import ScoreStream, event_peaks
 from streamwatch.events.region import polygon_mask
-from streamwatch.model.calibration import MOST_PEAKS_KEPT, Calibration, NormalPeaks, calibrate, end_threshold_of
+from streamwatch.model.calibration import (
+    END_QUANTILE,
+    MOST_PEAKS_KEPT,
+    Calibration,
+    NormalPeaks,
+    calibrate,
+    end_threshold_of,
+)
+from streamwatch.model.extremes import FEWEST_PEAKS
 from streamwatch.model.rehearsal import GAP_S, Rehearsal
 from streamwatch.model.scene import SceneModel
 from streamwatch.records import BoolGrid, FrameScore
@@ -22,6 +31,10 @@ from streamwatch.runtime.engine import Engine
 from streamwatch.runtime.footage import Footage, readers_of, timeline
 from streamwatch.runtime.offline import score_frames
 from streamwatch.video.opener import Opener
+
+LOWER_QUANTILES = (0.97, 0.95, 0.9)
+"""Where events are cut when they are too few above 99 % of the frames."""
+Float64Array = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -92,8 +105,7 @@ def _zone_peaks(name: str, parts: Sequence[ScoreStream], terms: AlarmTerms) -> N
     if not levels.any():
         return None
     end = end_threshold_of(levels.tolist())
-    rules = terms.rules(end)
-    peaks = sorted((peak for part in parts for peak in event_peaks(part, rules)), reverse=True)
+    peaks = _enough_peaks(parts, levels, terms)
     return NormalPeaks(
         zone=name,
         end_threshold=end,
@@ -101,8 +113,23 @@ def _zone_peaks(name: str, parts: Sequence[ScoreStream], terms: AlarmTerms) -> N
         exposure_s=sum(part.exposure_s for part in parts),
         peaks=tuple(peaks[:MOST_PEAKS_KEPT]),
         min_duration_s=terms.min_duration_s,
-        closing_s=rules.closing_s,
+        closing_s=terms.rules(end).closing_s,
     )
+
+
+def _enough_peaks(parts: Sequence[ScoreStream], levels: Float64Array, terms: AlarmTerms) -> list[float]:
+    """Event peaks, descending; of events cut at ever lower levels, while there are too few to tell a tail from.
+
+    What lasts over the end threshold also lasts over a lower one, so that lower cuts give no fewer peaks at any height:
+    the rate that follows is, if anything, too high.
+    """
+    peaks: list[float] = []
+    for quantile in (END_QUANTILE, *LOWER_QUANTILES):
+        rules = terms.rules(max(float(np.quantile(levels, quantile)), 1e-6))
+        peaks = sorted((peak for part in parts for peak in event_peaks(part, rules)), reverse=True)
+        if len(peaks) > FEWEST_PEAKS:
+            break
+    return peaks
 
 
 class LevelRecorder:

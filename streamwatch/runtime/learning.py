@@ -13,7 +13,7 @@ from streamwatch.model.scene import SceneModel
 from streamwatch.records import SourceSummary
 from streamwatch.runtime.calibrating import AlarmTerms, calibrated_in_rehearsal
 from streamwatch.runtime.engine import Engine
-from streamwatch.runtime.footage import Footage, readers_of, timeline
+from streamwatch.runtime.footage import Footage, expected_frames, readers_of, timeline
 from streamwatch.runtime.offline import input_batches
 from streamwatch.video.opener import Opener
 
@@ -52,7 +52,8 @@ def learn_scene(
     engine.identity.require_same(model.identity, where="model to update")
     learn = model.update if base else model.fit
     terms = terms or AlarmTerms()
-    rehearsal = Rehearsal(terms.zones)
+    expected = expected_frames(footage, opener)
+    rehearsal = Rehearsal(terms.zones, None if expected is None or base else expected)
     with closing(timeline(readers, footage.limit_s)) as frames:
         learn(engine.embedder, input_batches(engine, frames, on_frames), rehearsal)
     model.calibration_ = calibrated_in_rehearsal(model, rehearsal, terms)

@@ -21,6 +21,8 @@ from streamwatch.runtime.snapshots import SnapshotWriter
 
 Listener = Callable[[EventChange, Path | None], None]
 NoticeListener = Callable[[Notice], None]
+ScoreListener = Callable[[FrameScore, bool], None]
+"""Told of every scored frame, and whether it counts: a picture that cannot be watched does not."""
 
 
 class EventRecorder(Protocol):
@@ -43,6 +45,7 @@ class Outputs:
     snapshots: SnapshotWriter
     listeners: tuple[Listener, ...] = ()
     notice_listeners: tuple[NoticeListener, ...] = ()
+    score_listeners: tuple[ScoreListener, ...] = ()
 
 
 @dataclass
@@ -187,6 +190,8 @@ class Pipeline:
         if not watched.tamper.blinded:  # a bad picture is a fault, and its scores mean nothing
             for tracker in watched.trackers:
                 self._track(scored, tracker)
+        for listener in self._outputs.score_listeners:
+            listener(scored, not watched.tamper.blinded)
         self._measure(scored, watched)
 
     def _track(self, scored: FrameScore, tracker: EventTracker) -> None:

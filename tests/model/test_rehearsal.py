@@ -67,3 +67,17 @@ def test_a_zone_without_cells_has_the_level_nothing() -> None:
     rehearsal = Rehearsal({"nowhere": np.zeros(GRID, bool)})
     rehearsal.observe(maps(), 0.0, seen=100)
     assert rehearsal.stretches("nowhere", FUSION, frames=100)[0].levels.tolist() == [0.0]
+
+
+def test_models_are_made_at_a_quarter_and_at_half_or_else_at_every_doubling() -> None:
+    def made_at(rehearsal: Rehearsal, frames: int) -> list[int]:
+        seen, made = 0, []
+        for known in range(0, frames, 32):
+            if rehearsal.wants_model(known, seen):
+                seen = known
+                made.append(known)
+        return made
+
+    assert made_at(Rehearsal(expected_frames=1000), 1000) == [256, 512]
+    assert made_at(Rehearsal(expected_frames=200), 200) == [128]
+    assert made_at(Rehearsal(), 1200) == [128, 256, 512, 1024]

@@ -1,0 +1,1 @@
+"""What a configuration would have raised on recordings: through the daemon itself, as fast as they are scored."""

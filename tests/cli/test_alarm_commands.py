@@ -1,0 +1,202 @@
+"""From footage to alarms that are listed, as an operator does it: fit, calibrate, model, backtest, run, events."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from streamwatch.cli.main import main
+from streamwatch.model.artifact import load_model, previous_path
+from streamwatch.records import UInt8Array
+from tests.conftest import Cli, encode, moving_square
+
+INTRUDER_S = (6.0, 10.0)
+RATE_HZ = 10
+
+
+def with_intruder(frames: int) -> Iterator[UInt8Array]:
+    for number, picture in enumerate(moving_square(frames, noise_seed=9)):
+        if INTRUDER_S[0] <= number / RATE_HZ < INTRUDER_S[1]:
+            picture[80:110, 20:60] = (255, 240, 0)
+        yield picture
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A configuration with a camera, its normal footage, and a recording with an intruder."""
+    folder = tmp_path_factory.mktemp("site")
+    encode(folder / "normal.mp4", moving_square(400), fps=RATE_HZ)
+    encode(folder / "more.mp4", moving_square(300, noise_seed=5), fps=RATE_HZ)
+    encode(folder / "today.mp4", with_intruder(160), fps=RATE_HZ)
+    document = {
+        "version": 1,
+        "data_dir": str(folder / "data"),
+        "backbone": {"weights": "untrained"},
+        "defaults": {"fps": "native", "min_duration": "500ms", "end_delay": "1s", "cooldown": "2s"},
+        "cameras": {
+            "yard": {
+                "source": str(folder / "today.mp4"),
+                "normal": [str(folder / "normal.mp4")],
+                "alarm_budget": "1/hour",
+                "zones": {"gate": {"polygon": [[0.75, 0], [1, 0], [1, 1], [0.75, 1]], "alarm_budget": "2/hour"}},
+            }
+        },
+        "metrics": {"listen": None},
+        "web": {"listen": None},
+    }
+    (folder / "site.yaml").write_text(json.dumps(document))
+    return folder
+
+
+def config(site: Path) -> tuple[str, Path]:
+    return "-c", site / "site.yaml"
+
+
+@pytest.fixture(scope="module")
+def learned(site: Path) -> Path:
+    with pytest.raises(SystemExit) as end:
+        main(["fit", "-c", str(site / "site.yaml"), "yard"])
+    assert end.value.code in (0, None)
+    return site
+
+
+def test_fit_says_what_it_promises_and_what_it_cannot(site: Path, cli: Cli) -> None:
+    fit = cli("fit", *config(site), "yard")
+    assert fit.code == 0
+    assert "for 1/hour (" in fit.out
+    assert "zone gate: threshold" in fit.out
+    assert "for 2/hour (" in fit.out
+    assert "events are provisional until `streamwatch calibrate` has seen 3.0 h" in fit.err
+
+
+def test_model_show_prints_thresholds_bounds_and_footage(learned: Path, cli: Cli) -> None:
+    shown = cli("model", "show", "yard", *config(learned), "--json")
+    document = json.loads(shown.out)
+    zones = {zone["zone"]: zone for zone in document["zones"]}
+    assert set(zones) == {None, "gate"}
+    whole, gate = zones[None], zones["gate"]
+    assert (whole["budget_per_day"], gate["budget_per_day"]) == (24, 48)
+    assert 0 < whole["end"] < whole["start"]
+    assert 18 <= whole["footage_s"] <= 40  # of 40 s, what a model of the part before has scored
+    assert whole["bound_per_day"] == pytest.approx(3 / whole["footage_s"] * 86400, rel=0.01)
+    assert whole["provisional"]
+    text = cli("model", "show", "yard", *config(learned)).out
+    assert "normal.mp4" in text
+    assert f"threshold {whole['start']:.2f}" in text
+    alone = cli("model", "show", learned / "data/models/yard.safetensors")
+    assert "threshold" in alone.out
+
+
+def test_calibrate_on_other_footage_changes_thresholds_and_not_the_model(learned: Path, cli: Cli) -> None:
+    path = learned / "data/models/yard.safetensors"
+    before, _ = load_model(path, with_moments=True)
+    replaced = json.loads(cli("calibrate", "yard", learned / "more.mp4", *config(learned), "--json").out)
+    assert replaced["zones"][0]["footage_s"] == pytest.approx(30, abs=0.5)
+    added = json.loads(cli("calibrate", "yard", learned / "normal.mp4", "--add", *config(learned), "--json").out)
+    assert added["zones"][0]["footage_s"] == pytest.approx(70, abs=1)
+    after, provenance = load_model(path, with_moments=True)
+    assert before.gaussians_
+    assert after.gaussians_
+    assert (before.gaussians_.mean == after.gaussians_.mean).all()
+    assert after.frames == before.frames
+    assert provenance.sources == (str(learned / "normal.mp4"),)
+
+
+def test_rollback_brings_the_model_before_back(learned: Path, cli: Cli) -> None:
+    path = learned / "data/models/yard.safetensors"
+    previous_path(path).unlink(missing_ok=True)
+    assert cli("model", "rollback", "yard", *config(learned)).code == 2
+    first = load_model(path)[1].fitted_at_s
+    cli("fit", *config(learned), "yard")
+    second = load_model(path)[1].fitted_at_s
+    assert second > first
+    assert cli("model", "rollback", "yard", *config(learned)).code == 0
+    assert load_model(path)[1].fitted_at_s == first
+    assert cli("model", "rollback", "yard", *config(learned)).code == 0
+    assert load_model(path)[1].fitted_at_s == second
+
+
+def test_backtest_raises_what_run_raises(learned: Path, cli: Cli) -> None:
+    (learned / "labels.csv").write_text(f"start_s,end_s\n{INTRUDER_S[0]},{INTRUDER_S[1]}\n")
+    page = learned / "backtest.html"
+    done = cli(
+        "backtest", "yard", learned / "today.mp4", *config(learned), "--labels", learned / "labels.csv", "--report", page,
+        "--threshold", "1000", "--json",
+    )  # fmt: skip
+    assert done.code == 0, done.err
+    document = json.loads(done.out)
+    run = cli("run", *config(learned), "--until-eof")
+    ended = [json.loads(line) for line in run.out.splitlines() if '"anomaly.ended"' in line]
+    facts = ("zone", "start_s", "end_s", "peak_s", "peak_score", "boxes", "severity", "provisional", "start_threshold")
+    assert [{k: e[k] for k in facts} for e in document["events"]] == [{k: e[k] for k in facts} for e in ended]
+    assert len(ended) == 1
+    assert (ended[0]["severity"], ended[0]["provisional"], ended[0]["zone"]) == ("alert", True, None)
+    assert ended[0]["start_s"] == pytest.approx(INTRUDER_S[0], abs=0.5)
+    chosen, by_hand, *budgets = document["table"]
+    assert chosen["chosen"]
+    assert (chosen["alarms"], chosen["figures"]["precision"], chosen["figures"]["recall"]) == (1, 1.0, 1.0)
+    assert by_hand["alarms"] == 0
+    assert [row["name"] for row in budgets] == ["10/hour", "1/hour", "10/day", "1/day", "1/week"]
+    starts = [row["starts"][""] for row in budgets]
+    assert starts == sorted(starts)
+    assert chosen["starts"][""] == pytest.approx(budgets[1]["starts"][""])
+    low, high = document["alarms_per_day_interval"]
+    assert low < document["alarms_per_day"] < high
+    text = page.read_text()
+    assert text.count("data:image/jpeg;base64,") == len(document["events"]) + len(document["near_misses"])
+    assert not (learned / "data/snapshots/near-misses").exists()
+
+
+def test_backtest_says_what_is_wrong_with_labels(learned: Path, cli: Cli) -> None:
+    bad = learned / "bad.csv"
+    bad.write_text("from,to\n1,2\n")
+    refused = cli("backtest", "yard", learned / "today.mp4", *config(learned), "--labels", bad)
+    assert refused.code == 2
+    assert "start_s" in refused.error_line
+    assert cli("backtest", "nobody", learned / "today.mp4", *config(learned)).code == 2
+    assert cli("backtest", "yard", "rtsp://127.0.0.1:1/", *config(learned)).code == 2
+
+
+def test_events_are_listed_shown_labelled_and_exported(learned: Path, cli: Cli) -> None:
+    if not (learned / "data/events.db").exists():
+        cli("run", *config(learned), "--until-eof")
+    listed = json.loads(cli("events", "list", *config(learned), "--json").out)["events"]
+    assert [event["camera"] for event in listed] == ["yard"] * len(listed)
+    identity = listed[0]["id"]
+    assert identity in cli("events", "list", *config(learned), "--since", "1h", "--severity", "alert").out
+    assert cli("events", "list", *config(learned), "--camera", "other").err.strip() == "no events"
+    assert cli("events", "list", *config(learned), "--until", "2020-01-31").err.strip() == "no events"
+    assert cli("events", "label", *config(learned), identity, "normal").code == 0
+    shown = json.loads(cli("events", "show", *config(learned), identity, "--json").out)
+    assert (shown["label"], shown["id"]) == ("normal", identity)
+    assert Path(shown["snapshot"]).is_file()
+    rows = list(csv.DictReader(cli("events", "export", *config(learned)).out.splitlines()))
+    assert [(row["id"], row["label"]) for row in rows] == [(event["id"], "normal") for event in listed[:1]] + [
+        (event["id"], "") for event in listed[1:]
+    ]
+    out = learned / "events.json"
+    cli("events", "export", *config(learned), "--format", "json", "--out", out, "--label", "normal")
+    assert [event["id"] for event in json.loads(out.read_text())["events"]] == [identity]
+    assert cli("events", "show", *config(learned), "zzz").code == 2
+    assert cli("events", "list", *config(learned), "--since", "yesterday").code == 2
+
+
+def test_there_is_no_database_before_the_first_run(site: Path, tmp_path: Path, cli: Cli) -> None:
+    document = json.loads((site / "site.yaml").read_text())
+    document["data_dir"] = str(tmp_path / "none")
+    (tmp_path / "other.yaml").write_text(json.dumps(document))
+    refused = cli("events", "list", "-c", tmp_path / "other.yaml")
+    assert refused.code == 2
+    assert "streamwatch run" in refused.error_line
+    assert not (tmp_path / "none").exists()
+
+
+def test_the_intruder_is_in_the_recording() -> None:
+    frames = list(with_intruder(70))
+    assert np.array_equal(frames[65][90, 40], [255, 240, 0])
+    assert not np.array_equal(frames[59][90, 40], [255, 240, 0])
