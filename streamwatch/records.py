@@ -76,6 +76,8 @@ class FrameScore:
         level_grid: (h, w) the causally filtered map, raised where appearance alone is far out.
         evidence: what each field says at the strongest cell of ``level_grid``: for a model of both fields -log10 of
             the chance that normal footage is as far out, for a model of one its distance.
+        spread: the distance that three quarters of all places exceed, causally filtered: what raises it is the light,
+            the camera or the lens, and no thing in the scene. 0 for a model that does not see appearance.
     """
 
     frame: Frame
@@ -85,6 +87,7 @@ class FrameScore:
     level: float
     level_grid: Float32Array
     evidence: tuple[tuple[str, float], ...] = ()
+    spread: float = 0.0
 
     def __post_init__(self) -> None:
         if self.grid.ndim != 2 or self.grid.shape != self.level_grid.shape:

@@ -33,7 +33,7 @@ from streamwatch.runtime.fleet import CameraPlan, Fleet, plan_of, source_of
 from streamwatch.runtime.judging import CalibrationBoard, judgements_for
 from streamwatch.runtime.liveness import Liveness
 from streamwatch.runtime.loop import LOOP, PipelineLoop
-from streamwatch.runtime.models import build_engine, load_scenes, spec_of
+from streamwatch.runtime.models import ModelFiles, build_engine, load_scenes, spec_of
 from streamwatch.runtime.pipeline import Listener, NoticeListener, Outputs, Pipeline, ScoreListener, WatchedCamera
 from streamwatch.runtime.readiness import Readiness, readiness
 from streamwatch.runtime.reload import ConfigFollower
@@ -118,6 +118,7 @@ class Service:
         self._follower = ConfigFollower(None if until_eof else config_path)
         self.metrics, self.health = Metrics(), Health(self._clock)
         self._liveness, self._calibrations = Liveness(self._clock), CalibrationBoard(self.metrics)
+        self._models = ModelFiles()
         cameras = enabled_cameras(config)
         for camera in cameras:
             source_of(config, camera)  # a path that is not there is a mistake of the caller: said before anything starts
@@ -221,12 +222,15 @@ class Service:
 
     def _adopt(self, config: Config, camera: str, scene: WatchedScene, fitted_at_s: float) -> None:
         """Have ``camera`` scored and its events tracked; runs before the loop does, or within it."""
+        self._models.note(config, camera)
         self._engine.watch(camera, scene)
         settings = config.settings(camera)
         judged = judgements_for(config, camera, scene.model)
         trackers = [EventTracker(camera, j.judgement, new_id=uuid7, zone=zone) for zone, j in judged.items()]
         live = source_of(config, camera).live
-        self._pipeline.add(camera, WatchedCamera(trackers, TamperDetector(live=live), settings.max_age if live else None))
+        calm = scene.model.calibration_.calm_spread if scene.model.calibration_ else None
+        tamper = TamperDetector(live=live, calm_spread=calm)
+        self._pipeline.add(camera, WatchedCamera(trackers, tamper, settings.max_age if live else None))
         self._calibrations.show(camera, judged)
         self._snapshots.protect(camera, config.cameras[camera].privacy)
         self.metrics.model_fitted_s.labels(camera).set(fitted_at_s)
@@ -296,7 +300,8 @@ class Service:
 
     def _try_apply(self, new: Config) -> StreamwatchError | None:
         try:
-            self._apply(new, compare(self._config, new))
+            change = compare(self._config, new)
+            self._apply(new, change.with_models(self._models.replaced(new, self._fleet.cameras)))
         except StreamwatchError as error:
             return error
         return None
@@ -316,19 +321,19 @@ class Service:
             self._calibrations.show(camera, judged)
         for camera, plan in plans.items():
             if camera in change.restarted:
-                self._dismiss(camera)
+                self._dismiss(camera, "model_replaced" if camera in change.remodelled else "camera_removed")
             scene, fitted_at_s = scenes[camera]
             self._pipeline.post(partial(self._adopt, new, camera, scene, fitted_at_s))
             self._fleet.add(camera, plan)
             self._fleet.start(camera)
         log.info("configuration reloaded: %s", change)
 
-    def _dismiss(self, camera: str) -> None:
-        """Stop reading, scoring and tracking a camera."""
+    def _dismiss(self, camera: str, reason: str = "camera_removed") -> None:
+        """Stop reading, scoring and tracking a camera; its open event ends for ``reason``."""
         self._fleet.remove(camera)
         self._liveness.forget(camera)
         self._endings.forget(camera)
-        self._pipeline.post(partial(self._pipeline.remove, camera, "camera_removed"))
+        self._pipeline.post(partial(self._pipeline.remove, camera, reason))
 
     def _on_frame(self, camera: str, _frame: Frame) -> None:
         self._liveness.note(camera)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
 from streamwatch.config.models import CameraConfig, Config
 
@@ -19,6 +20,7 @@ class ConfigChange:
         restarted: cameras whose stream must be opened anew.
         retuned: cameras whose decision rules change, their stream untouched.
         needs_restart: top-level keys that only a new start of the daemon can change.
+        remodelled: of those restarted, cameras whose model is another.
     """
 
     removed: tuple[str, ...]
@@ -26,6 +28,14 @@ class ConfigChange:
     restarted: tuple[str, ...]
     retuned: tuple[str, ...]
     needs_restart: tuple[str, ...]
+    remodelled: tuple[str, ...] = ()
+
+    def with_models(self, replaced: Iterable[str]) -> ConfigChange:
+        """The same, and these cameras' model files are others than those that run."""
+        remodelled = tuple(c for c in replaced if c not in (*self.removed, *self.added))
+        restarted = tuple(dict.fromkeys((*self.restarted, *remodelled)))
+        retuned = tuple(c for c in self.retuned if c not in remodelled)
+        return replace(self, restarted=restarted, retuned=retuned, remodelled=remodelled)
 
 
 def compare(old: Config, new: Config) -> ConfigChange:

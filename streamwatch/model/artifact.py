@@ -203,7 +203,8 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     document = read_metadata(path)
     try:
         with safe_open(path, framework="pt") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - safe_open has no __iter__
+            # Cloned, because the file is mapped: whoever wrote over it in place would take a running daemon down (SIGBUS).
+            tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118 - no __iter__
     except (SafetensorError, OSError) as error:
         raise ModelFileError("truncated model file", where=path, hint="fit the camera again") from error
     if _digest(document, tensors) != document.get("sha256"):

@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from streamwatch.model.fusion import FieldMaps, Fusion, level_of
+from streamwatch.model.scoring import spread_of
 from streamwatch.model.temporal import CausalFilter
 from streamwatch.records import BoolGrid, Float32Array
 
@@ -47,10 +48,11 @@ class Stretch:
 
 @dataclass
 class _Noted:
-    """One frame: how many frames its model had seen, and per zone the (2, K) cells that stand out."""
+    """One frame: how many frames its model had seen, its spread, and per zone the (2, K) cells that stand out."""
 
     at_s: float
     seen: int
+    spread: float
     cells: dict[str, Float32Array]
 
 
@@ -82,11 +84,18 @@ class Rehearsal:
             return
         smooth = FieldMaps(self._appearance.apply(maps.appearance, at_s), self._motion.apply(maps.motion, at_s))
         cells = {zone: outstanding(smooth, mask) for zone, mask in self.zones.items()}
-        self._noted.append(_Noted(at_s, seen, cells))
+        self._noted.append(_Noted(at_s, seen, spread_of(smooth), cells))
+
+    def spreads(self, frames: int) -> list[float]:
+        """The spread of every frame that counts, given how many were learned in all."""
+        return [noted.spread for noted in self._counted(frames)]
+
+    def _counted(self, frames: int) -> list[_Noted]:
+        return [noted for noted in self._noted if noted.seen >= SHARE_SEEN * frames]
 
     def stretches(self, zone: str, fusion: Fusion | None, frames: int) -> list[Stretch]:
         """A zone's levels, given the final fusion and how many frames were learned in all."""
-        counted = [noted for noted in self._noted if noted.seen >= SHARE_SEEN * frames]
+        counted = self._counted(frames)
         at_s = np.array([noted.at_s for noted in counted])
         levels = np.array([_level(noted.cells[zone], fusion) for noted in counted])
         cuts = np.flatnonzero(np.diff(at_s) > GAP_S) + 1

@@ -154,7 +154,8 @@ class SceneModel:
         if self.fusion_ and other.fusion_:
             self.fusion_ = merge_fusions(self.fusion_, other.fusion_)
         known = [c for c in (self.calibration_, other.calibration_) if c]
-        self.calibration_ = calibrate([s for c in known for s in c.tail], merge_zones(known)) if known else None
+        calm = [c.calm_spread for c in known if c.calm_spread is not None]
+        self.calibration_ = calibrate([s for c in known for s in c.tail], merge_zones(known), calm) if known else None
         return self
 
     def score(self, embedder: Embedder, pixels: Tensor) -> Maps:

@@ -11,6 +11,8 @@ from streamwatch.model.fusion import FieldMaps, Fusion, fused, level_of
 from streamwatch.model.temporal import CausalFilter
 from streamwatch.records import Float32Array
 
+SPREAD_QUANTILE = 0.25
+
 
 @dataclass(frozen=True)
 class MapScores:
@@ -22,6 +24,12 @@ class MapScores:
     level: float
     level_grid: Float32Array
     evidence: tuple[tuple[str, float], ...]
+    spread: float
+
+
+def spread_of(smooth: FieldMaps) -> float:
+    """The lower quartile of the filtered appearance map; see ``records.FrameScore``."""
+    return 0.0 if smooth.appearance is None else float(np.quantile(smooth.appearance, SPREAD_QUANTILE))
 
 
 class StreamScorer:
@@ -36,7 +44,7 @@ class StreamScorer:
     def __init__(self, grid: tuple[int, int], fusion: Fusion | None, ignored: npt.NDArray[np.bool_] | None = None) -> None:
         self._grid, self._fusion = grid, fusion
         self._counts = None if ignored is None else (~ignored).astype(np.float32)
-        self._segment = -1
+        self._segment, self._spread = -1, 0.0
         self._restart()
 
     def score(self, maps: FieldMaps, time_s: float, segment: int = 0) -> MapScores:
@@ -45,6 +53,7 @@ class StreamScorer:
             self._segment = segment
             self._restart()
         smooth = FieldMaps(self._appearance.apply(maps.appearance, time_s), self._motion.apply(maps.motion, time_s))
+        self._spread = spread_of(smooth)
         if self._fusion is None:
             return self._one_field(maps, smooth)
         tails = self._fusion.tails(smooth)
@@ -67,7 +76,7 @@ class StreamScorer:
         cell = int(level.argmax())
         named = (("appearance", fields.appearance), ("motion", fields.motion))
         evidence = tuple((name, float(values.flat[cell])) for name, values in named if values is not None)
-        return MapScores(float(grid.max()), grid, float(causal.max()), float(level.max()), level, evidence)
+        return MapScores(float(grid.max()), grid, float(causal.max()), float(level.max()), level, evidence, self._spread)
 
     def _counted(self, grid: Float32Array) -> Float32Array:
         return grid if self._counts is None else grid * self._counts

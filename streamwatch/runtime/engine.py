@@ -135,6 +135,7 @@ class Engine:
             verdict.level,
             verdict.level_grid,
             verdict.evidence,
+            verdict.spread,
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 
 import torch
 
@@ -60,3 +61,28 @@ def watched(model: SceneModel, config: Config, camera: str) -> WatchedScene:
     polygons = config.cameras[camera].ignore
     mask = polygon_mask([list(p) for p in polygons], model.grid) if polygons else None
     return WatchedScene(model, mask)
+
+
+class ModelFiles:
+    """Which model files are in use, so that a reload takes up those that were replaced."""
+
+    def __init__(self) -> None:
+        self._used: dict[str, tuple[int, int] | None] = {}
+
+    def note(self, config: Config, camera: str) -> None:
+        """The camera's model was just loaded."""
+        self._used[camera] = _version(config.model_path(camera))
+
+    def replaced(self, config: Config, cameras: Iterable[str]) -> list[str]:
+        """Cameras whose file is another than the one in use; one that is gone is kept in use."""
+        now = {camera: _version(config.model_path(camera)) for camera in cameras}
+        return [camera for camera, version in now.items() if version and version != self._used.get(camera, version)]
+
+
+def _version(path: Path) -> tuple[int, int] | None:
+    """Modification time and inode: a model file is always replaced as a whole."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_ino

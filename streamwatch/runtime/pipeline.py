@@ -19,6 +19,7 @@ from streamwatch.runtime.liveness import LivenessChange
 from streamwatch.runtime.resilience import ScoringEngine
 from streamwatch.runtime.snapshots import SnapshotWriter
 
+RELEARN = "if this is how the scene looks from now on, learn it anew with `streamwatch fit`"
 Listener = Callable[[EventChange, Path | None], None]
 NoticeListener = Callable[[Notice], None]
 ScoreListener = Callable[[FrameScore, bool], None]
@@ -184,7 +185,7 @@ class Pipeline:
         frame = scored.frame
         watched = self._cameras[frame.camera]
         size_px = (frame.picture.width, frame.picture.height) if frame.picture else None
-        tampered = watched.tamper.observe(frame.pixels, frame.wall_s, size_px)
+        tampered = watched.tamper.observe(frame.pixels, frame.wall_s, size_px, scored.spread)
         if tampered:
             self._tell_tamper(frame.camera, tampered)
         if not watched.tamper.blinded:  # a bad picture is a fault, and its scores mean nothing
@@ -205,7 +206,8 @@ class Pipeline:
             self._metrics.tamper.labels(camera, kind).set(1 if change.active and kind == change.kind else 0)
         if change.active:
             self.end_camera(camera, "tamper")
-        self.notify("camera.tamper", camera, change.since_wall_s, tamper=change.kind, active=change.active)
+        offer = {"hint": RELEARN} if change.active and change.kind == "GlobalSceneChange" else {}
+        self.notify("camera.tamper", camera, change.since_wall_s, tamper=change.kind, active=change.active, **offer)
 
     def _publish(self, change: EventChange) -> None:
         self._outputs.store.record(change)

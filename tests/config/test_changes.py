@@ -55,3 +55,11 @@ def test_a_file_is_read_again_when_it_changes_or_when_asked(tmp_path: Path) -> N
     follower.ask()
     assert isinstance(follower.poll(), ConfigError)
     assert ConfigFollower(None).poll() is None
+
+
+def test_a_replaced_model_restarts_its_camera_and_is_not_only_retuned() -> None:
+    change = ConfigChange(removed=("r",), added=("a",), restarted=("s",), retuned=("t", "u"), needs_restart=())
+    with_models = change.with_models(["r", "a", "s", "t", "x"])
+    assert with_models.restarted == ("s", "t", "x")
+    assert with_models.retuned == ("u",)
+    assert with_models.remodelled == ("s", "t", "x")

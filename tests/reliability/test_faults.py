@@ -101,6 +101,27 @@ def test_a_reload_touches_only_what_changed(site: Site) -> None:
     extra.stop()
 
 
+def test_a_replaced_model_is_taken_up_when_asked_and_touches_nobody_else(tmp_path: Path) -> None:
+    with running_site(tmp_path, 2) as site:
+        service = site.service
+        worker, dropped = service._fleet._workers["cam1"], site.dropped("cam1")
+        model = tmp_path / "data/models/cam0.safetensors"
+        kept = model.read_bytes()
+        model.write_bytes(kept[:-100])
+        service.reload()
+        reloaded = "streamwatch_config_last_reload_successful"
+        assert wait_until(lambda: service.metrics.registry.get_sample_value(reloaded) == 0), "a damaged file is refused"
+        assert site.wait_scored("cam0", time.monotonic(), 5), "and the model that runs goes on"
+        before = service._fleet._workers["cam0"]
+        model.with_name("new").write_bytes(kept)
+        model.with_name("new").replace(model)
+        service.reload()
+        assert wait_until(lambda: service._fleet._workers.get("cam0") not in (None, before))
+        assert site.wait_scored("cam0", time.monotonic(), 10)
+        assert service._fleet._workers["cam1"] is worker
+        assert site.dropped("cam1") == dropped
+
+
 def test_a_daemon_killed_in_mid_event_leaves_every_event_with_an_end(tmp_path: Path) -> None:
     """Twice here, 20 times in ``make soak``."""
     reasons = crash(tmp_path, 2, random.Random(1))
