@@ -31,12 +31,14 @@ from typing import ClassVar, Literal
 DISCONNECT_KINDS = ("eof", "timeout", "refused", "auth", "invalid_data", "stall")
 Retry = Literal["backoff", "at_once", "slowly"]
 
-_CREDENTIALS = re.compile(r"(?<=://)[^/@\s]+@")
+_CREDENTIALS = re.compile(r"(?<=://)[^/\s]+@")  # to the last @: a password may hold one
+_QUERY = re.compile(r"(?<=\?)\S+?(?=[:,;)'\"]*(?:\s|$))")
+_URL = re.compile(r"[a-z][a-z0-9+.-]*://\S+", re.IGNORECASE)
 
 
 def mask_credentials(text: str) -> str:
-    """``rtsp://user:secret@host/`` as ``rtsp://***@host/``, wherever it occurs in ``text``."""
-    return _CREDENTIALS.sub("***@", text)
+    """``rtsp://user:secret@host/a?token=secret`` as ``rtsp://***@host/a?***``, wherever it occurs in ``text``."""
+    return _URL.sub(lambda url: _QUERY.sub("***", _CREDENTIALS.sub("***@", url[0])), text)
 
 
 class StreamwatchError(Exception):

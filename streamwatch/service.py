@@ -45,6 +45,7 @@ from streamwatch.runtime.systemd import notify
 from streamwatch.runtime.watchdog import Watchdog
 from streamwatch.store.event_store import EventQuery, EventStore
 from streamwatch.store.sessions import open_database
+from streamwatch.store.snoozes import Snoozes
 from streamwatch.video.opener import Opener
 from streamwatch.web.page import page_app
 from streamwatch.web.server import WebServer
@@ -225,7 +226,7 @@ class Service:
         self._models.note(config, camera)
         self._engine.watch(camera, scene)
         settings = config.settings(camera)
-        judged = judgements_for(config, camera, scene.model)
+        judged = judgements_for(config, camera, scene.model, self._snoozes.snoozed)
         trackers = [EventTracker(camera, j.judgement, new_id=uuid7, zone=zone) for zone, j in judged.items()]
         live = source_of(config, camera).live
         calm = scene.model.calibration_.calm_spread if scene.model.calibration_ else None
@@ -248,7 +249,8 @@ class Service:
 
     def _open_store(self) -> EventStore:
         url = self._config.database.get_secret_value() if self._config.database else None
-        store = EventStore(open_database(url, self._evidence_dir))
+        database = open_database(url, self._evidence_dir)
+        store, self._snoozes = EventStore(database), Snoozes(database, self._clock)
         self._stack.callback(store.close)
         for event in store.close_left_open():
             log.warning("event %s of camera %s was left open by a crash; closed", event.id, event.camera)
@@ -316,7 +318,7 @@ class Service:
         for camera in change.removed:
             self._dismiss(camera)
         for camera in change.retuned:
-            judged = judgements_for(new, camera, scenes[camera][0].model)
+            judged = judgements_for(new, camera, scenes[camera][0].model, self._snoozes.snoozed)
             self._pipeline.post(partial(self._pipeline.retune, camera, {z: j.judgement for z, j in judged.items()}))
             self._calibrations.show(camera, judged)
         for camera, plan in plans.items():

@@ -132,7 +132,7 @@ finally:
 """
 
 
-FEW, MANY = 400, 1600
+FEW, MANY = 300, 1000
 
 
 def fit_peak_mib(tmp_path: Path, frames: int) -> float:

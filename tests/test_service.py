@@ -23,11 +23,15 @@ import pytest
 from streamwatch.config.loading import load_config
 from streamwatch.model.temporal import TIME_CONSTANT_S
 from streamwatch.runtime.models import build_engine, load_scenes, spec_of
+from streamwatch.simulator.authentication import Credentials
+from streamwatch.simulator.media import encode_track
+from streamwatch.simulator.server import SimulatedCamera
 from streamwatch.store.event_store import EventStore
 from streamwatch.store.sessions import open_database
 from tests.conftest import REPOSITORY, Cli, encode, moving_square, read_moving, shared_file
 
 STOPS_WITHIN_S = 5.0
+SECRET = "s3cret-w0rd"
 
 
 def cut(source: Path, first: Path, rest: Path, share: float) -> tuple[int, int]:
@@ -232,6 +236,52 @@ def test_sigterm_closes_open_events_and_stops_in_time(scene: Path, tmp_path: Pat
     assert events[0]["id"] == started["id"]
     assert "yard" in page
     assert "open" in page
+
+
+def test_a_second_sigterm_stops_at_once(scene: Path, tmp_path: Path) -> None:
+    """The first one waits for a reader that hangs in connecting to a server that says nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        config, _, _ = live_config(scene, tmp_path)
+        document = json.loads(config.read_text())
+        document["cameras"]["yard"] = {"source": f"rtsp://127.0.0.1:{mute.getsockname()[1]}/", "open_timeout": "60s"}
+        config.write_text(json.dumps({**document, "shutdown_timeout": "100s"}))
+        with daemon(config) as process:
+            mute.settimeout(60)
+            connection, _ = mute.accept()
+            process.send_signal(signal.SIGTERM)
+            with pytest.raises(subprocess.TimeoutExpired):
+                process.wait(2)
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(2) == 128 + signal.SIGTERM
+            connection.close()
+
+
+def test_no_secret_is_ever_shown(scene: Path, tmp_path: Path) -> None:
+    """A refused and a wrong password, in events, logs at their most talkative, metrics, health, page and API."""
+    track = encode_track(moving_square(20), 10)
+    config, metrics_port, web_port = live_config(scene, tmp_path)
+    model = tmp_path / "data/models/yard.safetensors"
+    for camera in ("closed", "locked"):
+        (model.with_name(f"{camera}.safetensors")).write_bytes(model.read_bytes())
+    locked = SimulatedCamera(track, credentials=Credentials("viewer", "another"))
+    locked.start()
+    document = json.loads(config.read_text())
+    document["cameras"]["closed"] = {"source": f"rtsp://viewer:{SECRET}@127.0.0.1:{free_port()}/a?token={SECRET}"}
+    document["cameras"]["locked"] = {"source": locked.url.replace("://", f"://viewer:{SECRET}@")}
+    document["defaults"] |= {"offline_after": "1s"}
+    config.write_text(json.dumps({**document, "logging": {"level": "debug"}}))
+    shown: list[str] = []
+    with daemon(config) as process, httpx.Client(trust_env=False) as http:
+        first_line(process, within_s=60)
+        for port, paths in ((metrics_port, ("metrics", "healthz", "readyz")), (web_port, ("", "api/v1/events"))):
+            shown += [http.get(f"http://127.0.0.1:{port}/{path}").text for path in paths]
+        process.send_signal(signal.SIGTERM)
+        out, err = process.communicate(timeout=30)
+    locked.stop()
+    assert "locked" in err
+    assert "closed" in err
+    assert all(shown)
+    assert not [text for text in (*shown, out, err) if SECRET in text]
 
 
 def test_a_killed_daemons_event_is_closed_by_the_next(scene: Path, tmp_path: Path) -> None:

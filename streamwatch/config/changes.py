@@ -7,7 +7,9 @@ from dataclasses import dataclass, replace
 
 from streamwatch.config.models import CameraConfig, Config
 
-_RULES_ONLY = frozenset({"threshold", "alarm_budget", "min_duration", "end_delay", "cooldown", "max_duration", "normal"})
+_RULES_ONLY = frozenset(
+    {"threshold", "alarm_budget", "min_duration", "end_delay", "cooldown", "max_duration", "normal", "schedule"}
+)
 """Keys that only the decision reads: the camera's stream goes on."""
 _NEEDS_RESTART = ("data_dir", "device", "precision", "backbone", "database", "metrics", "web")
 

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
 
+from streamwatch.config.schedule import ArmedWindow
 from streamwatch.config.units import BudgetPerDay, DurationS, Share, SizeBytes
 
 LATER: dict[str, Any] = {"x-effective": False}
@@ -66,6 +67,7 @@ class Zone(Model):
 
     polygon: Polygon
     alarm_budget: BudgetPerDay | None = None
+    schedule: tuple[ArmedWindow, ...] = Field((), description="when it is armed; empty = as its camera is")
 
 
 class CameraConfig(Model):
@@ -75,9 +77,9 @@ class CameraConfig(Model):
     normal: tuple[str, ...] = Field((), description="what `fit` learns from if no SOURCE is given")
     enabled: bool = True
     ignore: tuple[Polygon, ...] = Field((), description="polygons in 0..1 whose anomalies do not count")
-    threshold: Threshold = Field("auto", description="auto = from held-out normal footage; or a score")
+    threshold: Threshold = Field("auto", description="auto = from alarm_budget and normal footage; or a score")
     zones: dict[Name, Zone] = Field(default_factory=dict, description="parts of the picture with events of their own")
-    schedule: tuple[str, ...] = Field((), description="when it is armed; empty = always", json_schema_extra=LATER)
+    schedule: tuple[ArmedWindow, ...] = Field((), description="when it is armed, local time; empty = always")
     privacy: tuple[Polygon, ...] = Field((), description="polygons blacked out in what is stored or shown")
     fps: Fps | None = None
     frame_rate: float | None = Field(None, gt=0)

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from streamwatch.events.decision import NORMAL, Change, Ended, Rules, Sample, Started, State, force_end, step
 from streamwatch.events.region import boxes_over
 from streamwatch.records import BoolGrid, Box, Event, EventChange, Float32Array, FrameScore, Peak
 
 IdFactory = Callable[[float], str]
+
+
+def _always(_wall_s: float) -> bool:
+    return True
 
 
 @dataclass(frozen=True)
@@ -21,12 +25,14 @@ class Judgement:
         alert_threshold: a peak from here on is an ``alert``.
         provisional: the thresholds are extrapolated.
         cells: (h, w) True where the zone's cells are; None for the whole picture.
+        armed: told a Unix time, whether events may be; while not, what is open ends.
     """
 
     rules: Rules
     alert_threshold: float = float("inf")
     provisional: bool = False
     cells: BoolGrid | None = None
+    armed: Callable[[float], bool] = field(default=_always, compare=False)
 
     def level_of(self, scored: FrameScore) -> float:
         """The zone's level in a frame."""
@@ -90,6 +96,8 @@ class EventTracker:
     def observe(self, scored: FrameScore) -> list[EventChange]:
         """Advance by one scored frame."""
         frame = scored.frame
+        if not self._judgement.armed(frame.wall_s):
+            return self.force_end("normal", frame.wall_s)
         sample = Sample(frame.wall_s, frame.time_s, self._judgement.level_of(scored))
         self._last_wall_s = frame.wall_s
         self._state, changes = step(self._state, sample, self._judgement.rules)

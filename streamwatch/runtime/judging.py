@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 
 from streamwatch.config.models import Config
+from streamwatch.config.schedule import armed
 from streamwatch.errors import ModelMissing
 from streamwatch.events.decision import Rules
 from streamwatch.events.tracker import Judgement
@@ -32,6 +33,10 @@ class ZoneJudgement:
     thresholds: Thresholds | None
 
 
+def _never(_camera: str, _wall_s: float) -> bool:
+    return False
+
+
 class CalibrationBoard:
     """Shows what each camera may raise, what its footage rules out, and whether that is enough."""
 
@@ -52,14 +57,33 @@ class CalibrationBoard:
         return "calibrating" if camera in self._calibrating else "running"
 
 
-def judgements_for(config: Config, camera: str, model: SceneModel) -> dict[str, ZoneJudgement]:
+def judgements_for(
+    config: Config, camera: str, model: SceneModel, snoozed: Callable[[str, float], bool] = _never
+) -> dict[str, ZoneJudgement]:
     """The judgements of all zones of a camera; ``""`` is the picture outside of its named zones.
+
+    Args:
+        snoozed: told a camera and a Unix time, whether its events are switched off.
 
     Raises:
         ModelMissing: ``threshold: auto``, and the model has no calibration.
     """
     masks = zone_masks(config, camera, model.grid)
-    return {zone: _judge(config, camera, zone, cells, model.calibration_) for zone, cells in masks.items()}
+    judged = {zone: _judge(config, camera, zone, cells, model.calibration_) for zone, cells in masks.items()}
+    return {zone: _with_hours(j, config, camera, zone, snoozed) for zone, j in judged.items()}
+
+
+def _with_hours(
+    judged: ZoneJudgement, config: Config, camera: str, zone: str, snoozed: Callable[[str, float], bool]
+) -> ZoneJudgement:
+    """Armed by its own schedule, or its camera's, while the camera is not snoozed."""
+    own = config.cameras[camera].zones[zone].schedule if zone else ()
+    windows = own or config.cameras[camera].schedule
+
+    def is_armed(wall_s: float) -> bool:
+        return armed(windows, wall_s) and not snoozed(camera, wall_s)
+
+    return replace(judged, judgement=replace(judged.judgement, armed=is_armed))
 
 
 def _judge(config: Config, camera: str, zone: str, cells: BoolGrid | None, calibration: Calibration | None) -> ZoneJudgement:

@@ -54,3 +54,10 @@ notices = Table(
     Column("detail", JSON, nullable=False),
     Index("notices_by_time", "at_wall_s"),
 )
+
+snoozes = Table(
+    "snoozes",
+    metadata,
+    Column("camera", String(255), primary_key=True),
+    Column("until_wall_s", Float(53), nullable=False),
+)

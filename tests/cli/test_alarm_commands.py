@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -36,7 +37,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     document = {
         "version": 1,
         "data_dir": str(folder / "data"),
-        "backbone": {"weights": "untrained"},
+        "backbone": {"weights": "untrained", "dims": 30},
         "defaults": {"fps": "native", "min_duration": "500ms", "end_delay": "1s", "cooldown": "2s"},
         "cameras": {
             "yard": {
@@ -184,6 +185,23 @@ def test_events_are_listed_shown_labelled_and_exported(learned: Path, cli: Cli) 
     assert [event["id"] for event in json.loads(out.read_text())["events"]] == [identity]
     assert cli("events", "show", *config(learned), "zzz").code == 2
     assert cli("events", "list", *config(learned), "--since", "yesterday").code == 2
+
+
+def test_a_snoozed_or_disarmed_camera_raises_nothing(learned: Path, cli: Cli) -> None:
+    assert cli("snooze", *config(learned)).out.strip() == "no camera is snoozed"
+    assert "camera yard: no events until" in cli("snooze", *config(learned), "yard", "2h").out
+    run = cli("run", *config(learned), "--until-eof")
+    assert run.code == 0
+    assert "anomaly" not in run.out
+    assert cli("snooze", *config(learned), "yard", "off").out.strip() == "no camera is snoozed"
+    document = json.loads((learned / "site.yaml").read_text())
+    now = datetime.now().astimezone() + timedelta(hours=2)
+    document["cameras"]["yard"]["schedule"] = [f"{now:%a %H}:00-{now:%H}:01"]
+    (learned / "disarmed.yaml").write_text(json.dumps(document))
+    assert "anomaly" not in cli("run", "-c", learned / "disarmed.yaml", "--until-eof").out
+    assert cli("snooze", *config(learned), "yard").code == 2
+    assert cli("snooze", *config(learned), "yard", "soon").code == 2
+    assert cli("snooze", *config(learned), "nobody", "2h").code == 2
 
 
 def test_there_is_no_database_before_the_first_run(site: Path, tmp_path: Path, cli: Cli) -> None:

@@ -95,8 +95,8 @@ def test_camera_keys_override_defaults_one_by_one(tmp_path: Path) -> None:
 
 def test_keys_without_effect_are_listed_only_when_set(tmp_path: Path) -> None:
     assert list(inert_keys(load(tmp_path, MINIMAL))) == []
-    config = load(tmp_path, MINIMAL + "    schedule: [always]\nretention: {days: 3}\n")
-    assert list(inert_keys(config)) == ["cameras.dock.schedule", "retention.days"]
+    config = load(tmp_path, MINIMAL + "    gate: motion\nretention: {days: 3}\n")
+    assert list(inert_keys(config)) == ["cameras.dock.gate", "retention.days"]
 
 
 def test_every_camera_default_may_stand_in_a_camera() -> None:

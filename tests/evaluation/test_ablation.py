@@ -27,7 +27,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_tables_rows_are_what_evaluate_reports(cli: Cli, scene: Path, tmp_path: Path) -> None:
-    common = ("evaluate", "shanghaitech", scene, "--weights", "untrained", "--json")
+    common = ("evaluate", "shanghaitech", scene, "--weights", "untrained", "--dims", "30", "--json")
     result = cli(*common, "--report", tmp_path, "--ablate")
     assert result.code == 0, result.err
     rows = {row["rule"]: row for row in json.loads(result.out)}

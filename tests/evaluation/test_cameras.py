@@ -34,7 +34,7 @@ def test_fit_all_and_run_watch_the_test_clips(cli: Cli, tmp_path: Path, monkeypa
     document = yaml.safe_load(CONFIG.read_text())
     document["cameras"] = {name: document["cameras"][name] for name in ("01", "13")}
     document |= {"data_dir": str(tmp_path / "data"), "metrics": {"listen": None}, "web": {"listen": None}}
-    document["backbone"]["weights"] = "untrained"
+    document["backbone"] |= {"weights": "untrained", "dims": 30}
     path = tmp_path / "two.yaml"
     path.write_text(json.dumps(document))
     monkeypatch.setenv("STC_ROOT", str(root))

@@ -27,7 +27,7 @@ from streamwatch.simulator.server import SimulatedCamera
 from streamwatch.store.event_store import EventQuery, EventStore
 from streamwatch.store.sessions import open_database
 from tests.conftest import REPOSITORY
-from tests.reliability.harness import RATE_HZ, courtyard_loop, learn, site_config
+from tests.reliability.harness import FEW_DIMS, RATE_HZ, courtyard_loop, learn, site_config
 
 STARTS_WITHIN_S = 90.0
 
@@ -48,9 +48,9 @@ def crash(folder: Path, times: int, rng: random.Random) -> Counter[str]:
     """
     camera = SimulatedCamera(encode_track(strange_loop(), RATE_HZ))
     camera.start()
-    learn(folder, ["cam0"])
+    learn(folder, ["cam0"], FEW_DIMS)
     path = folder / "site.yaml"
-    path.write_text(json.dumps(site_config(folder, {"cam0": camera}, 5.0, "tcp")))
+    path.write_text(json.dumps(site_config(folder, {"cam0": camera}, 5.0, "tcp", FEW_DIMS)))
     started: list[str] = []
     try:
         for number in range(times + 1):

@@ -40,6 +40,8 @@ from tests.conftest import encode
 RATE_HZ = 10
 LOOP_FRAMES = 100
 LEARNED_LOOPS = 5
+DIMS, FEW_DIMS = 100, 30
+"""The model's size where load is what is tested, and where it is not."""
 DAMAGED_LEVELS = 12.0
 """A cell of 8x8 pixels that is this many grey levels off every picture of the recording is damage."""
 _CELLS = (32, 32)
@@ -159,12 +161,14 @@ def references_of(track: Track) -> UInt8Array:
     return np.stack([cells(scaler.model_input(frame)) for frame in frames])
 
 
-def site_config(folder: Path, cameras: dict[str, SimulatedCamera], fps: float, transport: str) -> dict[str, Any]:
+def site_config(
+    folder: Path, cameras: dict[str, SimulatedCamera], fps: float, transport: str, dims: int = DIMS
+) -> dict[str, Any]:
     """A configuration of simulated cameras, with short time-outs."""
     return {
         "version": 1,
         "data_dir": str(folder / "data"),
-        "backbone": {"weights": "untrained"},
+        "backbone": {"weights": "untrained", "dims": dims},
         "defaults": {
             "fps": fps,
             "transport": transport,
@@ -182,15 +186,15 @@ def site_config(folder: Path, cameras: dict[str, SimulatedCamera], fps: float, t
 
 
 @contextmanager
-def running_site(folder: Path, count: int, *, fps: float = 5.0, transport: str = "tcp") -> Iterator[Site]:
+def running_site(folder: Path, count: int, *, fps: float = 5.0, transport: str = "tcp", dims: int = DIMS) -> Iterator[Site]:
     """A daemon on ``count`` simulated cameras, all of them scoring when it is handed over."""
     track = encode_track(courtyard_loop(), RATE_HZ)
     references = references_of(track)
     cameras = {f"cam{n}": SimulatedCamera(track) for n in range(count)}
     for camera in cameras.values():
         camera.start()
-    document = site_config(folder, cameras, fps, transport)
-    learn(folder, cameras)
+    document = site_config(folder, cameras, fps, transport, dims)
+    learn(folder, cameras, dims)
     path = folder / "site.yaml"
     path.write_text(json.dumps(document))
     observed = Observed()
@@ -217,10 +221,10 @@ def running_site(folder: Path, count: int, *, fps: float = 5.0, transport: str =
             camera.stop()
 
 
-def learn(folder: Path, cameras: Iterable[str]) -> None:
+def learn(folder: Path, cameras: Iterable[str], dims: int = DIMS) -> None:
     """One model for all: they show the same place."""
     normal = encode(folder / "normal.mp4", (p for seed in range(LEARNED_LOOPS) for p in courtyard_loop(seed)), fps=RATE_HZ)
-    engine = build_engine(BackboneSpec(weights="untrained"), device="auto", precision="auto")
+    engine = build_engine(BackboneSpec(weights="untrained", dims=dims), device="auto", precision="auto")
     footage = Footage((parse_source(str(normal)),), features="both")
     learned = learn_scene(footage, engine, opener=PyAvOpener(), clock=SystemClock())
     for name in cameras:

@@ -13,7 +13,7 @@ import pytest
 from streamwatch.simulator.faults import Fault
 from streamwatch.simulator.server import SimulatedCamera
 from tests.reliability.crash import crash
-from tests.reliability.harness import Site, inflict, running_site
+from tests.reliability.harness import FEW_DIMS, Site, inflict, running_site
 
 pytestmark = pytest.mark.alone
 
@@ -32,7 +32,7 @@ FAULTS = (
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    with running_site(tmp_path_factory.mktemp("site"), 2) as running:
+    with running_site(tmp_path_factory.mktemp("site"), 2, dims=FEW_DIMS) as running:
         yield running
 
 
@@ -102,7 +102,7 @@ def test_a_reload_touches_only_what_changed(site: Site) -> None:
 
 
 def test_a_replaced_model_is_taken_up_when_asked_and_touches_nobody_else(tmp_path: Path) -> None:
-    with running_site(tmp_path, 2) as site:
+    with running_site(tmp_path, 2, dims=FEW_DIMS) as site:
         service = site.service
         worker, dropped = service._fleet._workers["cam1"], site.dropped("cam1")
         model = tmp_path / "data/models/cam0.safetensors"

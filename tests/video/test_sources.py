@@ -55,6 +55,8 @@ def test_a_url_is_live_and_shows_no_credentials() -> None:
 
 def test_masking_leaves_other_text_alone() -> None:
     assert mask_credentials("open rtsp://a:b@h/x or mail me@host") == "open rtsp://***@h/x or mail me@host"
+    assert mask_credentials("rtsp://a:b@c@h/x: gone") == "rtsp://***@h/x: gone"
+    assert mask_credentials("rtsp://h/x?user=a&password=b: gone, really?") == "rtsp://h/x?***: gone, really?"
 
 
 @pytest.mark.parametrize("text", ["nothing.mp4", "none/*.avi", "/dev/video99"])
