@@ -12,7 +12,7 @@ demo: $(INSTALLED)  ## render a scene, learn it, watch it; DEMO_ARGS="--no-serve
 	$(BIN)/streamwatch demo $(DEMO_ARGS)
 
 test: $(INSTALLED)  ## all tests: first what can share the machine, then what measures time; TEST_ARGS goes to both
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not alone" --numprocesses 2 --dist loadscope $(TEST_ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not alone" --numprocesses 2 --dist loadscope --no-loadscope-reorder $(TEST_ARGS)
 	$(BIN)/python -m pytest -m alone $(TEST_ARGS)
 
 check: $(INSTALLED)  ## style, types and the layers of the house

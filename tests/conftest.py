@@ -32,6 +32,16 @@ SHARED_DATA = REPOSITORY.parent / "shared" / "data"
 UNTRAINED = BackboneSpec(weights="untrained")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest modules first, so that the processes of a parallel run end together."""
+
+    def seconds(item: pytest.Item) -> float:
+        marker = item.get_closest_marker("slow")
+        return float(marker.args[0]) if marker else 0.0
+
+    items.sort(key=lambda item: -seconds(item))
+
+
 @pytest.fixture(params=["cpu", "cuda"])
 def device(request: pytest.FixtureRequest) -> torch.device:
     """Every device; FAIL_WITHOUT_CUDA=1 turns the skip into a failure."""

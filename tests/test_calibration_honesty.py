@@ -18,6 +18,8 @@ from streamwatch.model.calibration import END_QUANTILE, Calibration, Thresholds,
 from streamwatch.model.temporal import TIME_CONSTANT_S
 from streamwatch.runtime.calibrating import AlarmTerms, calibration_of
 
+pytestmark = pytest.mark.slow(75)
+
 RATE_HZ, MEMORY_S = 5.0, 2.0
 TERMS = AlarmTerms()
 TRUTH_HOURS, FOOTAGE_HOURS, TRIALS, INSIDE_AT_LEAST = 1000, 8.0, 100, 90

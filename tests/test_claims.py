@@ -28,6 +28,8 @@ from streamwatch.video.reader import FrameReader
 from streamwatch.video.sources import parse_source
 from tests.conftest import REPOSITORY, encode, moving_square
 
+pytestmark = pytest.mark.slow(80)
+
 BOTH_TAKES_AT_MOST = 1.4
 """Times the time per frame of appearance alone."""
 OF_THE_BARE_CNN = 0.6

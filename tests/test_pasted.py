@@ -27,6 +27,8 @@ from streamwatch.video.reader import FrameReader
 from streamwatch.video.sources import parse_source
 from tests.conftest import encode, read_moving, shared_file
 
+pytestmark = pytest.mark.slow(90)
+
 NORMAL_LEVEL = 3.0
 """A tail of 3 is one value in a thousand."""
 

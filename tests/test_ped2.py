@@ -31,6 +31,8 @@ from streamwatch.video.reader import FrameReader
 from streamwatch.video.sources import Segment, parse_source
 from tests.conftest import inputs, read
 
+pytestmark = pytest.mark.slow(240)
+
 APPEARANCE_PIXEL_AUROC_AT_LEAST = 0.935
 BOTH_CAUSAL_FRAME_AUROC_AT_LEAST = 0.973
 BOTH_PIXEL_AUROC_AT_LEAST = 0.985

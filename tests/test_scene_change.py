@@ -18,6 +18,8 @@ from streamwatch.records import EventChange, Notice, UInt8Array
 from streamwatch.service import Ears, Service
 from tests.conftest import encode, shared_file
 
+pytestmark = pytest.mark.slow(70)
+
 RATE_HZ, LEARNED, CHANGE_S, BACK_S = 10, 595, 5.0, 14.0
 RNG = np.random.default_rng(0)
 Change = Callable[[UInt8Array, float], UInt8Array]

@@ -30,6 +30,8 @@ from streamwatch.store.event_store import EventStore
 from streamwatch.store.sessions import open_database
 from tests.conftest import REPOSITORY, Cli, encode, moving_square, read_moving, shared_file
 
+pytestmark = pytest.mark.slow(150)
+
 STOPS_WITHIN_S = 5.0
 SECRET = "s3cret-w0rd"
 
@@ -69,7 +71,6 @@ def lines_of(text: str) -> list[dict[str, object]]:
     return [json.loads(line) for line in text.splitlines() if line.startswith("{")]
 
 
-@pytest.mark.alone
 def test_two_real_cameras_at_once_lose_no_frame(cli: Cli, tmp_path: Path) -> None:
     cameras: dict[str, dict[str, object]] = {}
     expected: dict[str, int] = {}

@@ -16,6 +16,8 @@ from streamwatch.model.artifact import load_model, previous_path
 from streamwatch.records import UInt8Array
 from tests.conftest import Cli, encode, moving_square
 
+pytestmark = pytest.mark.slow(130)
+
 INTRUDER_S = (6.0, 10.0)
 RATE_HZ = 10
 

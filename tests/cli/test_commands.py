@@ -20,6 +20,8 @@ from streamwatch.model.identity import EmbeddingIdentity
 from streamwatch.model.scene import SceneModel
 from tests.conftest import REPOSITORY, Cli, encode, inputs, moving_square, read
 
+pytestmark = pytest.mark.slow(75)
+
 
 @pytest.fixture(scope="module")
 def model(fitted: SceneModel, tmp_path_factory: pytest.TempPathFactory) -> Path:

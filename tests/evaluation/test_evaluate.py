@@ -23,6 +23,8 @@ from streamwatch.model.identity import BackboneSpec
 from streamwatch.video.opener import PyAvOpener
 from tests.conftest import Cli, CliResult, encode, moving_square, read
 
+pytestmark = pytest.mark.slow(110)
+
 PIXEL_AUROC_TOLERANCE = 1e-4
 SAME_FIGURE_TOLERANCE = 1e-6
 FIXED_KEYS = {

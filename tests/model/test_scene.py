@@ -14,6 +14,8 @@ from streamwatch.model.identity import BackboneSpec, EmbeddingIdentity, build_em
 from streamwatch.model.scene import SceneModel
 from tests.conftest import batch_of, inputs, read
 
+pytestmark = pytest.mark.slow(110)
+
 MERGE_RELATIVE_TOLERANCE = 1e-5
 Untrained = tuple[Embedder, EmbeddingIdentity]
 
