@@ -23,9 +23,9 @@ FROZEN_AFTER_S = 10.0
 FROZEN_LEVELS = 0.05
 """Mean difference of two frozen pictures, in grey levels: coding them again may dither. Real footage has 1 or more."""
 FEATURELESS_AFTER_S = 2.0
-SCENE_WIDE = 2.5
-"""The whole scene changed if the spread is so many times what normal footage reaches. Measured on a courtyard: normal 1.1, a
-van over a third of the picture 2.2; light times 0.5 or 1.6 more than 5, a shift by 5 % 4.2, defocus 3.7."""
+SCENE_WIDE = 2.0
+"""The whole scene changed if the spread is so many times what normal footage stays below. Measured on a courtyard, in these
+units: normal 0.8, a van over a quarter of the picture 1.5, defocus 2.6, a shift by 5 % 2.9, light times 0.5 or 1.6 over 4."""
 BLURRED_TO = 0.4
 """A picture whose detail is this share of the usual is blurred: halving the light keeps 0.5 of it."""
 _USUAL_SHARE = 0.02
