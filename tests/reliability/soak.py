@@ -55,19 +55,40 @@ class Resources:
         return cls(int(status.split()[0]) / 1024, len(list(Path("/proc/self/fd").iterdir())), threading.active_count())
 
 
-def soak(site: Site, seconds: float, rng: random.Random) -> tuple[Resources, Resources, int]:
-    """Hurt random cameras for a while; resources at a fifth of the time and at the end, and the number of faults."""
-    began_s, faults, early = time.monotonic(), 0, None
+Injected = list[tuple[float, str, str]]
+"""Unix time, camera and kind of every fault."""
+
+
+def soak(site: Site, seconds: float, rng: random.Random) -> tuple[Resources, Resources, Injected]:
+    """Hurt random cameras for a while; resources at a fifth of the time and at the end, and the faults."""
+    began_s, early = time.monotonic(), None
+    faults: Injected = []
     while time.monotonic() - began_s < seconds:
-        fault = rng.choice(FAULTS)
-        site.cameras[rng.choice(list(site.cameras))].inject(fault)
-        faults += 1
+        fault, camera = rng.choice(FAULTS), rng.choice(list(site.cameras))
+        site.cameras[camera].inject(fault)
+        faults.append((time.time(), camera, fault.kind))
         time.sleep(rng.uniform(2, 8))
         if early is None and time.monotonic() - began_s > seconds / 5:
             time.sleep(20)
             early = Resources.now()
     time.sleep(SETTLE_S)
     return early or Resources.now(), Resources.now(), faults
+
+
+def engine_load(site: Site, seconds: float) -> float:
+    """Share of the time in which the engine computed."""
+    value = site.service.metrics.registry.get_sample_value("streamwatch_inference_duration_seconds_sum", {"device": "cpu"})
+    return (value or 0.0) / seconds
+
+
+def say_events(site: Site, faults: Injected) -> None:
+    """Every event, and what its camera had gone through shortly before."""
+    for change in site.observed.changes:
+        if change.type == "anomaly.started":
+            event = change.event
+            ages = [(kind, event.start_wall_s - at_s) for at_s, camera, kind in faults if camera == event.camera]
+            before = [f"{kind} {age_s:.0f} s before" for kind, age_s in ages if 0 <= age_s < 60]
+            print(f"event: {event.camera} peak {event.peak.score:.2f} (threshold {event.start_threshold:.2f}), {before[-3:]}")
 
 
 def account(site: Site) -> tuple[int, int, dict[str, int], int]:
@@ -91,15 +112,20 @@ def main() -> int:
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.ERROR)
     with tempfile.TemporaryDirectory() as folder, running_site(Path(folder), arguments.cameras, fps=arguments.fps) as site:
+        began_s = time.monotonic()
         early, late, faults = soak(site, 60 * arguments.minutes, random.Random(0))
         received, scored, dropped, under_way = account(site)
-        p99_s = float(np.quantile(site.observed.latencies_s, 0.99))
+        load = engine_load(site, time.monotonic() - began_s)
+        say_events(site, faults)
+        p50_s, p99_s = (float(q) for q in np.quantile(site.observed.latencies_s, (0.5, 0.99)))
         states = site.service.readiness()
-        anomalies = len(site.observed.changes)
+        anomalies = sum(change.type == "anomaly.started" for change in site.observed.changes)
     growth = late.rss_mib / early.rss_mib
-    print(f"{arguments.minutes:g} min, {arguments.cameras} cameras at {arguments.fps:g} fps, {faults} faults")
+    print(f"{arguments.minutes:g} min, {arguments.cameras} cameras at {arguments.fps:g} fps, {len(faults)} faults")
+    print(f"the engine was busy {load:.0%} of the time")
     print(f"frames: {received} in = {scored} scored + {sum(dropped.values())} dropped {dropped} + {under_way} under way")
-    print(f"capture to score p99 {1000 * p99_s:.0f} ms; false events {anomalies}; cameras not back: {list(states.lacking)}")
+    print(f"capture to score: median {1000 * p50_s:.0f} ms, p99 {1000 * p99_s:.0f} ms")
+    print(f"false events {anomalies}; cameras not back: {list(states.lacking)}")
     print(f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}")
     print(f"RSS {early.rss_mib:.0f} to {late.rss_mib:.0f} MiB ({growth:.3f}), file descriptors {early.descriptors} to "
           f"{late.descriptors}, threads {early.threads} to {late.threads}")  # fmt: skip
