@@ -39,7 +39,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     document = {
         "version": 1,
         "data_dir": str(folder / "data"),
-        "backbone": {"weights": "untrained", "dims": 30},
+        "backbone": {"weights": "untrained"},
         "defaults": {"fps": "native", "min_duration": "500ms", "end_delay": "1s", "cooldown": "2s"},
         "cameras": {
             "yard": {
