@@ -31,7 +31,7 @@ class Metrics:
 
     def exposition(self) -> tuple[bytes, str]:
         """All metrics in OpenMetrics text format, and its content type."""
-        body: bytes = generate_latest(self.registry)  # type: ignore[no-untyped-call]  # the library has no types here
+        body: bytes = generate_latest(self.registry)
         return body, CONTENT_TYPE_LATEST
 
     def camera_state_is(self, camera: str, state: str) -> None:

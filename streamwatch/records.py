@@ -65,6 +65,23 @@ class Frame:
 
 
 @dataclass(frozen=True, slots=True)
+class Spread:
+    """Whether a frame is far from normal all over or in a place; zeros for a model that does not see appearance.
+
+    Attributes:
+        low: the distance that three quarters of all places exceed.
+        evenness: ``low`` divided by the distance that one place in twenty exceeds. A thing in the scene raises the second,
+            and through the network's wide field of view also the first a little; light, camera or lens raise both.
+    """
+
+    low: float = 0.0
+    evenness: float = 0.0
+
+
+NO_SPREAD = Spread()
+
+
+@dataclass(frozen=True, slots=True)
 class FrameScore:
     """What the model says of one frame.
 
@@ -76,8 +93,7 @@ class FrameScore:
         level_grid: (h, w) the causally filtered map, raised where appearance alone is far out.
         evidence: what each field says at the strongest cell of ``level_grid``: for a model of both fields -log10 of
             the chance that normal footage is as far out, for a model of one its distance.
-        spread: the distance that three quarters of all places exceed, causally filtered: what raises it is the light,
-            the camera or the lens, and no thing in the scene. 0 for a model that does not see appearance.
+        spread: how the causally filtered appearance map is spread over the picture.
     """
 
     frame: Frame
@@ -87,7 +103,7 @@ class FrameScore:
     level: float
     level_grid: Float32Array
     evidence: tuple[tuple[str, float], ...] = ()
-    spread: float = 0.0
+    spread: Spread = NO_SPREAD
 
     def __post_init__(self) -> None:
         if self.grid.ndim != 2 or self.grid.shape != self.level_grid.shape:

@@ -162,6 +162,13 @@ class CliResult:
         return lines[0]
 
 
+def run_command(*arguments: object) -> None:
+    """Run `streamwatch ARGUMENTS...` in this process; fails unless it exits with 0."""
+    with pytest.raises(SystemExit) as end:
+        main([str(argument) for argument in arguments])
+    assert end.value.code in (0, None)
+
+
 @pytest.fixture
 def cli(capsys: pytest.CaptureFixture[str]) -> Cli:
     """Run `streamwatch ARGUMENTS...` in this process."""

@@ -12,11 +12,10 @@ import cv2
 import numpy as np
 import pytest
 
-from streamwatch.cli.main import main
 from streamwatch.config.loading import load_config
 from streamwatch.records import EventChange, Notice, UInt8Array
 from streamwatch.service import Ears, Service
-from tests.conftest import encode, shared_file
+from tests.conftest import encode, run_command, shared_file
 
 pytestmark = pytest.mark.slow(70)
 
@@ -129,9 +128,7 @@ def watch(site: Path, pictures: list[UInt8Array], change: Change) -> Heard:
 
 @pytest.fixture(scope="module")
 def learned(site: Path) -> Path:
-    with pytest.raises(SystemExit) as end:
-        main(["fit", "-c", str(site / "site.yaml"), "yard"])
-    assert end.value.code in (0, None)
+    run_command("fit", "-c", site / "site.yaml", "yard")
     return site
 
 

@@ -62,9 +62,11 @@ class _NearMisses:
         self._trackers = [EventTracker(camera, _lowered(j.judgement), new_id=uuid7, zone=zone) for zone, j in judged.items()]
         self._snapshots = snapshots
         self._kept: list[Evidence] = []
+        self._last_wall_s = 0.0
 
     def observe(self, scored: FrameScore) -> None:
         """Advance by one frame."""
+        self._last_wall_s = scored.frame.wall_s
         for tracker in self._trackers:
             for change in tracker.observe(scored):
                 self._take(change)
@@ -74,7 +76,7 @@ class _NearMisses:
     def found(self) -> tuple[Evidence, ...]:
         """At the end of the footage: all that are kept."""
         for tracker in self._trackers:
-            for change in tracker.force_end("normal", time.time()):
+            for change in tracker.force_end("normal", self._last_wall_s):
                 self._take(change)
         return tuple(self._kept)
 

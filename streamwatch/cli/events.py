@@ -6,7 +6,6 @@ import csv
 import io
 import json
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -18,6 +17,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from streamwatch.clock import SystemClock
 from streamwatch.config.loading import load_config
 from streamwatch.config.models import Config
 from streamwatch.config.units import parse_duration_s
@@ -45,7 +45,7 @@ class Moment(click.ParamType[float]):
         if isinstance(value, float):
             return value
         try:
-            return time.time() - parse_duration_s(value)
+            return SystemClock().wall_s() - parse_duration_s(value)
         except ValueError:
             pass
         try:

@@ -2,7 +2,7 @@
 
 Kinds are ONVIF's words. A lens that is covered shows a featureless picture of some brightness; what is featureless and
 neither dark nor bright is reported as blurry. When most positions are far from normal together, it is no thing in the scene
-but the light, the camera or the lens (``records.FrameScore.spread``): dark, bright or blurry by the picture itself, else a
+but the light, the camera or the lens (``records.Spread``): dark, bright or blurry by the picture itself, else a
 change of the whole scene, until it is as it was or is learned anew. So is a camera that changes its picture's size.
 """
 
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from streamwatch.records import UInt8Array
+from streamwatch.records import NO_SPREAD, Spread, UInt8Array
 
 KINDS = ("SignalLoss", "GlobalSceneChange", "ImageTooDark", "ImageTooBright", "ImageTooBlurry")
 FEATURELESS_LEVELS = 4.0
@@ -24,8 +24,11 @@ FROZEN_LEVELS = 0.05
 """Mean difference of two frozen pictures, in grey levels: coding them again may dither. Real footage has 1 or more."""
 FEATURELESS_AFTER_S = 2.0
 SCENE_WIDE = 2.0
-"""The whole scene changed if the spread is so many times what normal footage stays below. Measured on a courtyard, in these
-units: normal 0.8, a van over a quarter of the picture 1.5, defocus 2.6, a shift by 5 % 2.9, light times 0.5 or 1.6 over 4."""
+"""The whole scene changed if the low of its spread is so many times what normal footage stays below, and it is even."""
+EVEN = 0.2
+"""Measured on a courtyard, (low / its normal limit, evenness): a van over a quarter of the picture up to 1.5, 0.16; defocus
+from 2.6, 0.25; a shift by 5 % from 2.9, 0.33; light times 0.5 or 1.6 from 4.1, 0.49. In a place where nothing ever changed,
+a thing over 6 % of the picture: 2.1, 0.05 - without the second condition it was taken for tampering, and its alarm lost."""
 BLURRED_TO = 0.4
 """A picture whose detail is this share of the usual is blurred: halving the light keeps 0.5 of it."""
 _USUAL_SHARE = 0.02
@@ -89,7 +92,7 @@ class TamperDetector:
         return self._active is not None or self._suspect is not None
 
     def observe(
-        self, pixels: UInt8Array, wall_s: float, size_px: tuple[int, int] | None = None, spread: float = 0.0
+        self, pixels: UInt8Array, wall_s: float, size_px: tuple[int, int] | None = None, spread: Spread = NO_SPREAD
     ) -> TamperChange | None:
         """Take one frame's model input (256, 256, 3), the size of the picture that it was made from, and its spread."""
         self._size_px = self._size_px or size_px
@@ -113,12 +116,12 @@ class TamperDetector:
         self._last = pixels
         return featureless_kind(pixels) or ("SignalLoss" if frozen else None)
 
-    def _scene_kind(self, pixels: UInt8Array, spread: float) -> str | None:
+    def _scene_kind(self, pixels: UInt8Array, spread: Spread) -> str | None:
         """What changed the whole scene; None if nothing did, and then the picture's detail is usual."""
         grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
         detail = float(cv2.Laplacian(grey, cv2.CV_32F, ksize=1).std())
         usual = self._usual_detail = detail if self._usual_detail is None else self._usual_detail
-        if spread < self._scene_wide:
+        if spread.low < self._scene_wide or spread.evenness < EVEN:
             self._usual_detail += _USUAL_SHARE * (detail - usual)
             return None
         level = float(grey.mean())

@@ -204,7 +204,8 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     try:
         with safe_open(path, framework="pt") as file:
             # Cloned, because the file is mapped: whoever wrote over it in place would take a running daemon down (SIGBUS).
-            tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118 - no __iter__
+            names = file.keys()
+            tensors = {name: file.get_tensor(name).clone() for name in names}
     except (SafetensorError, OSError) as error:
         raise ModelFileError("truncated model file", where=path, hint="fit the camera again") from error
     if _digest(document, tensors) != document.get("sha256"):

@@ -53,7 +53,7 @@ class Calibration:
         method: how the two were derived.
         tail: the highest of those frames' levels, ascending.
         zones: event peaks by zone; empty for a model that was learned without them.
-        calm_spread: the spread (``records.FrameScore``) that 99.9 % of normal frames stay below; None if it is not known.
+        calm_spread: the low of the spread (``records.Spread``) that 99.9 % of normal frames stay below; None if unknown.
     """
 
     start_threshold: float
@@ -109,7 +109,7 @@ def end_threshold_of(levels: Sequence[float]) -> float:
     return max(float(np.quantile(levels, END_QUANTILE)), 1e-6)
 
 
-def calibrate(levels: Sequence[float], zones: tuple[NormalPeaks, ...] = (), spreads: Sequence[float] = ()) -> Calibration:
+def calibrate(levels: Sequence[float], zones: tuple[NormalPeaks, ...] = (), lows: Sequence[float] = ()) -> Calibration:
     """Thresholds from levels of normal frames that the model had not seen.
 
     start is their 99.9 % quantile, end their 99 % quantile, at most 95 % of start. Below 1,000 levels the first is close
@@ -121,7 +121,7 @@ def calibrate(levels: Sequence[float], zones: tuple[NormalPeaks, ...] = (), spre
     end = end_threshold_of(levels)
     start = max(float(np.quantile(levels, START_QUANTILE)), end / END_TO_START)
     tail = tuple(sorted(float(s) for s in levels)[-MOST_PEAKS_KEPT:])
-    calm = float(np.quantile(spreads, START_QUANTILE)) if len(spreads) else 0.0
+    calm = float(np.quantile(lows, START_QUANTILE)) if len(lows) else 0.0
     method = f"quantile {START_QUANTILE} of held-out normal levels"
     return Calibration(start, end, len(levels), method, tail, zones, calm or None)
 

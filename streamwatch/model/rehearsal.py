@@ -21,7 +21,7 @@ import numpy.typing as npt
 from streamwatch.model.fusion import FieldMaps, Fusion, level_of
 from streamwatch.model.scoring import spread_of
 from streamwatch.model.temporal import CausalFilter
-from streamwatch.records import BoolGrid, Float32Array
+from streamwatch.records import BoolGrid, Float32Array, Spread
 
 FIRST_MODEL_FRAMES = 128
 SHARE_SEEN = 0.24
@@ -52,7 +52,7 @@ class _Noted:
 
     at_s: float
     seen: int
-    spread: float
+    spread: Spread
     cells: dict[str, Float32Array]
 
 
@@ -86,9 +86,9 @@ class Rehearsal:
         cells = {zone: outstanding(smooth, mask) for zone, mask in self.zones.items()}
         self._noted.append(_Noted(at_s, seen, spread_of(smooth), cells))
 
-    def spreads(self, frames: int) -> list[float]:
-        """The spread of every frame that counts, given how many were learned in all."""
-        return [noted.spread for noted in self._counted(frames)]
+    def lows(self, frames: int) -> list[float]:
+        """The low of the spread of every frame that counts, given how many were learned in all."""
+        return [noted.spread.low for noted in self._counted(frames)]
 
     def _counted(self, frames: int) -> list[_Noted]:
         return [noted for noted in self._noted if noted.seen >= SHARE_SEEN * frames]

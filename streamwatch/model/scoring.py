@@ -9,9 +9,9 @@ import numpy.typing as npt
 
 from streamwatch.model.fusion import FieldMaps, Fusion, fused, level_of
 from streamwatch.model.temporal import CausalFilter
-from streamwatch.records import Float32Array
+from streamwatch.records import NO_SPREAD, Float32Array, Spread
 
-SPREAD_QUANTILE = 0.25
+SPREAD_QUANTILES = (0.25, 0.95)
 
 
 @dataclass(frozen=True)
@@ -24,12 +24,15 @@ class MapScores:
     level: float
     level_grid: Float32Array
     evidence: tuple[tuple[str, float], ...]
-    spread: float
+    spread: Spread
 
 
-def spread_of(smooth: FieldMaps) -> float:
-    """The lower quartile of the filtered appearance map; see ``records.FrameScore``."""
-    return 0.0 if smooth.appearance is None else float(np.quantile(smooth.appearance, SPREAD_QUANTILE))
+def spread_of(smooth: FieldMaps) -> Spread:
+    """How the filtered appearance map is spread."""
+    if smooth.appearance is None:
+        return NO_SPREAD
+    low, high = (float(q) for q in np.quantile(smooth.appearance, SPREAD_QUANTILES))
+    return Spread(low, low / max(high, 1e-9))
 
 
 class StreamScorer:
@@ -44,7 +47,7 @@ class StreamScorer:
     def __init__(self, grid: tuple[int, int], fusion: Fusion | None, ignored: npt.NDArray[np.bool_] | None = None) -> None:
         self._grid, self._fusion = grid, fusion
         self._counts = None if ignored is None else (~ignored).astype(np.float32)
-        self._segment, self._spread = -1, 0.0
+        self._segment, self._spread = -1, NO_SPREAD
         self._restart()
 
     def score(self, maps: FieldMaps, time_s: float, segment: int = 0) -> MapScores:

@@ -85,11 +85,11 @@ def calibrated_in_rehearsal(model: SceneModel, rehearsal: Rehearsal, terms: Alar
         zone: [ScoreStream(s.at_s, s.levels) for s in rehearsal.stretches(zone, model.fusion_, model.frames)]
         for zone in terms.zones
     }
-    return calibration_of(streams, terms, rehearsal.spreads(model.frames)) or model.calibration_
+    return calibration_of(streams, terms, rehearsal.lows(model.frames)) or model.calibration_
 
 
 def calibration_of(
-    streams: Mapping[str, Sequence[ScoreStream]], terms: AlarmTerms, spreads: Sequence[float] = ()
+    streams: Mapping[str, Sequence[ScoreStream]], terms: AlarmTerms, lows: Sequence[float] = ()
 ) -> Calibration | None:
     """The calibration that streams of normal levels give, zone by zone; None if there are none.
 
@@ -99,7 +99,7 @@ def calibration_of(
     widest = max(streams.values(), key=lambda parts: sum(len(part.levels) for part in parts), default=())
     if not zones or not widest:
         return None
-    return calibrate(np.concatenate([part.levels for part in widest]).tolist(), zones, spreads)
+    return calibrate(np.concatenate([part.levels for part in widest]).tolist(), zones, lows)
 
 
 def _zone_peaks(name: str, parts: Sequence[ScoreStream], terms: AlarmTerms) -> NormalPeaks | None:
@@ -142,7 +142,7 @@ class LevelRecorder:
         self._at_s: list[list[float]] = []
         self._levels: dict[str, list[list[float]]] = {zone: [] for zone in zones}
         self._segment: int | None = None
-        self.spreads: list[float] = []
+        self.lows: list[float] = []
 
     def add(self, scored: FrameScore) -> None:
         """Note a frame; a new segment begins a new stretch, and so does a gap."""
@@ -155,7 +155,7 @@ class LevelRecorder:
                 levels.append([])
         self._segment = frame.segment
         self._at_s[-1].append(frame.time_s)
-        self.spreads.append(scored.spread)
+        self.lows.append(scored.spread.low)
         for zone, mask in self._zones.items():
             self._levels[zone][-1].append(level_in(scored, mask))
 
@@ -200,7 +200,7 @@ def calibrate_on(
             recorder.add(scored)
             if on_frames:
                 on_frames(1)
-    calibration = calibration_of(recorder.streams(), terms, recorder.spreads)
+    calibration = calibration_of(recorder.streams(), terms, recorder.lows)
     if calibration is None:
         raise NotEnoughFrames("the footage holds no frame to calibrate on")
     return calibration

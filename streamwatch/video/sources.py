@@ -72,7 +72,7 @@ def parse_source(text: str, *, frame_rate_hz: float = DEFAULT_FRAME_RATE_HZ) -> 
     path = Path(text).expanduser()
     if path.is_file() or path.is_dir():
         return Source(text, _segments([path], frame_rate_hz))
-    matches = sorted(Path(p) for p in glob.glob(str(path), recursive=True))  # noqa: PTH207 - Path.glob takes no absolute pattern
+    matches = sorted(Path(p) for p in glob.glob(str(path), recursive=True))  # noqa: PTH207 - Path.glob takes hidden files too
     if not matches:
         raise SourceNotFound("no such file, folder or glob", where=text, hint="check the path")
     return Source(text, _segments(matches, frame_rate_hz))

@@ -5,8 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from streamwatch.events.tamper import CLEAR_AFTER_S, FEATURELESS_AFTER_S, FROZEN_AFTER_S, TamperChange, TamperDetector
-from streamwatch.records import UInt8Array
+from streamwatch.events.tamper import (
+    CLEAR_AFTER_S,
+    EVEN,
+    FEATURELESS_AFTER_S,
+    FROZEN_AFTER_S,
+    SCENE_WIDE,
+    TamperChange,
+    TamperDetector,
+)
+from streamwatch.records import Spread, UInt8Array
 
 RNG = np.random.default_rng(0)
 SCENE = RNG.integers(40, 200, (256, 256, 3), dtype=np.uint8)
@@ -83,3 +91,35 @@ def test_an_interruption_does_not_make_the_first_picture_a_frozen_one() -> None:
     detector.restart()
     assert detector.observe(still, 1e9 + 60) is None
     assert detector.active is None
+
+
+def spread_over(spread: Spread, picture: UInt8Array | None = None, calm: float | None = 3.0) -> list[TamperChange]:
+    """Two seconds as usual, then four with this spread, then four as usual."""
+    detector = TamperDetector(calm_spread=calm)
+    shown = [(noisy(), Spread(1.0, 0.3))] * 10 + [(picture if picture is not None else noisy(), spread)] * 20
+    shown += [(noisy(), Spread(1.0, 0.3))] * 20
+    changes = [
+        detector.observe(np.bitwise_xor(pixels, RNG.integers(0, 2, SCENE.shape, dtype=np.uint8)), 1e9 + n / 5, None, given)
+        for n, (pixels, given) in enumerate(shown)
+    ]
+    return [change for change in changes if change]
+
+
+def test_far_from_normal_all_over_is_a_changed_scene_and_in_a_place_it_is_not() -> None:
+    far = 3.0 * SCENE_WIDE
+    assert [(c.kind, c.active) for c in spread_over(Spread(far, EVEN))] == [
+        ("GlobalSceneChange", True),
+        ("GlobalSceneChange", False),
+    ]
+    assert spread_over(Spread(far, 0.99 * EVEN)) == []
+    assert spread_over(Spread(0.99 * far, 1.0)) == []
+    assert spread_over(Spread(100.0, 1.0), calm=None) == [], "a model without that limit cannot tell"
+
+
+@pytest.mark.parametrize(("factor", "kind"), [(0.2, "ImageTooDark"), (0.0, "ImageTooBlurry"), (1.0, "GlobalSceneChange")])
+def test_what_changed_the_whole_scene_is_told_by_the_picture(factor: float, kind: str) -> None:
+    """Everything darker; everything smooth; or neither."""
+    rows = np.linspace(60, 180, 256).astype(np.uint8)
+    smooth = np.broadcast_to(rows[:, None, None], SCENE.shape).copy()
+    picture = smooth if factor == 0 else np.asarray(SCENE * factor, dtype=np.uint8)
+    assert [c.kind for c in spread_over(Spread(100.0, 1.0), picture)] == [kind, kind]
