@@ -18,6 +18,7 @@ SEVERITIES = ("warning", "alert")
 
 UInt8Array = npt.NDArray[np.uint8]
 Float32Array = npt.NDArray[np.float32]
+Float64Array = npt.NDArray[np.float64]
 BoolGrid = npt.NDArray[np.bool_]
 
 
@@ -105,9 +106,39 @@ class FrameScore:
     evidence: tuple[tuple[str, float], ...] = ()
     spread: Spread = NO_SPREAD
 
+    def level_in(self, cells: BoolGrid | None) -> float:
+        """The level of a part of the picture, (h, w) True where its cells are; None is the whole."""
+        return self.level if cells is None else float(self.level_grid[cells].max(initial=0.0))
+
     def __post_init__(self) -> None:
         if self.grid.ndim != 2 or self.grid.shape != self.level_grid.shape:
             raise ValueError(f"grids must have two equal axes, not {self.grid.shape} and {self.level_grid.shape}")
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreStream:
+    """Levels of one stretch of footage, in order.
+
+    Attributes:
+        at_s: (N,) increasing times in seconds.
+        levels: (N,) what thresholds are compared with.
+    """
+
+    at_s: Float64Array
+    levels: Float64Array
+
+    def __post_init__(self) -> None:
+        if self.at_s.shape != self.levels.shape or self.at_s.ndim != 1:
+            raise ValueError(f"times and levels differ in shape: {self.at_s.shape}, {self.levels.shape}")
+
+    @property
+    def exposure_s(self) -> float:
+        """Seconds that the stream covers: every sample counts until the next one, but gaps do not."""
+        if len(self.at_s) < 2:
+            return 0.0
+        steps = np.diff(self.at_s)
+        usual = float(np.median(steps))
+        return float(np.minimum(steps, 3 * usual).sum() + usual)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,9 +13,10 @@ import numpy.typing as npt
 import pytest
 from scipy import signal, stats
 
-from streamwatch.events.peaks import ScoreStream, alarms
+from streamwatch.events.peaks import alarms
 from streamwatch.model.calibration import END_QUANTILE, Calibration, Thresholds, thresholds_for
 from streamwatch.model.temporal import TIME_CONSTANT_S
+from streamwatch.records import ScoreStream
 from streamwatch.runtime.calibrating import AlarmTerms, calibration_of
 
 pytestmark = pytest.mark.slow(75)

@@ -28,7 +28,7 @@ from streamwatch.video.reader import FrameReader
 from streamwatch.video.sources import parse_source
 from tests.conftest import REPOSITORY, encode, moving_square
 
-pytestmark = pytest.mark.slow(80)
+pytestmark = pytest.mark.slow(160)
 
 BOTH_TAKES_AT_MOST = 1.4
 """Times the time per frame of appearance alone."""
@@ -134,7 +134,7 @@ finally:
 """
 
 
-FEW, MANY = 300, 1000
+FEW, MANY = 500, 2500
 
 
 def fit_peak_mib(tmp_path: Path, frames: int) -> float:

@@ -115,8 +115,15 @@ def read_labels(path: Path, sources: Sequence[str]) -> dict[str, list[Span]]:
                 source = row.get("source") or (sources[0] if len(sources) == 1 else "")
                 if source not in found:
                     raise UsageError(f"labels of {source!r}, which is not backtested", where=path)
-                found[source].append((float(row["start_s"]), float(row["end_s"])))
+                found[source].append(_span(row["start_s"], row["end_s"]))
     except (OSError, KeyError, TypeError, ValueError) as error:
         hint = "it needs the columns start_s,end_s and, for more than one source, source"
         raise UsageError(f"labels cannot be read ({error})", where=path, hint=hint) from error
     return found
+
+
+def _span(start: str, end: str) -> Span:
+    start_s, end_s = float(start), float(end)
+    if not 0 <= start_s <= end_s < float("inf"):
+        raise ValueError(f"{start} to {end} is no interval")
+    return start_s, end_s

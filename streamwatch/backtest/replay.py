@@ -11,10 +11,9 @@ from pydantic import SecretStr
 
 from streamwatch.config.models import Config, MetricsConfig, WebConfig
 from streamwatch.events.ids import uuid7
-from streamwatch.events.peaks import ScoreStream
 from streamwatch.events.tracker import EventTracker, Judgement
 from streamwatch.model.calibration import END_TO_START
-from streamwatch.records import Event, EventChange, FrameScore, Notice
+from streamwatch.records import Event, EventChange, FrameScore, Notice, ScoreStream
 from streamwatch.runtime.calibrating import LevelRecorder
 from streamwatch.runtime.judging import ZoneJudgement
 from streamwatch.runtime.snapshots import SnapshotWriter

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -17,7 +18,7 @@ from rich.table import Table
 from streamwatch.backtest.figures import Row, Span, read_labels, table
 from streamwatch.backtest.page import render_page
 from streamwatch.backtest.replay import Evidence, Replayed, replay
-from streamwatch.cli.options import note_if_untrained
+from streamwatch.cli.options import note_if_untrained, require_camera, required_config_option
 from streamwatch.cli.progress import frame_progress
 from streamwatch.config.loading import load_config
 from streamwatch.config.models import Config
@@ -34,7 +35,7 @@ from streamwatch.video.sources import parse_source
 @click.command("backtest")
 @click.argument("camera")
 @click.argument("sources", nargs=-1, required=True, metavar="SOURCE...")
-@click.option("-c", "--config", "config_path", type=click.Path(path_type=Path), required=True, help="Configuration file.")
+@required_config_option
 @click.option("--threshold", "thresholds", type=click.FloatRange(min=0, min_open=True), multiple=True, help="Try this too.")
 @click.option("--labels", type=click.Path(path_type=Path), help="CSV of what happened: start_s,end_s and, for many, source.")
 @click.option("--report", type=click.Path(path_type=Path), help="Write an HTML page with every event here.")
@@ -53,8 +54,9 @@ def command(
     Nothing is stored or sent. The table shows other thresholds and budgets on the same footage.
     """
     config = load_config(config_path)
-    if camera not in config.cameras:
-        raise UsageError(f"no camera {camera!r} in the configuration", hint=f"it has {', '.join(config.cameras)}")
+    require_camera(config, camera)
+    if not all(map(math.isfinite, thresholds)):
+        raise UsageError("a threshold must be a finite number")
     if report is not None:
         require_folder_of(report)
     truth = read_labels(labels, sources) if labels else None

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from streamwatch.cli.options import note_if_untrained
+from streamwatch.cli.options import note_if_untrained, require_camera, required_config_option
 from streamwatch.cli.progress import frame_progress
 from streamwatch.cli.statements import say_thresholds, statements, thresholds_document
 from streamwatch.clock import SystemClock
@@ -26,7 +26,7 @@ from streamwatch.video.sources import parse_source
 @click.command("calibrate")
 @click.argument("camera")
 @click.argument("sources", nargs=-1, metavar="[SOURCE]...")
-@click.option("-c", "--config", "config_path", type=click.Path(path_type=Path), required=True, help="Configuration file.")
+@required_config_option
 @click.option("--add", is_flag=True, help="Add to the footage that the model was calibrated on, instead of replacing it.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
 def command(camera: str, sources: tuple[str, ...], config_path: Path, add: bool, as_json: bool) -> None:
@@ -37,8 +37,7 @@ def command(camera: str, sources: tuple[str, ...], config_path: Path, add: bool,
     learned from; without it, the camera's `normal`. The longer, the surer: a budget of 1/day takes 3 days.
     """
     config = load_config(config_path)
-    if camera not in config.cameras:
-        raise UsageError(f"no camera {camera!r} in the configuration", hint=f"it has {', '.join(config.cameras)}")
+    require_camera(config, camera)
     settings = config.settings(camera)
     texts = sources or config.cameras[camera].normal
     if not texts:

@@ -17,6 +17,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from streamwatch.cli.options import required_config_option
 from streamwatch.clock import SystemClock
 from streamwatch.config.loading import load_config
 from streamwatch.config.models import Config
@@ -55,9 +56,6 @@ class Moment(click.ParamType[float]):
         return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
-config_option = click.option(
-    "-c", "--config", "config_path", type=click.Path(path_type=Path), required=True, help="Configuration file."
-)
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
 
 
@@ -82,7 +80,7 @@ def command() -> None:
 
 
 @command.command("list")
-@config_option
+@required_config_option
 @query_options
 @click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="At most so many, the newest.")
 @json_option
@@ -99,7 +97,7 @@ def list_events(config_path: Path, limit: int, as_json: bool, **asked: Any) -> N
 
 
 @command.command("show")
-@config_option
+@required_config_option
 @click.argument("event_id", metavar="ID")
 @json_option
 def show(config_path: Path, event_id: str, as_json: bool) -> None:
@@ -117,7 +115,7 @@ def show(config_path: Path, event_id: str, as_json: bool) -> None:
 
 
 @command.command("export")
-@config_option
+@required_config_option
 @query_options
 @click.option("--format", "form", type=click.Choice(["csv", "json"]), default="csv", show_default=True, help="Of the file.")
 @click.option("--out", type=click.Path(path_type=Path), help="Write here; without it, on stdout.")
@@ -134,7 +132,7 @@ def export(config_path: Path, form: str, out: Path | None, **asked: Any) -> None
 
 
 @command.command("label")
-@config_option
+@required_config_option
 @click.argument("event_id", metavar="ID")
 @click.argument("label", type=click.Choice(["normal", "anomaly", "none"]))
 def label_event(config_path: Path, event_id: str, label: str) -> None:

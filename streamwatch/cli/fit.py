@@ -18,6 +18,7 @@ from streamwatch.cli.options import (
     frame_rate_option,
     note_if_untrained,
     precision_option,
+    require_camera,
     warn_of_inert_keys,
 )
 from streamwatch.cli.progress import frame_progress
@@ -127,11 +128,9 @@ def _fit_configured(
 
 
 def _camera_name(config: Config, arguments: tuple[str, ...]) -> str:
-    known = ", ".join(config.cameras)
     if not arguments:
-        raise UsageError("which camera?", hint=f"name one of {known}, or give --all")
-    if arguments[0] not in config.cameras:
-        raise UsageError(f"no camera {arguments[0]!r} in the configuration", hint=f"it has {known}")
+        raise UsageError("which camera?", hint=f"name one of {', '.join(config.cameras)}, or give --all")
+    require_camera(config, arguments[0])
     return arguments[0]
 
 

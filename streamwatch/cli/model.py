@@ -8,11 +8,10 @@ from typing import Any
 
 import click
 
-from streamwatch.cli.options import config_option
+from streamwatch.cli.options import config_option, require_camera, required_config_option
 from streamwatch.cli.statements import say_thresholds, statements, thresholds_document
 from streamwatch.config.loading import load_config
 from streamwatch.config.models import Config
-from streamwatch.errors import UsageError
 from streamwatch.events.wire import iso_time
 from streamwatch.model.artifact import load_model, previous_path, read_metadata, restore_previous
 from streamwatch.model.calibration import Calibration
@@ -45,7 +44,7 @@ def show(camera: str, config_path: Path | None, as_json: bool) -> None:
 
 @command.command("rollback")
 @click.argument("camera")
-@click.option("-c", "--config", "config_path", type=click.Path(path_type=Path), required=True, help="Configuration file.")
+@required_config_option
 def rollback(camera: str, config_path: Path) -> None:
     """Put CAMERA's previous model back; what it replaces becomes the previous one."""
     path = _path_of(load_config(config_path), camera)
@@ -55,8 +54,7 @@ def rollback(camera: str, config_path: Path) -> None:
 
 
 def _path_of(config: Config, camera: str) -> Path:
-    if camera not in config.cameras:
-        raise UsageError(f"no camera {camera!r} in the configuration", hint=f"it has {', '.join(config.cameras)}")
+    require_camera(config, camera)
     return config.model_path(camera)
 
 

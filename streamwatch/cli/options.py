@@ -11,6 +11,7 @@ import click
 
 from streamwatch.config.models import Config, inert_keys
 from streamwatch.config.units import parse_duration_s
+from streamwatch.errors import UsageError
 from streamwatch.model.fusion import FEATURES
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -31,6 +32,9 @@ class Duration(click.ParamType[float]):
 
 config_option = click.option(
     "-c", "--config", "config_path", type=click.Path(path_type=Path), help="Configuration file (YAML)."
+)
+required_config_option = click.option(
+    "-c", "--config", "config_path", type=click.Path(path_type=Path), required=True, help="Configuration file."
 )
 device_option = click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 precision_option = click.option(
@@ -86,6 +90,12 @@ def backbone_options(function: F) -> F:
     ):
         function = option(function)
     return function
+
+
+def require_camera(config: Config, camera: str) -> None:
+    """Raises UsageError if the configuration has no such camera."""
+    if camera not in config.cameras:
+        raise UsageError(f"no camera {camera!r} in the configuration", hint=f"it has {', '.join(config.cameras)}")
 
 
 def warn_of_inert_keys(config: Config) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from streamwatch.cli.options import note_if_untrained, warn_of_inert_keys
+from streamwatch.cli.options import note_if_untrained, required_config_option, warn_of_inert_keys
 from streamwatch.config.loading import load_config
 from streamwatch.errors import StreamwatchError
 from streamwatch.events.wire import change_document, notice_document
@@ -17,7 +17,7 @@ from streamwatch.service import Ears, Outcome, Service
 
 
 @click.command("run")
-@click.option("-c", "--config", "config_path", type=click.Path(path_type=Path), required=True, help="Configuration file.")
+@required_config_option
 @click.option("--until-eof", is_flag=True, help="Read files unpaced, drop nothing, exit when all have ended.")
 def command(config_path: Path, until_eof: bool) -> None:
     """Watch the cameras of a configuration; events are printed as JSON lines on stdout."""

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from streamwatch.cli.options import require_camera, required_config_option
 from streamwatch.clock import SystemClock
 from streamwatch.config.loading import load_config
 from streamwatch.config.units import parse_duration_s
@@ -18,15 +19,15 @@ from streamwatch.store.snoozes import list_snoozes, set_snooze
 @click.command("snooze")
 @click.argument("camera", required=False)
 @click.argument("duration", required=False)
-@click.option("-c", "--config", "config_path", type=click.Path(path_type=Path), required=True, help="Configuration file.")
+@required_config_option
 def command(camera: str | None, duration: str | None, config_path: Path) -> None:
     """Raise no events of CAMERA for DURATION, like 2h; `off` ends it. Without arguments, list what is snoozed.
 
     The camera is watched on, and tamper and offline notices are told. A running daemon knows within seconds.
     """
     config, clock = load_config(config_path), SystemClock()
-    if camera is not None and camera not in config.cameras:
-        raise UsageError(f"no camera {camera!r} in the configuration", hint=f"it has {', '.join(config.cameras)}")
+    if camera is not None:
+        require_camera(config, camera)
     if camera is not None and duration is None:
         raise UsageError("for how long?", hint="give a duration like 2h, or off")
     until_s = None if duration in (None, "off") else clock.wall_s() + _seconds(str(duration))

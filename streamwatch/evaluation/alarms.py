@@ -9,8 +9,9 @@ import numpy as np
 
 from streamwatch.evaluation.frame_figures import ClipScores, intervals
 from streamwatch.events.decision import Rules
-from streamwatch.events.peaks import Alarm, ScoreStream, alarms
+from streamwatch.events.peaks import Alarm, alarms
 from streamwatch.model.calibration import END_TO_START
+from streamwatch.records import ScoreStream
 
 MIN_DURATION_S, END_DELAY_S, COOLDOWN_S = 1.0, 2.0, 2.0
 

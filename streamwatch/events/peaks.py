@@ -8,34 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from streamwatch.events.decision import NORMAL, Ended, Rules, Sample, force_end, step
+from streamwatch.records import ScoreStream
 
 Float64Array = npt.NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class ScoreStream:
-    """Levels of one stretch of footage, in order.
-
-    Attributes:
-        at_s: (N,) increasing times in seconds.
-        levels: (N,) what thresholds are compared with.
-    """
-
-    at_s: Float64Array
-    levels: Float64Array
-
-    def __post_init__(self) -> None:
-        if self.at_s.shape != self.levels.shape or self.at_s.ndim != 1:
-            raise ValueError(f"times and levels differ in shape: {self.at_s.shape}, {self.levels.shape}")
-
-    @property
-    def exposure_s(self) -> float:
-        """Seconds that the stream covers: every sample counts until the next one, but gaps do not."""
-        if len(self.at_s) < 2:
-            return 0.0
-        steps = np.diff(self.at_s)
-        usual = float(np.median(steps))
-        return float(np.minimum(steps, 3 * usual).sum() + usual)
 
 
 @dataclass(frozen=True)

@@ -34,10 +34,6 @@ class Judgement:
     cells: BoolGrid | None = None
     armed: Callable[[float], bool] = field(default=_always, compare=False)
 
-    def level_of(self, scored: FrameScore) -> float:
-        """The zone's level in a frame."""
-        return scored.level if self.cells is None else float(scored.level_grid[self.cells].max(initial=0.0))
-
     def evidence_of(self, scored: FrameScore) -> tuple[tuple[str, float], ...]:
         """What the fields say at the frame's strongest cell, if that is in the zone."""
         inside = self.cells is None or bool(self.cells.flat[int(scored.level_grid.argmax())])
@@ -91,14 +87,14 @@ class EventTracker:
 
     def level_of(self, scored: FrameScore) -> float:
         """What of a frame is compared with the thresholds."""
-        return self._judgement.level_of(scored)
+        return scored.level_in(self._judgement.cells)
 
     def observe(self, scored: FrameScore) -> list[EventChange]:
         """Advance by one scored frame."""
         frame = scored.frame
         if not self._judgement.armed(frame.wall_s):
             return self.force_end("normal", frame.wall_s)
-        sample = Sample(frame.wall_s, frame.time_s, self._judgement.level_of(scored))
+        sample = Sample(frame.wall_s, frame.time_s, scored.level_in(self._judgement.cells))
         self._last_wall_s = frame.wall_s
         self._state, changes = step(self._state, sample, self._judgement.rules)
         if changes and isinstance(changes[0], Ended):

@@ -16,12 +16,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
-import numpy.typing as npt
 
 from streamwatch.model.fusion import FieldMaps, Fusion, level_of
 from streamwatch.model.scoring import spread_of
 from streamwatch.model.temporal import CausalFilter
-from streamwatch.records import BoolGrid, Float32Array, Spread
+from streamwatch.records import BoolGrid, Float32Array, ScoreStream, Spread
 
 FIRST_MODEL_FRAMES = 128
 SHARE_SEEN = 0.24
@@ -29,21 +28,7 @@ SHARE_SEEN = 0.24
 GAP_S = 5.0
 """After a longer gap a new stretch begins; the blocks that are held out leave shorter ones."""
 
-Float64Array = npt.NDArray[np.float64]
 WHOLE_PICTURE: Mapping[str, BoolGrid | None] = {"": None}
-
-
-@dataclass(frozen=True)
-class Stretch:
-    """Levels of one zone over one uninterrupted stretch of footage.
-
-    Attributes:
-        at_s: (N,) increasing times.
-        levels: (N,) levels.
-    """
-
-    at_s: Float64Array
-    levels: Float64Array
 
 
 @dataclass
@@ -93,14 +78,14 @@ class Rehearsal:
     def _counted(self, frames: int) -> list[_Noted]:
         return [noted for noted in self._noted if noted.seen >= SHARE_SEEN * frames]
 
-    def stretches(self, zone: str, fusion: Fusion | None, frames: int) -> list[Stretch]:
+    def stretches(self, zone: str, fusion: Fusion | None, frames: int) -> list[ScoreStream]:
         """A zone's levels, given the final fusion and how many frames were learned in all."""
         counted = self._counted(frames)
         at_s = np.array([noted.at_s for noted in counted])
         levels = np.array([_level(noted.cells[zone], fusion) for noted in counted])
         cuts = np.flatnonzero(np.diff(at_s) > GAP_S) + 1
         parts = zip(np.split(at_s, cuts), np.split(levels, cuts), strict=True)
-        return [Stretch(times, values) for times, values in parts if len(times)]
+        return [ScoreStream(times, values) for times, values in parts if len(times)]
 
 
 def outstanding(maps: FieldMaps, mask: BoolGrid | None) -> Float32Array:

@@ -7,13 +7,12 @@ from contextlib import closing
 from dataclasses import dataclass, field
 
 import numpy as np
-import numpy.typing as npt
 
 from streamwatch.clock import Clock
 from streamwatch.config.models import Config
 from streamwatch.errors import NotEnoughFrames
 from streamwatch.events.decision import Rules
-from streamwatch.events.peaks import ScoreStream, event_peaks
+from streamwatch.events.peaks import event_peaks
 from streamwatch.events.region import polygon_mask
 from streamwatch.model.calibration import (
     END_QUANTILE,
@@ -26,7 +25,7 @@ from streamwatch.model.calibration import (
 from streamwatch.model.extremes import FEWEST_PEAKS
 from streamwatch.model.rehearsal import GAP_S, Rehearsal
 from streamwatch.model.scene import SceneModel
-from streamwatch.records import BoolGrid, FrameScore
+from streamwatch.records import BoolGrid, Float64Array, FrameScore, ScoreStream
 from streamwatch.runtime.engine import Engine
 from streamwatch.runtime.footage import Footage, readers_of, timeline
 from streamwatch.runtime.offline import score_frames
@@ -34,7 +33,6 @@ from streamwatch.video.opener import Opener
 
 LOWER_QUANTILES = (0.97, 0.95, 0.9)
 """Where events are cut when they are too few above 99 % of the frames."""
-Float64Array = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -81,10 +79,7 @@ def zone_masks(config: Config, camera: str, grid: tuple[int, int]) -> dict[str, 
 
 def calibrated_in_rehearsal(model: SceneModel, rehearsal: Rehearsal, terms: AlarmTerms) -> Calibration | None:
     """The calibration that a fit's rehearsal gives; what the model had, if the footage was too short for one."""
-    streams = {
-        zone: [ScoreStream(s.at_s, s.levels) for s in rehearsal.stretches(zone, model.fusion_, model.frames)]
-        for zone in terms.zones
-    }
+    streams = {zone: rehearsal.stretches(zone, model.fusion_, model.frames) for zone in terms.zones}
     return calibration_of(streams, terms, rehearsal.lows(model.frames)) or model.calibration_
 
 
@@ -104,7 +99,8 @@ def calibration_of(
 
 def _zone_peaks(name: str, parts: Sequence[ScoreStream], terms: AlarmTerms) -> NormalPeaks | None:
     levels = np.concatenate([part.levels for part in parts])
-    if not levels.any():
+    exposure_s = sum(part.exposure_s for part in parts)
+    if not levels.any() or not exposure_s:
         return None
     end = end_threshold_of(levels.tolist())
     peaks = _enough_peaks(parts, levels, terms)
@@ -112,7 +108,7 @@ def _zone_peaks(name: str, parts: Sequence[ScoreStream], terms: AlarmTerms) -> N
         zone=name,
         end_threshold=end,
         highest=max(float(levels.max()), end),
-        exposure_s=sum(part.exposure_s for part in parts),
+        exposure_s=exposure_s,
         peaks=tuple(peaks[:MOST_PEAKS_KEPT]),
         min_duration_s=terms.min_duration_s,
         closing_s=terms.rules(end).closing_s,
@@ -157,7 +153,7 @@ class LevelRecorder:
         self._at_s[-1].append(frame.time_s)
         self.lows.append(scored.spread.low)
         for zone, mask in self._zones.items():
-            self._levels[zone][-1].append(level_in(scored, mask))
+            self._levels[zone][-1].append(scored.level_in(mask))
 
     def cut(self) -> None:
         """Begin a new stretch with the next frame."""
@@ -170,13 +166,6 @@ class LevelRecorder:
             zone: [ScoreStream(at_s, np.array(part)) for at_s, part in zip(times, parts, strict=True)]
             for zone, parts in self._levels.items()
         }
-
-
-def level_in(scored: FrameScore, mask: BoolGrid | None) -> float:
-    """The level of a zone in a frame."""
-    if mask is None:
-        return scored.level
-    return float(scored.level_grid[mask].max(initial=0.0))
 
 
 def calibrate_on(
@@ -202,5 +191,5 @@ def calibrate_on(
                 on_frames(1)
     calibration = calibration_of(recorder.streams(), terms, recorder.lows)
     if calibration is None:
-        raise NotEnoughFrames("the footage holds no frame to calibrate on")
+        raise NotEnoughFrames("the footage is too short to calibrate on")
     return calibration

@@ -158,6 +158,10 @@ def test_backtest_says_what_is_wrong_with_labels(learned: Path, cli: Cli) -> Non
     refused = cli("backtest", "yard", learned / "today.mp4", *config(learned), "--labels", bad)
     assert refused.code == 2
     assert "start_s" in refused.error_line
+    for span in ("5,1", "nan,2", "1,inf", "-1,2", "a,b"):
+        bad.write_text(f"start_s,end_s\n{span}\n")
+        assert cli("backtest", "yard", learned / "today.mp4", *config(learned), "--labels", bad).code == 2
+    assert cli("backtest", "yard", learned / "today.mp4", *config(learned), "--threshold", "nan").code == 2
     assert cli("backtest", "nobody", learned / "today.mp4", *config(learned)).code == 2
     assert cli("backtest", "yard", "rtsp://127.0.0.1:1/", *config(learned)).code == 2
 

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamwatch.events.decision import NORMAL, Rules, Sample, Started, step
-from streamwatch.events.peaks import ScoreStream, alarms, event_peaks
+from streamwatch.events.peaks import alarms, event_peaks
+from streamwatch.records import ScoreStream
 
 END, STEP_S = 5.0, 0.5
 

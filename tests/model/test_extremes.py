@@ -95,3 +95,10 @@ def test_zones_of_two_footages_merge() -> None:
     a, b = known([5.0, 4.0], 60.0), known([6.0], 120.0, end=3.5)
     (zone,) = merge_zones([calibrate([1.0, 2.0], (a,)), calibrate([1.0], (b,)), calibrate([1.0])])
     assert (zone.peaks, zone.exposure_s, zone.end_threshold, zone.highest) == ((6.0, 5.0, 4.0), 180.0, 3.5, 6.0)
+
+
+@pytest.mark.parametrize("count", [5, 20, 31, 300])
+def test_peaks_that_are_all_the_same_still_give_a_threshold(count: int) -> None:
+    thresholds = thresholds_for(known([5.0] * count, HOUR_S), 1.0)
+    assert 5.0 <= thresholds.start < 5.1
+    assert np.isfinite([thresholds.expected_per_day, *thresholds.interval_per_day, thresholds.bound_per_day]).all()
