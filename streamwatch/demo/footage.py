@@ -14,8 +14,8 @@ from streamwatch.demo.actors import AbandonedBag, Actor, Person, Vehicle, stroll
 from streamwatch.demo.place import HEIGHT_PX, WIDTH_PX, render_place, to_picture
 from streamwatch.records import UInt8Array
 
-FPS = 10
-NORMAL_S = 84.0
+FPS = 5
+NORMAL_S = 120.0
 WATCHED_S = 54.0
 _WALKERS_PER_MINUTE = 38.0
 

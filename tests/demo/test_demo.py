@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from streamwatch.demo.footage import PLANTED, anomalous_actors, render
+from streamwatch.demo.footage import FPS, PLANTED, anomalous_actors, render
 from streamwatch.demo.verdict import judge
 from streamwatch.records import Event, Peak
 from tests.conftest import REPOSITORY
@@ -57,6 +57,6 @@ def test_the_scene_is_the_same_every_time_and_the_planted_things_are_seen() -> N
     van = PLANTED[0]
     plain = list(render(van.end_s, seed=5))
     planted = list(render(van.end_s, seed=5, extra=anomalous_actors()))
-    middle = round((van.start_s + van.end_s) / 2 * 10)
-    assert np.array_equal(plain[round(van.start_s * 10) - 5], planted[round(van.start_s * 10) - 5])
+    middle = round((van.start_s + van.end_s) / 2 * FPS)
+    assert np.array_equal(plain[round(van.start_s * FPS) - 5], planted[round(van.start_s * FPS) - 5])
     assert (np.abs(plain[middle].astype(int) - planted[middle]).max(axis=2) > 40).sum() > 3000
