@@ -37,7 +37,7 @@ from streamwatch.runtime.models import ModelFiles, build_engine, load_scenes, sp
 from streamwatch.runtime.pipeline import Listener, NoticeListener, Outputs, Pipeline, ScoreListener, WatchedCamera
 from streamwatch.runtime.readiness import Readiness, readiness
 from streamwatch.runtime.reload import ConfigFollower
-from streamwatch.runtime.resilience import MAX_BATCH_FRAMES, ResilientEngine
+from streamwatch.runtime.resilience import LIVE_CPU_FRAMES, MAX_BATCH_FRAMES, ResilientEngine
 from streamwatch.runtime.retry import Backoff
 from streamwatch.runtime.slots import FrameSlots
 from streamwatch.runtime.snapshots import SnapshotWriter
@@ -193,7 +193,8 @@ class Service:
         self._slots = FrameSlots(
             depth=_LOSSLESS_DEPTH if self._until_eof else 1, lossless=self._until_eof, on_drop=self._count_drop
         )
-        batcher = Batcher(self._slots, max_frames=MAX_BATCH_FRAMES, gather_s=0.1 if self._until_eof else 0.01)
+        most = LIVE_CPU_FRAMES if self._device == "cpu" and not self._until_eof else MAX_BATCH_FRAMES
+        batcher = Batcher(self._slots, max_frames=most, gather_s=0.1 if self._until_eof else 0.01)
         self._snapshots = SnapshotWriter(self._evidence_dir / "snapshots")
         outputs = Outputs(self._store, self._snapshots, ears.changes, ears.notices, ears.scores)
         self._pipeline = Pipeline(batcher, self._engine, outputs=outputs, metrics=self.metrics, clock=self._clock)

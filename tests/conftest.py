@@ -24,7 +24,7 @@ from streamwatch.model.scene import SceneModel
 from streamwatch.records import Frame, UInt8Array
 from streamwatch.video.motion import DEFAULT_STEP_S
 from streamwatch.video.opener import PyAvOpener
-from streamwatch.video.reader import FrameReader
+from streamwatch.video.reader import FrameReader, Pace
 from streamwatch.video.sources import parse_source
 
 REPOSITORY = Path(__file__).parent.parent
@@ -114,13 +114,20 @@ def read(source: Path | str, *, camera: str = "cam", fps: float | None = None) -
 
 def reader_of(source: Path | str, *, camera: str = "cam", fps: float | None = None, keep: bool = False) -> FrameReader:
     """A reader with the real opener and clock."""
-    return FrameReader(camera, parse_source(str(source)), opener=PyAvOpener(), clock=SystemClock(), fps=fps, keep_pictures=keep)
+    return FrameReader(
+        camera, parse_source(str(source)), opener=PyAvOpener(), clock=SystemClock(), pace=Pace(fps), keep_pictures=keep
+    )
 
 
 def read_moving(source: Path | str, *, camera: str = "cam", fps: float | None = None) -> list[Frame]:
     """All frames of a source with their speed."""
     reader = FrameReader(
-        camera, parse_source(str(source)), opener=PyAvOpener(), clock=SystemClock(), fps=fps, motion_step_s=DEFAULT_STEP_S
+        camera,
+        parse_source(str(source)),
+        opener=PyAvOpener(),
+        clock=SystemClock(),
+        pace=Pace(fps),
+        motion_step_s=DEFAULT_STEP_S,
     )
     return list(reader.frames())
 

@@ -9,11 +9,13 @@ from dataclasses import dataclass
 from streamwatch.config.models import Config
 from streamwatch.runtime.camera import CameraContext, CameraWorker, Playing
 from streamwatch.video.opener import Opener, PyAvOpener, StreamOptions
-from streamwatch.video.reader import FrameReader
+from streamwatch.video.reader import FrameReader, Pace
 from streamwatch.video.sources import Source, parse_source
 
 log = logging.getLogger(__name__)
 _SLACK_S = 20.0
+_GOLDEN = (5**0.5 - 1) / 2
+"""Multiples of it, modulo 1, lie evenly however many there are (Weyl's sequence): turns for cameras that come and go."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,7 @@ class Fleet:
         self._context, self._paced, self._opener = context, paced, opener
         self._plans: dict[str, CameraPlan] = {}
         self._workers: dict[str, CameraWorker] = {}
+        self._taken_on = 0
 
     @property
     def cameras(self) -> list[str]:
@@ -109,6 +112,8 @@ class Fleet:
         within_s = plan.stream.open_timeout_s + 2 * plan.stream.read_timeout_s + _SLACK_S
         silence_s = within_s if plan.source.live else float("inf")
         playing = Playing(plan.source.live, paced=self._paced and not plan.source.live, silence_s=silence_s)
+        self._taken_on += 1
+        turn = self._taken_on * _GOLDEN % 1.0 if plan.source.live else None
 
         def make_reader(on_unfit: Callable[[str], None]) -> FrameReader:
             return FrameReader(
@@ -116,7 +121,7 @@ class Fleet:
                 plan.source,
                 opener=self._opener or PyAvOpener(plan.stream),
                 clock=self._context.clock,
-                fps=plan.fps,
+                pace=Pace(plan.fps, turn),
                 keep_pictures=True,
                 motion_step_s=plan.motion_step_s,
                 on_unfit=on_unfit,

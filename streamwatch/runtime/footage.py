@@ -12,7 +12,7 @@ from streamwatch.model.fusion import Features
 from streamwatch.model.rehearsal import GAP_S
 from streamwatch.records import Frame
 from streamwatch.video.opener import Opener
-from streamwatch.video.reader import FrameReader
+from streamwatch.video.reader import FrameReader, Pace
 from streamwatch.video.sources import Source
 
 SOURCE_GAP_S = 2 * GAP_S
@@ -41,7 +41,7 @@ def readers_of(footage: Footage, camera: str, opener: Opener, clock: Clock) -> l
     """A reader for every source."""
     step_s = None if footage.features == "appearance" else footage.motion_step_s
     return [
-        FrameReader(camera, source, opener=opener, clock=clock, fps=footage.fps, motion_step_s=step_s)
+        FrameReader(camera, source, opener=opener, clock=clock, pace=Pace(footage.fps), motion_step_s=step_s)
         for source in footage.sources
     ]
 

@@ -23,10 +23,13 @@ class Pacer:
     """Picks frames by time, so that about ``fps`` pass per second whatever the source's rate.
 
     A slot of 1/fps seconds passes its first frame. With None every frame passes.
+
+    Args:
+        shift: where slots begin, as a share of one.
     """
 
-    def __init__(self, fps: float | None) -> None:
-        self._fps = fps
+    def __init__(self, fps: float | None, shift: float = 0.0) -> None:
+        self._fps, self._shift = fps, shift
         self._last_slot: int | None = None
 
     def passes(self, time_s: float) -> bool:
@@ -34,11 +37,34 @@ class Pacer:
         if self._fps is None:
             return True
         # A frame that is a microsecond early for its slot belongs to it: times are rounded to the time base.
-        slot = int((time_s + 1e-6) * self._fps)
+        slot = int((time_s + 1e-6) * self._fps + self._shift)
         if slot == self._last_slot:
             return False
         self._last_slot = slot
         return True
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """Which frames of a stream are wanted.
+
+    Attributes:
+        fps: frames per second, or None for every coded frame.
+        turn: where on the wall clock slots of 1/fps begin, as a share of one, so that cameras of one rate take turns
+            and none waits for all the others; None counts slots from the first frame, as a recording wants it.
+    """
+
+    fps: float | None = None
+    turn: float | None = None
+
+    def start(self, clock: Clock) -> Pacer:
+        """A pacer for a stream that begins now."""
+        if self.turn is None or self.fps is None:
+            return Pacer(self.fps)
+        return Pacer(self.fps, (clock.wall_s() * self.fps + self.turn) % 1.0)
+
+
+EVERY_FRAME = Pace()
 
 
 @dataclass
@@ -59,7 +85,7 @@ class FrameReader:
     Args:
         camera: the name that frames carry.
         source: what to read.
-        fps: frames per second to pass on, or None for every coded frame.
+        pace: which frames to pass on; every coded one by default.
         keep_pictures: keep a reference to each decoded picture, for overlays and snapshots.
         motion_step_s: measure each frame's speed against the picture this much earlier; None leaves it out.
         on_unfit: told why a frame that was due is not passed on.
@@ -72,14 +98,14 @@ class FrameReader:
         *,
         opener: Opener,
         clock: Clock,
-        fps: float | None = None,
+        pace: Pace = EVERY_FRAME,
         keep_pictures: bool = False,
         motion_step_s: float | None = None,
         on_unfit: Callable[[str], None] | None = None,
     ) -> None:
         self._camera, self._source = camera, source
         self._opener, self._clock = opener, clock
-        self._fps, self._keep_pictures, self._motion_step_s = fps, keep_pictures, motion_step_s
+        self._pace, self._keep_pictures, self._motion_step_s = pace, keep_pictures, motion_step_s
         self._on_unfit = on_unfit or (lambda _reason: None)
         self._wall = WallLine(clock, live=source.live)
         self._progress = _Progress()
@@ -103,7 +129,7 @@ class FrameReader:
         return SourceSummary(p.frames, p.declared_frames, p.decode_errors, p.time_s, p.size_px, p.warnings)
 
     def _segment_frames(self, segment: Segment, number: int) -> Iterator[Frame]:
-        progress, pacer = self._progress, Pacer(self._fps)
+        progress, pacer = self._progress, self._pace.start(self._clock)
         maker = self._maker(number)
         starts_at_s, frames_before = progress.time_s, progress.frames
         first_s: float | None = None

@@ -11,9 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from streamwatch.clock import SystemClock
 from streamwatch.errors import SourceEmpty, SourceError, SourceNotFound
 from streamwatch.records import Frame
-from streamwatch.video.reader import Pacer
+from streamwatch.video.opener import PyAvOpener
+from streamwatch.video.reader import FrameReader, Pace, Pacer
+from streamwatch.video.sources import parse_source
 from tests.conftest import encode, moving_square, read, reader_of, shared_file
 
 GREY_LEVELS = 2
@@ -77,6 +80,35 @@ def test_fps_paces_by_time(video: Path) -> None:
     assert [f.index for f in read(video, fps=5)] == list(range(0, 80, 2))
     assert len(read(video, fps=3)) == 24
     assert len(read(video, fps=100)) == 80
+
+
+class _StandingClock(SystemClock):
+    """A wall clock that stands still."""
+
+    def __init__(self, at_s: float) -> None:
+        self._at_s = at_s
+
+    def wall_s(self) -> float:
+        return self._at_s
+
+
+def test_cameras_of_one_rate_take_turns() -> None:
+    rate_hz, fps = 10, 0.5
+    due = []
+    for turn in (0.0, 0.25, 0.5, 0.75):
+        pacer = Pacer(fps, turn)
+        due += [n for n in range(400) if pacer.passes(n / rate_hz)][1:]  # the first one passes at once
+    assert len(due) == pytest.approx(4 * 40 * fps, abs=4)
+    assert len(set(due)) == len(due)
+
+
+def test_a_turn_is_kept_on_the_wall_clock_whenever_a_stream_begins(video: Path) -> None:
+    due_s = []
+    for began_s in (1000.0, 1000.7):
+        clock = _StandingClock(began_s)
+        reader = FrameReader("cam", parse_source(str(video)), opener=PyAvOpener(), clock=clock, pace=Pace(1.0, 0.5))
+        due_s.append([(began_s + frame.time_s) % 1.0 for frame in reader.frames()][1:])
+    assert all(share == pytest.approx(0.5, abs=0.1) for shares in due_s for share in shares), due_s
 
 
 @given(st.floats(1, 60), st.floats(0.5, 30))
