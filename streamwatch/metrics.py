@@ -66,6 +66,9 @@ class Metrics:
             by_camera,
         )
         self.tamper = self._gauge("camera_tamper", "1 while the picture is not to be trusted.", ("camera", "kind"))
+        self.drift_ratio = self._gauge(
+            "model_drift_ratio", "How far the usual frame is from normal, over what it was when learned.", by_camera
+        )
         self.config_reloaded = self._gauge("config_last_reload_successful", "0 if the last reload was refused.")
         self.config_reloaded.set(1)
         self.model_fitted_s = self._gauge("model_fitted_timestamp_seconds", "Unix time of the model's fit.", by_camera)

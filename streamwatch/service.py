@@ -20,7 +20,6 @@ from streamwatch.config.changes import ConfigChange, compare
 from streamwatch.config.models import Config
 from streamwatch.errors import StreamwatchError
 from streamwatch.events.ids import uuid7
-from streamwatch.events.tamper import TamperDetector
 from streamwatch.events.tracker import EventTracker
 from streamwatch.health import Health
 from streamwatch.metrics import CAMERA_STATES, Metrics
@@ -30,7 +29,7 @@ from streamwatch.runtime.camera import CameraContext
 from streamwatch.runtime.endings import Endings
 from streamwatch.runtime.engine import Engine, WatchedScene
 from streamwatch.runtime.fleet import CameraPlan, Fleet, plan_of, source_of
-from streamwatch.runtime.judging import CalibrationBoard, judgements_for
+from streamwatch.runtime.judging import CalibrationBoard, judgements_for, picture_watch
 from streamwatch.runtime.liveness import Liveness
 from streamwatch.runtime.loop import LOOP, PipelineLoop
 from streamwatch.runtime.models import ModelFiles, build_engine, load_scenes, spec_of
@@ -230,9 +229,8 @@ class Service:
         judged = judgements_for(config, camera, scene.model, self._snoozes.snoozed)
         trackers = [EventTracker(camera, j.judgement, new_id=uuid7, zone=zone) for zone, j in judged.items()]
         live = source_of(config, camera).live
-        calm = scene.model.calibration_.calm_spread if scene.model.calibration_ else None
-        tamper = TamperDetector(live=live, calm_spread=calm)
-        self._pipeline.add(camera, WatchedCamera(trackers, tamper, settings.max_age if live else None))
+        tamper, drift = picture_watch(scene.model.calibration_, live=live)
+        self._pipeline.add(camera, WatchedCamera(trackers, tamper, settings.max_age if live else None, drift))
         self._calibrations.show(camera, judged)
         self._snapshots.protect(camera, config.cameras[camera].privacy)
         self.metrics.model_fitted_s.labels(camera).set(fitted_at_s)

@@ -54,6 +54,7 @@ class Calibration:
         tail: the highest of those frames' levels, ascending.
         zones: event peaks by zone; empty for a model that was learned without them.
         calm_spread: the low of the spread (``records.Spread``) that 99.9 % of normal frames stay below; None if unknown.
+        usual_spread: its median over normal frames.
     """
 
     start_threshold: float
@@ -63,6 +64,7 @@ class Calibration:
     tail: tuple[float, ...]
     zones: tuple[NormalPeaks, ...] = ()
     calm_spread: float | None = None
+    usual_spread: float | None = None
 
     def __post_init__(self) -> None:
         if not 0 < self.end_threshold < self.start_threshold:
@@ -121,9 +123,21 @@ def calibrate(levels: Sequence[float], zones: tuple[NormalPeaks, ...] = (), lows
     end = end_threshold_of(levels)
     start = max(float(np.quantile(levels, START_QUANTILE)), end / END_TO_START)
     tail = tuple(sorted(float(s) for s in levels)[-MOST_PEAKS_KEPT:])
-    calm = float(np.quantile(lows, START_QUANTILE)) if len(lows) else 0.0
+    usual, calm = (float(q) for q in np.quantile(lows, (0.5, START_QUANTILE))) if len(lows) else (0.0, 0.0)
     method = f"quantile {START_QUANTILE} of held-out normal levels"
-    return Calibration(start, end, len(levels), method, tail, zones, calm or None)
+    return Calibration(start, end, len(levels), method, tail, zones, calm or None, usual or None)
+
+
+def merged(calibrations: Sequence[Calibration]) -> Calibration:
+    """Two footages' calibration as one; see ``merge_zones`` for why its thresholds are safe.
+
+    Raises:
+        ValueError: no calibrations.
+    """
+    whole = calibrate([level for c in calibrations for level in c.tail], merge_zones(calibrations))
+    calm = [c.calm_spread for c in calibrations if c.calm_spread is not None]
+    usual = [c.usual_spread for c in calibrations if c.usual_spread is not None]
+    return replace(whole, calm_spread=max(calm, default=None), usual_spread=float(np.mean(usual)) if usual else None)
 
 
 def merge_zones(calibrations: Sequence[Calibration]) -> tuple[NormalPeaks, ...]:

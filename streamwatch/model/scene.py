@@ -10,7 +10,7 @@ from torch import Tensor
 
 from streamwatch.errors import ModelError, ModelMismatch, NotEnoughFrames
 from streamwatch.model.anomaly_map import smooth_on_grid
-from streamwatch.model.calibration import Calibration, calibrate, merge_zones
+from streamwatch.model.calibration import Calibration, calibrate, merged
 from streamwatch.model.embedding import Embedder
 from streamwatch.model.frames import FrameBatch
 from streamwatch.model.fusion import Features, FieldMaps, Fusion, field_maps_of, filtered, learn_fusion, merge_fusions
@@ -154,8 +154,7 @@ class SceneModel:
         if self.fusion_ and other.fusion_:
             self.fusion_ = merge_fusions(self.fusion_, other.fusion_)
         known = [c for c in (self.calibration_, other.calibration_) if c]
-        calm = [c.calm_spread for c in known if c.calm_spread is not None]
-        self.calibration_ = calibrate([s for c in known for s in c.tail], merge_zones(known), calm) if known else None
+        self.calibration_ = merged(known) if known else None
         return self
 
     def score(self, embedder: Embedder, pixels: Tensor) -> Maps:

@@ -10,6 +10,8 @@ from streamwatch.config.models import Config
 from streamwatch.config.schedule import armed
 from streamwatch.errors import ModelMissing
 from streamwatch.events.decision import Rules
+from streamwatch.events.drift import DriftMonitor
+from streamwatch.events.tamper import TamperDetector
 from streamwatch.events.tracker import Judgement
 from streamwatch.metrics import Metrics
 from streamwatch.model.calibration import Calibration, NormalPeaks, Thresholds, end_threshold_for, thresholds_for
@@ -71,6 +73,13 @@ def judgements_for(
     masks = zone_masks(config, camera, model.grid)
     judged = {zone: _judge(config, camera, zone, cells, model.calibration_) for zone, cells in masks.items()}
     return {zone: _with_hours(j, config, camera, zone, snoozed) for zone, j in judged.items()}
+
+
+def picture_watch(calibration: Calibration | None, *, live: bool) -> tuple[TamperDetector, DriftMonitor | None]:
+    """What watches a camera's picture as a whole, given what was normal of it."""
+    usual, calm = (calibration.usual_spread, calibration.calm_spread) if calibration else (None, None)
+    drift = DriftMonitor(usual, calm) if usual is not None and calm is not None else None
+    return TamperDetector(live=live, calm_spread=calm), drift
 
 
 def _with_hours(

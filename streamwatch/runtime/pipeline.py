@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from streamwatch.clock import Clock
+from streamwatch.events.drift import DriftChange, DriftMonitor
 from streamwatch.events.ids import uuid7
 from streamwatch.events.tamper import KINDS, TamperChange, TamperDetector
 from streamwatch.events.tracker import EventTracker, Judgement
@@ -56,11 +57,13 @@ class WatchedCamera:
     Attributes:
         trackers: one for every zone.
         max_age_s: a frame older than this is stale; None for recordings, which are never dropped.
+        drift: None for a model that does not say what spread is usual.
     """
 
     trackers: Sequence[EventTracker]
     tamper: TamperDetector
     max_age_s: float | None = None
+    drift: DriftMonitor | None = None
 
     @property
     def provisional(self) -> bool:
@@ -191,6 +194,7 @@ class Pipeline:
         if not watched.tamper.blinded:  # a bad picture is a fault, and its scores mean nothing
             for tracker in watched.trackers:
                 self._track(scored, tracker)
+            self._follow_drift(scored, watched)
         for listener in self._outputs.score_listeners:
             listener(scored, not watched.tamper.blinded)
         self._measure(scored, watched)
@@ -200,6 +204,21 @@ class Pipeline:
             self._publish(change)
         if tracker.at_peak:
             self._outputs.snapshots.note_peak(scored, tracker.zone)
+
+    def _follow_drift(self, scored: FrameScore, watched: WatchedCamera) -> None:
+        """An event says that the scene is not as usual, which is known; drift is what is so outside of events."""
+        if watched.drift is None or any(tracker.open_event for tracker in watched.trackers):
+            return
+        camera = scored.frame.camera
+        change = watched.drift.observe(scored.spread.low, scored.frame.wall_s)
+        self._metrics.drift_ratio.labels(camera).set(watched.drift.ratio)
+        if change:
+            self._tell_drift(camera, scored.frame.wall_s, change)
+
+    def _tell_drift(self, camera: str, at_wall_s: float, change: DriftChange) -> None:
+        offer = {"hint": RELEARN} if change.active else {}
+        ratio, limit = round(change.ratio, 3), round(change.limit, 3)
+        self.notify("model.drift", camera, at_wall_s, active=change.active, ratio=ratio, limit=limit, **offer)
 
     def _tell_tamper(self, camera: str, change: TamperChange) -> None:
         for kind in KINDS:

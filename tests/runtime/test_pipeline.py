@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 
 from streamwatch.events.decision import Rules
+from streamwatch.events.drift import DriftMonitor
 from streamwatch.events.ids import uuid7
 from streamwatch.events.tamper import TamperDetector
 from streamwatch.events.tracker import EventTracker, Judgement
 from streamwatch.metrics import Metrics
-from streamwatch.records import EventChange, Frame, FrameScore, Notice, UInt8Array
+from streamwatch.records import EventChange, Frame, FrameScore, Notice, Spread, UInt8Array
 from streamwatch.runtime.batcher import Batcher
 from streamwatch.runtime.engine import WatchedScene
 from streamwatch.runtime.liveness import LivenessChange
@@ -33,6 +34,7 @@ class FakeEngine:
 
     def __init__(self) -> None:
         self.level = 1.0
+        self.spread = Spread(8.0, 0.3)
         self.watched: set[str] = set()
 
     def watch(self, camera: str, scene: WatchedScene) -> None:
@@ -43,7 +45,7 @@ class FakeEngine:
 
     def score(self, frames: Sequence[Frame]) -> list[FrameScore]:
         grid = np.full((64, 64), self.level, np.float32)
-        return [FrameScore(f, self.level, grid, self.level, self.level, grid) for f in frames]
+        return [FrameScore(f, self.level, grid, self.level, self.level, grid, (), self.spread) for f in frames]
 
 
 class Bench:
@@ -62,7 +64,7 @@ class Bench:
 
     def add(self, camera: str) -> None:
         tracker = EventTracker(camera, Judgement(Rules(10, 5, 0.5, 0.5, 0.5)), new_id=uuid7)
-        self.pipeline.add(camera, WatchedCamera([tracker], TamperDetector(), max_age_s=2.0))
+        self.pipeline.add(camera, WatchedCamera([tracker], TamperDetector(), max_age_s=2.0, drift=DriftMonitor(8.0, 10.0)))
 
     def record(self, change: EventChange) -> None:
         self.changes.append(change)
@@ -163,3 +165,19 @@ def test_late_results_of_a_thread_that_was_replaced_go_nowhere(bench: Bench) -> 
     bench.slots.put(Frame("cam", 0, 0.0, 1e9, bench.clock.now_s, SCENE), threading.Event())
     assert bench.pipeline.run_once(lambda: False) == 0
     assert sample(bench, "camera_frames_scored_total") == 0
+
+
+def test_a_scene_that_is_no_longer_as_learned_is_told_once_and_what_an_event_shows_is_no_drift(bench: Bench) -> None:
+    for _ in range(4):
+        bench.show(level=20)
+    bench.engine.spread = Spread(14.0, 0.3)
+    for _ in range(60):
+        bench.clock.now_s += 0.2
+        bench.show(level=20)
+    assert bench.notices == []
+    for _ in range(60):
+        bench.clock.now_s += 60
+        bench.show()
+    assert [(n.type, dict(n.detail)["active"]) for n in bench.notices] == [("model.drift", True)]
+    assert "streamwatch fit" in str(dict(bench.notices[0].detail)["hint"])
+    assert sample(bench, "model_drift_ratio") > 1.25
