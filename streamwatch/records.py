@@ -83,6 +83,23 @@ NO_SPREAD = Spread()
 
 
 @dataclass(frozen=True, slots=True)
+class LevelShare:
+    """What one level of the backbone contributes to the squared distance at a place.
+
+    Attributes:
+        share: of the squared distance; those of all levels sum to 1. A level counts for what the finer levels before it
+            do not already explain.
+        squared: the contribution itself.
+        normal: (low, high) that it lies between on 95 % of normal frames, were they Gaussian.
+    """
+
+    level: str
+    share: float
+    squared: float
+    normal: tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True)
 class FrameScore:
     """What the model says of one frame.
 
@@ -95,6 +112,7 @@ class FrameScore:
         evidence: what each field says at the strongest cell of ``level_grid``: for a model of both fields -log10 of
             the chance that normal footage is as far out, for a model of one its distance.
         spread: how the causally filtered appearance map is spread over the picture.
+        levels: what of the backbone speaks at the strongest cell, in this frame alone; empty without appearance.
     """
 
     frame: Frame
@@ -105,6 +123,7 @@ class FrameScore:
     level_grid: Float32Array
     evidence: tuple[tuple[str, float], ...] = ()
     spread: Spread = NO_SPREAD
+    levels: tuple[LevelShare, ...] = ()
 
     def level_in(self, cells: BoolGrid | None) -> float:
         """The level of a part of the picture, (h, w) True where its cells are; None is the whole."""
@@ -157,13 +176,23 @@ class Box:
 
 @dataclass(frozen=True, slots=True)
 class Peak:
-    """The strongest moment of an event; ``fields`` is ``FrameScore.evidence`` of that frame."""
+    """The strongest moment of an event.
+
+    Attributes:
+        boxes: around the connected cells over the end threshold, strongest first.
+        fields, levels: ``FrameScore.evidence`` and ``.levels`` of that frame.
+        at: (x, y) of the strongest cell's centre, in 0..1; None if it is outside of the zone.
+        area: share of the picture that is over the end threshold.
+    """
 
     score: float
     wall_s: float
     time_s: float
     boxes: tuple[Box, ...] = ()
     fields: tuple[tuple[str, float], ...] = ()
+    levels: tuple[LevelShare, ...] = ()
+    at: tuple[float, float] | None = None
+    area: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,13 @@ def boxes_over(grid: Float32Array, threshold: float) -> tuple[Box, ...]:
     return tuple(_box(stats[label], grid.shape) for label in strongest[:MAX_BOXES])
 
 
+def centre_of(cell: int, shape: tuple[int, ...]) -> tuple[float, float]:
+    """(x, y) in 0..1 of the centre of a cell, counted row by row."""
+    rows, columns = shape
+    row, column = divmod(cell, columns)
+    return (column + 0.5) / columns, (row + 0.5) / rows
+
+
 def _box(stats: npt.NDArray[np.int32], shape: tuple[int, ...]) -> Box:
     left, top, width, height = (int(v) for v in stats[:4])
     rows, columns = shape

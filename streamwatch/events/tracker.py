@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from streamwatch.events.decision import NORMAL, Change, Ended, Rules, Sample, Started, State, force_end, step
-from streamwatch.events.region import boxes_over
-from streamwatch.records import BoolGrid, Box, Event, EventChange, Float32Array, FrameScore, Peak
+from streamwatch.events.region import boxes_over, centre_of
+from streamwatch.records import BoolGrid, Event, EventChange, Float32Array, FrameScore, Peak
 
 IdFactory = Callable[[float], str]
 
@@ -34,10 +34,21 @@ class Judgement:
     cells: BoolGrid | None = None
     armed: Callable[[float], bool] = field(default=_always, compare=False)
 
-    def evidence_of(self, scored: FrameScore) -> tuple[tuple[str, float], ...]:
-        """What the fields say at the frame's strongest cell, if that is in the zone."""
-        inside = self.cells is None or bool(self.cells.flat[int(scored.level_grid.argmax())])
-        return scored.evidence if inside else ()
+    def peak_of(self, sample: Sample, scored: FrameScore) -> Peak:
+        """The frame as a peak: where in the zone, and why, if the frame's strongest cell is in the zone."""
+        grid, strongest = self.grid_of(scored), int(scored.level_grid.argmax())
+        threshold = min(self.rules.end_threshold, sample.score)
+        inside = self.cells is None or bool(self.cells.flat[strongest])
+        return Peak(
+            sample.score,
+            sample.wall_s,
+            sample.time_s,
+            boxes_over(grid, threshold),
+            scored.evidence if inside else (),
+            scored.levels if inside else (),
+            centre_of(strongest, grid.shape) if inside else None,
+            float((grid >= threshold).mean()),
+        )
 
     def grid_of(self, scored: FrameScore) -> Float32Array:
         """The frame's map, 0 outside the zone."""
@@ -57,8 +68,7 @@ class EventTracker:
         self._state: State = NORMAL
         self._event: Event | None = None
         self._previous_id: str | None = None
-        self._boxes: tuple[Box, ...] = ()
-        self._fields: tuple[tuple[str, float], ...] = ()
+        self._peak: Peak | None = None
         self._last_wall_s = 0.0
 
     @property
@@ -111,16 +121,14 @@ class EventTracker:
 
     def _note_peak(self, sample: Sample, scored: FrameScore) -> None:
         if self._state.peak is sample:
-            threshold = min(self._judgement.rules.end_threshold, sample.score)
-            self._boxes = boxes_over(self._judgement.grid_of(scored), threshold)
-            self._fields = self._judgement.evidence_of(scored)
+            self._peak = self._judgement.peak_of(sample, scored)
 
     def _updates(self, at_wall_s: float) -> list[EventChange]:
         """An open event that has become an alert is told at once."""
         peak = self._state.peak
         if self._event is None or peak is None or self._severity(peak) == self._event.severity:
             return []
-        self._event = replace(self._event, peak=self._peak(peak), severity=self._severity(peak))
+        self._event = replace(self._event, peak=self._peak_at(peak), severity=self._severity(peak))
         return [EventChange("anomaly.updated", self._event, at_wall_s)]
 
     def _severity(self, peak: Sample) -> str:
@@ -128,8 +136,11 @@ class EventTracker:
         was_alert = self._event is not None and self._event.severity == "alert"
         return "alert" if was_alert or peak.score >= self._judgement.alert_threshold else "warning"
 
-    def _peak(self, sample: Sample) -> Peak:
-        return Peak(sample.score, sample.wall_s, sample.time_s, self._boxes, self._fields)
+    def _peak_at(self, sample: Sample) -> Peak:
+        """The peak as it was noted when ``sample`` came."""
+        if self._peak is None:
+            raise AssertionError("a peak that was never noted")
+        return replace(self._peak, score=sample.score, wall_s=sample.wall_s, time_s=sample.time_s)
 
     def _apply(self, change: Change, at_wall_s: float) -> EventChange:
         if isinstance(change, Started):
@@ -143,7 +154,7 @@ class EventTracker:
             zone=self.zone,
             start_wall_s=change.began.wall_s,
             start_time_s=change.began.time_s,
-            peak=self._peak(change.peak),
+            peak=self._peak_at(change.peak),
             start_threshold=self._judgement.rules.start_threshold,
             end_threshold=self._judgement.rules.end_threshold,
             predecessor_id=self._previous_id if change.successor else None,
@@ -159,7 +170,7 @@ class EventTracker:
             self._event,
             end_wall_s=change.ended.wall_s,
             end_time_s=change.ended.time_s,
-            peak=self._peak(change.peak),
+            peak=self._peak_at(change.peak),
             reason=change.reason,
             severity=self._severity(change.peak),
         )

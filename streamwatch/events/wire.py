@@ -6,7 +6,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
-from streamwatch.records import Event, EventChange, Notice
+from streamwatch.records import Event, EventChange, LevelShare, Notice
 
 
 def iso_time(wall_s: float) -> str:
@@ -30,6 +30,12 @@ def notice_document(notice: Notice) -> dict[str, Any]:
     }
 
 
+def level_document(level: LevelShare) -> dict[str, Any]:
+    """A backbone level's say as one flat document."""
+    low, high = (round(v, 2) for v in level.normal)
+    return {"level": level.level, "share": round(level.share, 3), "squared": round(level.squared, 2), "normal": [low, high]}
+
+
 def event_document(event: Event) -> dict[str, Any]:
     """An event as one flat document."""
     end_wall_s = event.end_wall_s
@@ -47,6 +53,9 @@ def event_document(event: Event) -> dict[str, Any]:
         "peak_s": round(event.peak.time_s, 3),
         "peak_score": round(event.peak.score, 4),
         "fields": {name: round(value, 3) for name, value in event.peak.fields},
+        "levels": [level_document(level) for level in event.peak.levels],
+        "at": [round(v, 4) for v in event.peak.at] if event.peak.at else None,
+        "area": round(event.peak.area, 4),
         "start_threshold": round(event.start_threshold, 4),
         "end_threshold": round(event.end_threshold, 4),
         "boxes": [{k: round(v, 4) for k, v in asdict(box).items()} for box in event.peak.boxes],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -55,6 +56,42 @@ def fit_gaussians(moments: Moments, *, eps: float = EPS) -> GaussianField:
     for at in chunks(moments.positions):
         whitener_t[at] = whiten(moments.covariance(at), eps).transpose(1, 2).to(torch.float32)
     return GaussianField(moments.mean().to(torch.float32), whitener_t)
+
+
+@dataclass(frozen=True)
+class SquaredParts:
+    """Squared distances of N embeddings, part by part of their channels; (N, L) each.
+
+    Attributes:
+        usual, deviation: mean and standard deviation of the parts over the footage that the Gaussian was learned from,
+            were it Gaussian.
+    """
+
+    squared: Tensor
+    usual: Tensor
+    deviation: Tensor
+
+
+def squared_parts(field: GaussianField, x: Tensor, at: Tensor, parts: Sequence[slice], *, eps: float = EPS) -> SquaredParts:
+    """M(x)^2 split by consecutive parts of the channels, in float32.
+
+    W is triangular, so z = W (x - mu) holds of every channel what those before it do not explain; the squares of a part's z
+    sum to its contribution, and all parts to M(x)^2 (eq. 2, Defard et al. 2020). On normal footage z has the covariance
+    B = W S W' = I - eps W W', because S + eps I = (W' W)^-1; its part's squares have mean tr(B) and variance 2 ||B||_F^2.
+
+    Shapes: x (N, d), at (N,) their positions.
+    """
+    whitener_t = field.whitener_t[at].to(torch.float32)
+    z = torch.einsum("nd,nde->ne", x.to(torch.float32) - field.mean[at].to(torch.float32), whitener_t)
+    moments = [_part_moments(whitener_t[:, :, part], eps) for part in parts]
+    squared = torch.stack([z[:, part].square().sum(1) for part in parts], 1)
+    return SquaredParts(squared, *(torch.stack(values, 1) for values in zip(*moments, strict=True)))
+
+
+def _part_moments(part_t: Tensor, eps: float) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation of a part's squares, (N,) each, from its columns (N, d, k) of W'."""
+    covariance = torch.eye(part_t.shape[2], device=part_t.device) - eps * part_t.transpose(1, 2) @ part_t
+    return covariance.diagonal(dim1=1, dim2=2).sum(1), (2 * covariance.square().sum((1, 2))).sqrt()
 
 
 def mahalanobis(field: GaussianField, x: Tensor) -> Tensor:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from itertools import accumulate, pairwise
 
 import torch
 
 from streamwatch.errors import DeviceUnavailable, ModelMismatch
 from streamwatch.model.backbone import architecture, fold_batch_norm
-from streamwatch.model.embedding import Embedder, choose_channels
+from streamwatch.model.embedding import Embedder, choose_channels, split_by_level
 from streamwatch.model.weights import load_backbone
 from streamwatch.records import INPUT_SIZE_PX
 
@@ -41,6 +42,12 @@ class EmbeddingIdentity:
     indices: tuple[int, ...]
     input_size_px: int = INPUT_SIZE_PX
     resize_kernel: str = RESIZE_KERNEL
+
+    def channels_of_levels(self) -> list[slice]:
+        """Where each level's channels lie in an embedding."""
+        counts = [len(chosen) for chosen in split_by_level(self.indices, architecture(self.backbone).channels)]
+        ends = list(accumulate(counts, initial=0))
+        return [slice(a, b) for a, b in pairwise(ends)]
 
     def require_same(self, other: EmbeddingIdentity, *, where: object) -> None:
         """Check that embeddings of ``other`` may be compared with this one's.

@@ -14,13 +14,14 @@ from streamwatch.model.calibration import Calibration, calibrate, merged
 from streamwatch.model.embedding import Embedder
 from streamwatch.model.frames import FrameBatch
 from streamwatch.model.fusion import Features, FieldMaps, Fusion, field_maps_of, filtered, learn_fusion, merge_fusions
-from streamwatch.model.gaussian import EPS, GaussianField, fit_gaussians, mahalanobis
+from streamwatch.model.gaussian import EPS, GaussianField, fit_gaussians, mahalanobis, squared_parts
 from streamwatch.model.holdout import MIN_FRAMES, HoldOut
 from streamwatch.model.identity import EmbeddingIdentity
 from streamwatch.model.moments import Moments
 from streamwatch.model.motion import MotionField, choose_shrinkage, fit_motion, require_motion
 from streamwatch.model.rehearsal import Rehearsal
 from streamwatch.model.scoring import StreamScorer
+from streamwatch.records import LevelShare
 
 TILE_FRAMES = 8
 """Distances are computed in tiles of this many frames, the last one padded.
@@ -30,6 +31,7 @@ the last bits; with full tiles a frame's score does not depend on the frames tha
 """
 
 LEARN_BATCH_FRAMES = 32
+TWO_SIDED_95 = 1.96
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +176,21 @@ class SceneModel:
         tiles = [self._tile_maps(tile, tile_frames) for tile in torch.split(flat, max(tile_frames, LEARN_BATCH_FRAMES))]
         grids = torch.cat(tiles)
         return Maps(grids, grids.amax(dim=(1, 2)))
+
+    def explain(self, embeddings: Tensor, cells: Sequence[int]) -> list[tuple[LevelShare, ...]]:
+        """What of the backbone speaks at a cell of each frame: (N, H, W, d) embeddings, N cells counted row by row."""
+        at = torch.tensor(cells, device=embeddings.device)
+        x = embeddings.flatten(1, 2)[torch.arange(len(cells), device=at.device), at]
+        parts = squared_parts(self._require_gaussians(), x, at, self.identity.channels_of_levels(), eps=self.eps)
+        rows = torch.stack([parts.squared, parts.usual, parts.deviation], 2).cpu().tolist()
+        return [self._shares(row) for row in rows]
+
+    def _shares(self, parts: list[list[float]]) -> tuple[LevelShare, ...]:
+        """Levels from (squared, usual, deviation) of each."""
+        whole = max(sum(squared for squared, _, _ in parts), 1e-9)
+        ranges = [(max(usual - TWO_SIDED_95 * sd, 0.0), usual + TWO_SIDED_95 * sd) for _, usual, sd in parts]
+        named = zip(self.identity.level_names, parts, ranges, strict=True)
+        return tuple(LevelShare(name, part[0] / whole, part[0], normal) for name, part, normal in named)
 
     def motion_maps(self, speed: Tensor) -> Tensor:
         """Motion maps (N, h, w) of (N, h, w) speeds; NaN where a frame has no motion evidence."""

@@ -16,7 +16,7 @@ SPREAD_QUANTILES = (0.25, 0.95)
 
 @dataclass(frozen=True)
 class MapScores:
-    """One frame's verdict; see ``records.FrameScore`` for the fields."""
+    """One frame's verdict; see ``records.FrameScore`` for the fields. ``cell`` is the strongest, counted row by row."""
 
     score: float
     grid: Float32Array
@@ -25,6 +25,7 @@ class MapScores:
     level_grid: Float32Array
     evidence: tuple[tuple[str, float], ...]
     spread: Spread
+    cell: int
 
 
 def spread_of(smooth: FieldMaps) -> Spread:
@@ -79,7 +80,7 @@ class StreamScorer:
         cell = int(level.argmax())
         named = (("appearance", fields.appearance), ("motion", fields.motion))
         evidence = tuple((name, float(values.flat[cell])) for name, values in named if values is not None)
-        return MapScores(float(grid.max()), grid, float(causal.max()), float(level.max()), level, evidence, self._spread)
+        return MapScores(float(grid.max()), grid, float(causal.max()), float(level.max()), level, evidence, self._spread, cell)
 
     def _counted(self, grid: Float32Array) -> Float32Array:
         return grid if self._counts is None else grid * self._counts

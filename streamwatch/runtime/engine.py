@@ -16,8 +16,8 @@ from streamwatch.model.frames import FrameBatch
 from streamwatch.model.fusion import FieldMaps, field_maps_of
 from streamwatch.model.identity import EmbeddingIdentity
 from streamwatch.model.scene import TILE_FRAMES, SceneModel
-from streamwatch.model.scoring import StreamScorer
-from streamwatch.records import SPEED_GRID, Frame, FrameScore
+from streamwatch.model.scoring import MapScores, StreamScorer
+from streamwatch.records import SPEED_GRID, Frame, FrameScore, LevelShare
 
 OnBatch = Callable[[int, float], None]
 _NO_SPEED = np.full((SPEED_GRID, SPEED_GRID), np.nan, dtype=np.float32)
@@ -76,18 +76,40 @@ class Engine:
 
     def score(self, frames: Sequence[Frame]) -> list[FrameScore]:
         """Score a batch, in its order; every camera in it must be watched, and its frames come in order."""
-        return [self._scored(frame, maps) for frame, maps in zip(frames, self.field_maps(frames), strict=True)]
+        maps, embeddings = self._maps_of(frames)
+        verdicts = [self._scorers[f.camera].score(m, f.time_s, f.segment) for f, m in zip(frames, maps, strict=True)]
+        levels = self._explained(frames, embeddings, [verdict.cell for verdict in verdicts])
+        return [_scored(*parts) for parts in zip(frames, verdicts, levels, strict=True)]
 
     def field_maps(self, frames: Sequence[Frame]) -> list[FieldMaps]:
         """Each frame's maps, field by field, before the causal filter and fusion."""
+        return self._maps_of(frames)[0]
+
+    def _maps_of(self, frames: Sequence[Frame]) -> tuple[list[FieldMaps], Tensor | None]:
+        """Each frame's maps, and the embeddings of all on the device; None if no scene sees appearance."""
         if not frames:
-            return []
+            return [], None
         started_s = time.perf_counter()
         with torch.no_grad():
-            grids = self._grids(self.batch_of(frames), _rows_by_camera(frames)).cpu().numpy()
+            grids, embeddings = self._grids(self.batch_of(frames), _rows_by_camera(frames))
+            on_host = grids.cpu().numpy()
         if self._on_batch:
             self._on_batch(len(frames), time.perf_counter() - started_s)
-        return [field_maps_of(*grids[:, row]) for row in range(len(frames))]
+        return [field_maps_of(*on_host[:, row]) for row in range(len(frames))], embeddings
+
+    def _explained(
+        self, frames: Sequence[Frame], embeddings: Tensor | None, cells: Sequence[int]
+    ) -> list[tuple[LevelShare, ...]]:
+        """What of the backbone speaks at each frame's strongest cell."""
+        levels: list[tuple[LevelShare, ...]] = [()] * len(frames)
+        for camera, rows in _rows_by_camera(frames).items():
+            scene = self._scenes[camera]
+            if scene.sees_appearance and embeddings is not None:
+                with torch.no_grad():
+                    found = scene.explain(embeddings[torch.tensor(rows, device=self.device)], [cells[row] for row in rows])
+                for row, shares in zip(rows, found, strict=True):
+                    levels[row] = shares
+        return levels
 
     def batch_of(self, frames: Sequence[Frame]) -> FrameBatch:
         """Frames as tensors on the device."""
@@ -99,8 +121,8 @@ class Engine:
     def _distance_dtype(self) -> torch.dtype:
         return torch.float64 if self.embedder.dtype == torch.float64 else torch.float32
 
-    def _grids(self, batch: FrameBatch, rows_of: Mapping[str, list[int]]) -> Tensor:
-        """(2, N, h, w) float32: appearance and motion maps, NaN where a field says nothing; one copy to the host."""
+    def _grids(self, batch: FrameBatch, rows_of: Mapping[str, list[int]]) -> tuple[Tensor, Tensor | None]:
+        """(2, N, h, w) float32 appearance and motion maps, NaN where a field says nothing, and what they are made of."""
         seeing = [row for camera, rows in rows_of.items() if self._scenes[camera].sees_appearance for row in rows]
         embeddings = self._embeddings(batch, sorted(seeing))
         grids = torch.full((2, *batch.speed.shape), torch.nan, device=self.device)
@@ -111,7 +133,7 @@ class Engine:
                 grids[0, at] = scene.maps(part, tile_frames=self._tile_frames).grids.to(torch.float32)
             if scene.sees_motion:
                 grids[1, at] = scene.motion_maps(batch.speed[at])
-        return grids
+        return grids, embeddings
 
     def _embeddings(self, batch: FrameBatch, rows: list[int]) -> Tensor | None:
         """(N, H, W, d) embeddings, computed for some rows only; None if there are none."""
@@ -125,18 +147,19 @@ class Engine:
         whole[at] = part
         return whole
 
-    def _scored(self, frame: Frame, maps: FieldMaps) -> FrameScore:
-        verdict = self._scorers[frame.camera].score(maps, frame.time_s, frame.segment)
-        return FrameScore(
-            frame,
-            verdict.score,
-            verdict.grid,
-            verdict.causal_score,
-            verdict.level,
-            verdict.level_grid,
-            verdict.evidence,
-            verdict.spread,
-        )
+
+def _scored(frame: Frame, verdict: MapScores, levels: tuple[LevelShare, ...]) -> FrameScore:
+    return FrameScore(
+        frame,
+        verdict.score,
+        verdict.grid,
+        verdict.causal_score,
+        verdict.level,
+        verdict.level_grid,
+        verdict.evidence,
+        verdict.spread,
+        levels,
+    )
 
 
 def _rows_by_camera(frames: Sequence[Frame]) -> Mapping[str, list[int]]:

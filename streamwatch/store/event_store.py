@@ -9,7 +9,7 @@ from sqlalchemy import Engine, RowMapping, Select, select, tuple_, update
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from streamwatch.errors import StoreError, UsageError
-from streamwatch.records import Box, Event, EventChange, Notice, Peak
+from streamwatch.records import Box, Event, EventChange, LevelShare, Notice, Peak
 from streamwatch.store.tables import events, notices
 
 
@@ -150,6 +150,7 @@ def _row(event: Event) -> dict[str, Any]:
     peak = row.pop("peak")
     row.update(peak_score=peak["score"], peak_wall_s=peak["wall_s"], peak_time_s=peak["time_s"])
     row.update(boxes=[*peak["boxes"]], fields=dict(peak["fields"]))
+    row.update(why={"levels": [*peak["levels"]], "at": peak["at"], "area": peak["area"]})
     return row
 
 
@@ -157,5 +158,12 @@ def _event(row: RowMapping) -> Event:
     values = dict(row)
     boxes = tuple(Box(**box) for box in values.pop("boxes"))
     fields = tuple(values.pop("fields").items())
-    peak = Peak(values.pop("peak_score"), values.pop("peak_wall_s"), values.pop("peak_time_s"), boxes, fields)
+    times = (values.pop("peak_score"), values.pop("peak_wall_s"), values.pop("peak_time_s"))
+    peak = Peak(*times, boxes, fields, **_reasons(values.pop("why")))
     return Event(peak=peak, **values)
+
+
+def _reasons(why: dict[str, Any]) -> dict[str, Any]:
+    """What of a peak is stored as one document; an event of an older version has none."""
+    levels = tuple(LevelShare(**{**level, "normal": tuple(level["normal"])}) for level in why.get("levels", ()))
+    return {"levels": levels, "at": tuple(why["at"]) if why.get("at") else None, "area": why.get("area", 0.0)}

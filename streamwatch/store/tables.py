@@ -28,6 +28,7 @@ events = Table(
     Column("severity", String(16), nullable=False, server_default="warning"),
     Column("provisional", Boolean, nullable=False, server_default=false()),
     Column("label", String(16)),
+    Column("why", JSON, nullable=False, server_default="{}"),
     Index("events_by_start", "start_wall_s", "id"),
     Index("events_by_camera", "camera", "start_wall_s", "id"),
     Index("events_by_severity", "severity", "start_wall_s", "id"),

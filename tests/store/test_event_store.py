@@ -12,7 +12,7 @@ from sqlalchemy import create_engine, inspect, text
 
 from streamwatch.errors import StoreError, UsageError
 from streamwatch.events.ids import uuid7
-from streamwatch.records import Box, Event, EventChange, Peak
+from streamwatch.records import Box, Event, EventChange, LevelShare, Peak
 from streamwatch.store import event_store
 from streamwatch.store.event_store import EventQuery, EventStore
 from streamwatch.store.sessions import open_database
@@ -21,7 +21,9 @@ from tests.store.bench import fill, questions
 
 
 def event(start_s: float = 100.0, camera: str = "cam") -> Event:
-    peak = Peak(12.5, start_s + 1, 1.0, (Box(0, 0.25, 0.5, 1),))
+    levels = (LevelShare("layer1", 0.75, 90.0, (1.5, 20.25)), LevelShare("layer2", 0.25, 30.0, (4.0, 40.0)))
+    boxes = (Box(0, 0.25, 0.5, 1),)
+    peak = Peak(12.5, start_s + 1, 1.0, boxes, (("appearance", 4.5),), levels, (0.25, 0.5), 0.125)
     return Event(uuid7(start_s), camera, "", start_s, 0.0, peak, 10.0, 6.0)
 
 
