@@ -28,6 +28,7 @@ from streamwatch.runtime.batcher import Batcher
 from streamwatch.runtime.camera import CameraContext
 from streamwatch.runtime.endings import Endings
 from streamwatch.runtime.engine import Engine, WatchedScene
+from streamwatch.runtime.event_inputs import EventInputs
 from streamwatch.runtime.fleet import CameraPlan, Fleet, plan_of, source_of
 from streamwatch.runtime.judging import CalibrationBoard, judgements_for, picture_watch
 from streamwatch.runtime.liveness import Liveness
@@ -195,7 +196,8 @@ class Service:
         most = LIVE_CPU_FRAMES if self._device == "cpu" and not self._until_eof else MAX_BATCH_FRAMES
         batcher = Batcher(self._slots, max_frames=most, gather_s=0.1 if self._until_eof else 0.01)
         self._snapshots = SnapshotWriter(self._evidence_dir / "snapshots")
-        outputs = Outputs(self._store, self._snapshots, ears.changes, ears.notices, ears.scores)
+        inputs = EventInputs(self._evidence_dir / "inputs", self._may_keep)
+        outputs = Outputs(self._store, self._snapshots, inputs, ears.changes, ears.notices, ears.scores)
         self._pipeline = Pipeline(batcher, self._engine, outputs=outputs, metrics=self.metrics, clock=self._clock)
         context = CameraContext(
             self._slots, self._clock, self.metrics, self.health, self._on_frame, self._on_end, self._backoff
@@ -245,6 +247,11 @@ class Service:
         elif model.sees_motion and model.motion_step_s != settings.motion_step:
             log.warning("camera %s: its model was learned with motion_step %g s: fit it again", camera, model.motion_step_s)
         return plan_of(config, camera, model.motion_step_s if model.sees_motion else None)
+
+    def _may_keep(self, camera: str) -> bool:
+        """Whether pictures of ``camera`` may be stored as the model sees them, where nothing is blacked out."""
+        known = self._config.cameras.get(camera)
+        return known is not None and not known.privacy
 
     def _open_store(self) -> EventStore:
         url = self._config.database.get_secret_value() if self._config.database else None

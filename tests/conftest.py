@@ -27,6 +27,8 @@ from streamwatch.video.opener import PyAvOpener
 from streamwatch.video.reader import FrameReader, Pace
 from streamwatch.video.sources import parse_source
 
+QUICK_PRECISION = "bf16" if "avx512_bf16" in Path("/proc/cpuinfo").read_text() else "float32"
+"""For tests that learn from much footage and ask for no bits of it: half the time where the machine has the kernels."""
 REPOSITORY = Path(__file__).parent.parent
 SHARED_DATA = REPOSITORY.parent / "shared" / "data"
 UNTRAINED = BackboneSpec(weights="untrained")

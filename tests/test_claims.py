@@ -26,7 +26,7 @@ from streamwatch.video.motion import DEFAULT_STEP_S
 from streamwatch.video.opener import PyAvOpener
 from streamwatch.video.reader import FrameReader
 from streamwatch.video.sources import parse_source
-from tests.conftest import REPOSITORY, encode, moving_square
+from tests.conftest import QUICK_PRECISION, REPOSITORY, encode, moving_square
 
 pytestmark = pytest.mark.slow(160)
 
@@ -120,8 +120,6 @@ def test_both_fields_cost_little_more_than_appearance(street: Path) -> None:
             break
     assert min(ratios) <= BOTH_TAKES_AT_MOST
 
-
-QUICK_PRECISION = "bf16" if "avx512_bf16" in Path("/proc/cpuinfo").read_text() else "float32"
 
 # VmHWM and not getrusage: on Linux ru_maxrss outlives exec, so a child would report pytest's own peak.
 PEAK = """

@@ -25,7 +25,7 @@ from streamwatch.video.output import OverlayStyle
 from streamwatch.video.overlay import write_picture
 from streamwatch.video.reader import FrameReader
 from streamwatch.video.sources import parse_source
-from tests.conftest import encode, read_moving, shared_file
+from tests.conftest import QUICK_PRECISION, encode, read_moving, shared_file
 
 pytestmark = pytest.mark.slow(90)
 
@@ -112,7 +112,7 @@ def learned(request: pytest.FixtureRequest) -> Learned:
     with av.open(source.label) as container:
         pictures = [np.asarray(f.to_ndarray(format="rgb24"), dtype=np.uint8) for f in container.decode(video=0)]
     at = round(0.6 * len(pictures))
-    engine = build_engine(BackboneSpec(weights="untrained"), device="cpu", precision="auto")
+    engine = build_engine(BackboneSpec(weights="untrained"), device="cpu", precision=QUICK_PRECISION)
     rate = SCENE_RATE[scene.file]
     footage = Footage((source,), features="both", limit_s=at / rate, motion_step_s=scene.motion_step_s)
     model = learn_scene(footage, engine, opener=PyAvOpener(), clock=SystemClock()).model

@@ -29,7 +29,7 @@ from streamwatch.video.motion import DEFAULT_STEP_S
 from streamwatch.video.opener import PyAvOpener, Stream
 from streamwatch.video.reader import FrameReader
 from streamwatch.video.sources import Segment, parse_source
-from tests.conftest import inputs, read
+from tests.conftest import QUICK_PRECISION, inputs, read
 
 pytestmark = pytest.mark.slow(240)
 
@@ -60,7 +60,7 @@ class Ped2:
 
 @pytest.fixture(scope="module")
 def learned(ped2: Path) -> Ped2:
-    engine = build_engine(BackboneSpec(weights="untrained"), device="cpu", precision="auto")
+    engine = build_engine(BackboneSpec(weights="untrained"), device="cpu", precision=QUICK_PRECISION)
     footage = Footage((parse_source(str(ped2 / "training/videos")),), features="both")
     model = learn_scene(footage, engine, opener=PyAvOpener(), clock=SystemClock()).model
     engine.watch("cam", WatchedScene(model))

@@ -15,7 +15,7 @@ import pytest
 from streamwatch.config.loading import load_config
 from streamwatch.records import EventChange, Notice, UInt8Array
 from streamwatch.service import Ears, Service
-from tests.conftest import encode, run_command, shared_file
+from tests.conftest import QUICK_PRECISION, encode, run_command, shared_file
 
 pytestmark = pytest.mark.slow(70)
 
@@ -102,6 +102,7 @@ def site(pictures: list[UInt8Array], tmp_path_factory: pytest.TempPathFactory) -
         "version": 1,
         "data_dir": str(folder / "data"),
         "backbone": {"weights": "untrained"},
+        "precision": QUICK_PRECISION,
         "cameras": {"yard": {"source": str(folder / "changed.mp4"), "normal": [str(folder / "normal.mp4")]}},
         "metrics": {"listen": None},
         "web": {"listen": None},

@@ -28,7 +28,7 @@ from streamwatch.simulator.media import encode_track
 from streamwatch.simulator.server import SimulatedCamera
 from streamwatch.store.event_store import EventStore
 from streamwatch.store.sessions import open_database
-from tests.conftest import REPOSITORY, Cli, encode, moving_square, read_moving, shared_file
+from tests.conftest import QUICK_PRECISION, REPOSITORY, Cli, encode, moving_square, read_moving, shared_file
 
 pytestmark = pytest.mark.slow(150)
 
@@ -78,7 +78,7 @@ def test_two_real_cameras_at_once_lose_no_frame(cli: Cli, tmp_path: Path) -> Non
         first, rest = tmp_path / f"{name}-normal.mp4", tmp_path / f"{name}-today.mp4"
         _, expected[name] = cut(shared_file(f"{name}.avi"), first, rest, 0.6)
         cameras[name] = {"source": str(rest), "normal": [str(first)]}
-    config = write_config(tmp_path, cameras)
+    config = write_config(tmp_path, cameras, precision=QUICK_PRECISION)
     assert cli("fit", "-c", config, "--all").code == 0
     result = cli("run", "-c", config, "--until-eof")
     assert result.code == 0, result.err

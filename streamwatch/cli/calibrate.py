@@ -18,6 +18,7 @@ from streamwatch.model.calibration import merge_zones
 from streamwatch.runtime.calibrating import calibrate_on, terms_of
 from streamwatch.runtime.footage import Footage, expected_frames
 from streamwatch.runtime.judging import budgets_of
+from streamwatch.runtime.lessons import LessonBook
 from streamwatch.runtime.models import build_engine, spec_of, watched
 from streamwatch.video.opener import PyAvOpener, StreamOptions
 from streamwatch.video.sources import parse_source
@@ -62,8 +63,12 @@ def command(camera: str, sources: tuple[str, ...], config_path: Path, add: bool,
         calibration = calibrate_on(footage, camera, engine, terms, opener=opener, clock=SystemClock(), on_frames=advance)
     if add and model.calibration_:
         calibration = calibration.with_zones(merge_zones([model.calibration_, calibration]))
+    book = LessonBook(path, lambda: engine)
+    lessons = book.lessons()
+    book.recalibrate(calibration)
     model.calibration_ = calibration
     save_model(model, path, provenance)
+    book.confirm(lessons)
     budgets = budgets_of(config, camera)
     if as_json:
         found = [thresholds_document(*pair) for pair in statements(calibration, budgets)]

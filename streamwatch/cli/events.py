@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import importlib
 import io
 import json
 import sys
@@ -136,11 +137,18 @@ def export(config_path: Path, form: str, out: Path | None, **asked: Any) -> None
 @click.argument("event_id", metavar="ID")
 @click.argument("label", type=click.Choice(["normal", "anomaly", "none"]))
 def label_event(config_path: Path, event_id: str, label: str) -> None:
-    """Say what an event was; none takes it back. The label is kept with the event and exported with it."""
-    with _store(load_config(config_path)) as store:
+    """Say what an event was; none takes it back.
+
+    The label is kept with the event and exported with it. What is called normal is taught to the camera's model: the same
+    thing in the same place raises no alarm again. Anything else takes that back.
+    """
+    config = load_config(config_path)
+    with _store(config) as store:
         event = store.find(event_id)
+        # Here, because this command alone of its group needs torch.
+        learned = importlib.import_module("streamwatch.cli.teaching").teach(config, event, label)
         store.label(event.id, None if label == "none" else label)
-    click.echo(f"{event.id}: {label}")
+    click.echo(f"{event.id}: {label}{learned}")
 
 
 def stored_document(event: Event) -> dict[str, Any]:

@@ -36,6 +36,7 @@ from streamwatch.runtime.engine import Engine
 from streamwatch.runtime.footage import Footage, expected_frames
 from streamwatch.runtime.judging import budgets_of
 from streamwatch.runtime.learning import Learned, learn_scene
+from streamwatch.runtime.lessons import LessonBook
 from streamwatch.runtime.models import build_engine, spec_of
 from streamwatch.video.opener import PyAvOpener, StreamOptions
 from streamwatch.video.sources import parse_source
@@ -180,7 +181,9 @@ def _spec(choice: BackboneChoice, existing: Path | None) -> BackboneSpec:
 def _learn_all(tasks: list[_Task], engine: Engine, update: bool) -> None:
     note_if_untrained(engine.identity.weights)
     for task in tasks:
-        base = load_model(task.path, with_moments=True)[0] if update else None
+        book = LessonBook(task.path, lambda: engine)
+        lessons = book.lessons() if task.path.is_file() else ()
+        base = load_model(book.base_path(), with_moments=True)[0] if update else None
         opener = PyAvOpener(task.stream)
         with frame_progress(f"fit {task.label}", expected_frames(task.footage, opener)) as advance:
             learned = learn_scene(
@@ -188,7 +191,10 @@ def _learn_all(tasks: list[_Task], engine: Engine, update: bool) -> None:
             )
         keep_previous(task.path)
         save_model(learned.model, task.path, learned.provenance)
+        book.rebase(lessons)
         _report(task, learned)
+        if lessons:
+            click.echo(f"   {len(lessons)} events that were called normal are taught to it again")
 
 
 def _report(task: _Task, learned: Learned) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from streamwatch.events.decision import NORMAL, Change, Ended, Rules, Sample, Started, State, force_end, step
+from streamwatch.events.decision import NORMAL, Change, Ended, Phase, Rules, Sample, Started, State, force_end, step
 from streamwatch.events.region import boxes_over, centre_of
 from streamwatch.records import BoolGrid, Event, EventChange, Float32Array, FrameScore, Peak
 
@@ -94,6 +94,22 @@ class EventTracker:
     def at_peak(self) -> bool:
         """Whether the last sample is the highest so far of what is pending or open."""
         return self._state.peak is not None and self._state.peak.wall_s == self._last_wall_s
+
+    @property
+    def holds(self) -> bool:
+        """Whether the last sample is part of what is pending or open, and over the end threshold."""
+        last = self._state.last_above
+        return last is not None and last.wall_s == self._last_wall_s
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is pending or open."""
+        return self._state.phase is Phase.NORMAL
+
+    @property
+    def cells(self) -> BoolGrid | None:
+        """The cells of its zone; None for the whole picture."""
+        return self._judgement.cells
 
     def level_of(self, scored: FrameScore) -> float:
         """What of a frame is compared with the thresholds."""

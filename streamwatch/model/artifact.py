@@ -3,7 +3,8 @@
 Tensors of appearance: ``mean`` (P, d), ``whitener`` (P, d(d+1)/2), ``moments.shift`` (P, d), ``moments.s1`` (P, d),
 ``moments.s2`` (P, d(d+1)/2). Of motion: ``motion.shift``, ``motion.s1``, ``motion.s2`` (P, 1), from which its Gaussians
 follow at once. Of both: ``tail.appearance`` and ``tail.motion`` (257,). Always ``calibration.tail`` (K,), and
-``calibration.peaks`` (K,), zone after zone. Whiteners and moments are lower triangles packed row by row: half the size.
+``calibration.peaks`` (K,), zone after zone; ``allowance`` (h, w) if people called events normal. Whiteners and moments are
+lower triangles packed row by row: half the size.
 The metadata is one JSON document under ``streamwatch``, with a sha256 over itself and over every tensor, so that an altered
 file is told from an intact one.
 """
@@ -231,6 +232,8 @@ def _tensors(scene: SceneModel) -> dict[str, Tensor]:
     if scene.fusion_:
         tensors["tail.appearance"] = torch.from_numpy(scene.fusion_.appearance.knots)
         tensors["tail.motion"] = torch.from_numpy(scene.fusion_.motion.knots)
+    if scene.allowance_ is not None:
+        tensors["allowance"] = torch.from_numpy(scene.allowance_)
     return {name: tensor.contiguous().cpu() for name, tensor in tensors.items()}
 
 
@@ -320,6 +323,7 @@ def _scene(document: dict[str, Any], tensors: dict[str, Tensor], with_moments: b
     if scene.features == "both":
         scene.fusion_ = _fusion(document["fusion"], tensors)
     scene.calibration_ = _calibration(document["calibration"], tensors)
+    scene.allowance_ = tensors["allowance"].numpy() if "allowance" in tensors else None
     return scene
 
 

@@ -103,6 +103,10 @@ class Moments:
             self.s2[at] = (self.s2[at].double() + s2).to(self.s2.dtype)
         self.count += other.count
 
+    def times(self, weight: int) -> Moments:
+        """As if every frame had been seen ``weight`` times."""
+        return Moments(weight * self.count, self.shift, weight * self.s1, weight * self.s2)
+
     def copy(self) -> Moments:
         """An independent copy."""
         return Moments(self.count, self.shift.clone(), self.s1.clone(), self.s2.clone())

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -21,7 +22,7 @@ from streamwatch.model.moments import Moments
 from streamwatch.model.motion import MotionField, choose_shrinkage, fit_motion, require_motion
 from streamwatch.model.rehearsal import Rehearsal
 from streamwatch.model.scoring import StreamScorer
-from streamwatch.records import LevelShare
+from streamwatch.records import Float32Array, LevelShare
 
 TILE_FRAMES = 8
 """Distances are computed in tiles of this many frames, the last one padded.
@@ -75,7 +76,8 @@ class SceneModel:
         motion_step_s: age of the picture that frames' speed is measured against; only noted.
 
     Learned attributes, None before ``fit``: ``moments_`` and ``gaussians_`` of appearance, ``motion_``, ``fusion_``
-    and ``calibration_``.
+    and ``calibration_``. ``allowance_`` is (h, w), what a cell's level is divided by because people called what was
+    there normal; None if nobody did.
     """
 
     def __init__(
@@ -97,6 +99,7 @@ class SceneModel:
         self.motion_: MotionField | None = None
         self.fusion_: Fusion | None = None
         self.calibration_: Calibration | None = None
+        self.allowance_: Float32Array | None = None
 
     @property
     def frames(self) -> int:
@@ -157,7 +160,34 @@ class SceneModel:
             self.fusion_ = merge_fusions(self.fusion_, other.fusion_)
         known = [c for c in (self.calibration_, other.calibration_) if c]
         self.calibration_ = merged(known) if known else None
+        allowances = [m.allowance_ for m in (self, other) if m.allowance_ is not None]
+        self.allowance_ = np.maximum.reduce(allowances) if allowances else None
         return self
+
+    def teach(self, embedder: Embedder, batch: FrameBatch, weight: int) -> None:
+        """Learn frames that count ``weight`` times each; tails and thresholds stay.
+
+        Raises:
+            ModelError: the moments are not loaded.
+        """
+        if self.sees_appearance:
+            with torch.no_grad():
+                lesson = Moments.starting_with(embedder(batch.pixels).flatten(1, 2)).times(weight)
+            moments = self._require_moments()
+            moments.merge(lesson)
+            self.gaussians_ = fit_gaussians(moments, eps=self.eps)
+        if self.motion_ and len(speed := batch.known_speed()):
+            self.motion_.moments.merge(Moments.starting_with(speed).times(weight))
+            shrinkage = self.motion_.shrinkage
+            gaussians = fit_motion(self.motion_.moments, shrinkage)
+            self.motion_ = MotionField(self.motion_.moments, shrinkage, gaussians, self.motion_.step_s)
+
+    def levels(self, embedder: Embedder, batch: FrameBatch) -> Float32Array:
+        """(N, h, w) levels of frames by themselves, no temporal filter and no allowance."""
+        with torch.no_grad():
+            maps = self.field_maps(embedder(batch.pixels) if self.sees_appearance else None, batch.speed)
+        verdicts = [StreamScorer(self.grid, self.fusion_).score(m, 0.0) for m in maps]
+        return np.stack([verdict.level_grid for verdict in verdicts])
 
     def score(self, embedder: Embedder, pixels: Tensor) -> Maps:
         """Appearance maps and scores of (N, 256, 256, 3) uint8 frames."""
@@ -213,7 +243,7 @@ class SceneModel:
         if self.sees_appearance:
             ready.gaussians_ = self._require_gaussians().to(device, dtype)
         ready.motion_ = self.motion_.to(device, torch.float32) if self.motion_ else None
-        ready.fusion_, ready.calibration_ = self.fusion_, self.calibration_
+        ready.fusion_, ready.calibration_, ready.allowance_ = self.fusion_, self.calibration_, self.allowance_
         return ready
 
     def _empty(self) -> SceneModel:

@@ -43,10 +43,18 @@ class StreamScorer:
         grid: (h, w) of the maps.
         fusion: how a model of both fields fuses them; None for a model of one.
         ignored: (h, w) True where anomalies do not count.
+        allowance: (h, w) what the level of a cell is divided by; None for nothing.
     """
 
-    def __init__(self, grid: tuple[int, int], fusion: Fusion | None, ignored: npt.NDArray[np.bool_] | None = None) -> None:
+    def __init__(
+        self,
+        grid: tuple[int, int],
+        fusion: Fusion | None,
+        ignored: npt.NDArray[np.bool_] | None = None,
+        allowance: Float32Array | None = None,
+    ) -> None:
         self._grid, self._fusion = grid, fusion
+        self._allowance = allowance
         self._counts = None if ignored is None else (~ignored).astype(np.float32)
         self._segment, self._spread = -1, NO_SPREAD
         self._restart()
@@ -76,6 +84,7 @@ class StreamScorer:
         return self._scores(raw, causal, causal, smooth)
 
     def _scores(self, grid: Float32Array, causal: Float32Array, level: Float32Array, fields: FieldMaps) -> MapScores:
+        level = level if self._allowance is None else level / self._allowance
         grid, causal, level = (self._counted(m) for m in (grid, causal, level))
         cell = int(level.argmax())
         named = (("appearance", fields.appearance), ("motion", fields.motion))

@@ -67,7 +67,7 @@ class Engine:
         """
         self.identity.require_same(scene.model.identity, where=f"camera {camera}")
         self._scenes[camera] = scene.model.to(self.device, self._distance_dtype())
-        self._scorers[camera] = StreamScorer(scene.model.grid, scene.model.fusion_, scene.ignored)
+        self._scorers[camera] = StreamScorer(scene.model.grid, scene.model.fusion_, scene.ignored, scene.model.allowance_)
 
     def unwatch(self, camera: str) -> None:
         """Forget ``camera``; its frames must not come any more."""

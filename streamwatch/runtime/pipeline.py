@@ -16,6 +16,7 @@ from streamwatch.events.tracker import EventTracker, Judgement
 from streamwatch.metrics import Metrics
 from streamwatch.records import EventChange, Frame, FrameScore, Notice
 from streamwatch.runtime.batcher import Batcher
+from streamwatch.runtime.event_inputs import EventInputs
 from streamwatch.runtime.liveness import LivenessChange
 from streamwatch.runtime.resilience import ScoringEngine
 from streamwatch.runtime.snapshots import SnapshotWriter
@@ -45,6 +46,7 @@ class Outputs:
 
     store: EventRecorder
     snapshots: SnapshotWriter
+    inputs: EventInputs
     listeners: tuple[Listener, ...] = ()
     notice_listeners: tuple[NoticeListener, ...] = ()
     score_listeners: tuple[ScoreListener, ...] = ()
@@ -204,6 +206,10 @@ class Pipeline:
             self._publish(change)
         if tracker.at_peak:
             self._outputs.snapshots.note_peak(scored, tracker.zone)
+        if tracker.holds:
+            self._outputs.inputs.note(scored, tracker.zone, tracker.cells)
+        elif tracker.idle:
+            self._outputs.inputs.forget(scored.frame.camera, tracker.zone)
 
     def _follow_drift(self, scored: FrameScore, watched: WatchedCamera) -> None:
         """An event says that the scene is not as usual, which is known; drift is what is so outside of events."""
@@ -232,6 +238,8 @@ class Pipeline:
         self._outputs.store.record(change)
         ended = change.type == "anomaly.ended"
         snapshot = self._outputs.snapshots.write(change.event) if ended else None
+        if ended:
+            self._outputs.inputs.write(change.event)
         camera = change.event.camera
         self._metrics.events.labels(camera, change.type).inc()
         if change.type != "anomaly.updated":

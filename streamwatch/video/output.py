@@ -51,15 +51,15 @@ def require_folder_of(path: Path) -> None:
         raise UsageError("cannot be written (no such folder, or read-only)", where=path, hint="check the folder")
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Write a text file: complete, or not at all.
+def write_atomically(path: Path, content: str | bytes) -> None:
+    """Write a file: complete, or not at all.
 
     Raises:
         UsageError: the folder does not exist or cannot be written.
     """
     temporary = _temporary(path)
     try:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_bytes(content.encode() if isinstance(content, str) else content)
         temporary.replace(path)
     except OSError as error:
         with suppress(OSError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 
 from streamwatch.model.artifact import load_model, previous_path
 from streamwatch.records import UInt8Array
-from tests.conftest import Cli, encode, moving_square, run_command
+from tests.conftest import QUICK_PRECISION, Cli, encode, moving_square, run_command
 
 pytestmark = pytest.mark.slow(130)
 
@@ -21,10 +22,13 @@ INTRUDER_S = (6.0, 10.0)
 RATE_HZ = 10
 
 
-def with_intruder(frames: int) -> Iterator[UInt8Array]:
+HERE, ELSEWHERE = (slice(80, 110), slice(20, 60)), (slice(8, 38), slice(112, 152))
+
+
+def with_intruder(frames: int, at: tuple[slice, slice] = HERE) -> Iterator[UInt8Array]:
     for number, picture in enumerate(moving_square(frames, noise_seed=9)):
         if INTRUDER_S[0] <= number / RATE_HZ < INTRUDER_S[1]:
-            picture[80:110, 20:60] = (255, 240, 0)
+            picture[at] = (255, 240, 0)
         yield picture
 
 
@@ -39,6 +43,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "version": 1,
         "data_dir": str(folder / "data"),
         "backbone": {"weights": "untrained"},
+        "precision": QUICK_PRECISION,
         "defaults": {"fps": "native", "min_duration": "500ms", "end_delay": "1s", "cooldown": "2s"},
         "cameras": {
             "yard": {
@@ -175,19 +180,50 @@ def test_events_are_listed_shown_labelled_and_exported(learned: Path, cli: Cli) 
     assert identity in cli("events", "list", *config(learned), "--since", "1h", "--severity", "alert").out
     assert cli("events", "list", *config(learned), "--camera", "other").err.strip() == "no events"
     assert cli("events", "list", *config(learned), "--until", "2020-01-31").err.strip() == "no events"
-    assert cli("events", "label", *config(learned), identity, "normal").code == 0
+    assert cli("events", "label", *config(learned), identity, "anomaly").code == 0
     shown = json.loads(cli("events", "show", *config(learned), identity, "--json").out)
-    assert (shown["label"], shown["id"]) == ("normal", identity)
+    assert (shown["label"], shown["id"]) == ("anomaly", identity)
     assert Path(shown["snapshot"]).is_file()
     rows = list(csv.DictReader(cli("events", "export", *config(learned)).out.splitlines()))
-    assert [(row["id"], row["label"]) for row in rows] == [(event["id"], "normal") for event in listed[:1]] + [
+    assert [(row["id"], row["label"]) for row in rows] == [(event["id"], "anomaly") for event in listed[:1]] + [
         (event["id"], "") for event in listed[1:]
     ]
     out = learned / "events.json"
-    cli("events", "export", *config(learned), "--format", "json", "--out", out, "--label", "normal")
+    cli("events", "export", *config(learned), "--format", "json", "--out", out, "--label", "anomaly")
     assert [event["id"] for event in json.loads(out.read_text())["events"]] == [identity]
     assert cli("events", "show", *config(learned), "zzz").code == 2
     assert cli("events", "list", *config(learned), "--since", "yesterday").code == 2
+
+
+def anomalies_of(learned: Path, cli: Cli) -> list[dict[str, object]]:
+    """What a run raises."""
+    run = cli("run", *config(learned), "--until-eof")
+    assert run.code == 0, run.err
+    return [json.loads(line) for line in run.out.splitlines() if '"anomaly.ended"' in line]
+
+
+def test_what_is_called_normal_stays_silent_until_that_is_taken_back(learned: Path, cli: Cli) -> None:
+    path = learned / "data/models/yard.safetensors"
+    (before,) = anomalies_of(learned, cli)
+    known = load_model(path)[0].frames
+    labelled = cli("events", "label", *config(learned), str(before["id"]), "normal")
+    assert labelled.code == 0, labelled.err
+    assert re.search(r"taught yard (9|1[0-6]) frames that count 1 times each", labelled.out), labelled.out
+    taught, _ = load_model(path)
+    assert taught.frames > known
+    assert taught.allowance_ is not None
+    assert 0 < (taught.allowance_ > 1).mean() < 0.5
+    assert anomalies_of(learned, cli) == []
+    other = learned / "elsewhere.mp4"
+    encode(other, with_intruder(120, ELSEWHERE), fps=RATE_HZ)
+    backtested = cli("backtest", "yard", other, *config(learned), "--json")
+    assert json.loads(backtested.out)["events"], "the same thing elsewhere is no longer seen"
+    cli("fit", *config(learned), "yard")
+    assert anomalies_of(learned, cli) == [], "a new fit forgot what was taught"
+    assert "no longer holds it" in cli("events", "label", *config(learned), str(before["id"]), "none").out
+    (again,) = anomalies_of(learned, cli)
+    assert again["peak_score"] == before["peak_score"]
+    assert load_model(path)[0].frames == known
 
 
 def test_a_snoozed_or_disarmed_camera_raises_nothing(learned: Path, cli: Cli) -> None:

@@ -18,6 +18,7 @@ from streamwatch.metrics import Metrics
 from streamwatch.records import EventChange, Frame, FrameScore, Notice, Spread, UInt8Array
 from streamwatch.runtime.batcher import Batcher
 from streamwatch.runtime.engine import WatchedScene
+from streamwatch.runtime.event_inputs import EventInputs
 from streamwatch.runtime.liveness import LivenessChange
 from streamwatch.runtime.pipeline import Outputs, Pipeline, WatchedCamera
 from streamwatch.runtime.slots import FrameSlots
@@ -57,7 +58,7 @@ class Bench:
         self.notices: list[Notice] = []
         self.slots = FrameSlots(depth=4, lossless=False, on_drop=lambda *_: None)
         batcher = Batcher(self.slots, max_frames=8, gather_s=0, idle_s=0)
-        outputs = Outputs(self, SnapshotWriter(folder))
+        outputs = Outputs(self, SnapshotWriter(folder), EventInputs(folder / "inputs"))
         self.pipeline = Pipeline(batcher, self.engine, outputs=outputs, metrics=self.metrics, clock=self.clock)
         self.add("cam")
         self.frames = 0

@@ -1,0 +1,203 @@
+"""What people called normal, taught to a scene's model.
+
+A lesson does two things. The event's frames join the model's moments, together as much as 1 % of the footage. And because 50
+frames among 5,000 silence nothing, the level that thresholds are compared with is from now on divided, at the event's cells
+and two cells around, by what brings it to 0.9 of the end threshold: a repeat of the same thing stays silent, something
+stronger there does not.
+
+Lessons are taken back by building the model anew, from the model before all lessons and from a journal; never by subtraction.
+Beside ``CAMERA.safetensors`` lies ``CAMERA.lessons/`` with ``base.safetensors``, ``journal.json`` and each event's inputs. The
+journal names the model that came of it: if another one is there (fitted, rolled back), its lessons are no longer in force.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+
+from streamwatch.errors import ModelFileError, UsageError
+from streamwatch.model.artifact import keep_previous, load_model, read_metadata, save_model
+from streamwatch.model.calibration import Calibration
+from streamwatch.model.frames import FrameBatch
+from streamwatch.model.scene import SceneModel
+from streamwatch.records import Event, Float32Array
+from streamwatch.runtime.engine import Engine
+from streamwatch.runtime.event_inputs import EventFrames, inputs_path, load_frames
+from streamwatch.video.output import write_atomically
+
+LESSON_SHARE = 0.01
+"""Of all frames, what one event's weigh together, unless there are more of them than that."""
+AROUND_CELLS = 2
+SILENCED_TO = 0.9
+"""Of the end threshold."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lesson:
+    """One event that was called normal.
+
+    Attributes:
+        weight: how often each of its frames counts.
+    """
+
+    event_id: str
+    end_threshold: float
+    weight: int
+
+
+@dataclass(frozen=True, slots=True)
+class Taught:
+    """What a lesson came to: frames, the weight of each, and how many cells' thresholds it raised by how much at most."""
+
+    frames: int
+    weight: int
+    cells: int
+    factor: float
+
+
+def weight_of(frames_known: int, frames: int) -> int:
+    """How often each of an event's frames counts."""
+    return max(1, round(LESSON_SHARE * frames_known / frames))
+
+
+def allowance_for(level: Float32Array, end_threshold: float, known: Float32Array | None) -> Float32Array:
+    """(h, w) what levels are divided by, so that ``level``, two cells to every side, comes to 0.9 of the end threshold."""
+    needed = np.maximum(level / (SILENCED_TO * end_threshold), 1.0).astype(np.float32)
+    kernel = np.ones((2 * AROUND_CELLS + 1,) * 2, np.uint8)
+    wide = np.asarray(cv2.dilate(needed, kernel), dtype=np.float32)
+    return wide if known is None else np.maximum(wide, known)
+
+
+def batch_of(kept: EventFrames, device: torch.device) -> FrameBatch:
+    """An event's frames as a batch."""
+    times = torch.arange(len(kept.pixels), dtype=torch.float64)
+    return FrameBatch(torch.from_numpy(kept.pixels).to(device), torch.from_numpy(kept.speed).to(device), times)
+
+
+class LessonBook:
+    """The lessons of one model file.
+
+    Args:
+        make_engine: gives the engine that makes the model's embeddings; called only if something is learned.
+    """
+
+    def __init__(self, model_path: Path, make_engine: Callable[[], Engine]) -> None:
+        self._model_path, self._make_engine = model_path, make_engine
+        self._folder = model_path.with_name(f"{model_path.stem}.lessons")
+        self._base = self._folder / "base.safetensors"
+
+    def lessons(self) -> tuple[Lesson, ...]:
+        """What was taught to the model that is there now.
+
+        Raises:
+            ModelMissing, ModelFileError: the model, or the journal, cannot be read.
+        """
+        journal = self._folder / "journal.json"
+        if not journal.is_file():
+            return ()
+        try:
+            document = json.loads(journal.read_text())
+            lessons = tuple(Lesson(**lesson) for lesson in document["lessons"])
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            raise ModelFileError(f"the journal cannot be read ({error})", where=journal, hint="remove its folder") from error
+        return lessons if document["model_sha256"] == read_metadata(self._model_path)["sha256"] else ()
+
+    def base_path(self) -> Path:
+        """The model before all lessons: where more footage is to be added."""
+        return self._base if self.lessons() else self._model_path
+
+    def teach(self, event: Event, inputs_folder: Path) -> Taught | None:
+        """Teach an event that was called normal; None if its frames were not kept.
+
+        Raises:
+            ModelMissing, ModelFileError: the model cannot be read or written; ModelMismatch: it is of another backbone.
+        """
+        lessons = tuple(lesson for lesson in self.lessons() if lesson.event_id != event.id)
+        source = inputs_path(inputs_folder, event.id)
+        kept = load_frames(source)
+        if kept is None:
+            return None
+        if not self.lessons():
+            self._start()
+        if not inputs_path(self._folder, event.id).exists():
+            shutil.copyfile(source, inputs_path(self._folder, event.id))
+        weight = weight_of(int(read_metadata(self._base)["frames"]), len(kept.pixels))
+        model = self._rebuild((*lessons, Lesson(event.id, event.end_threshold, weight)))
+        raised = allowance_for(kept.level, event.end_threshold, None) > 1
+        highest = float(model.allowance_.max()) if model.allowance_ is not None else 1.0
+        return Taught(len(kept.pixels), weight, int(raised.sum()), highest)
+
+    def forget(self, event_id: str) -> bool:
+        """Take a lesson back; whether there was one. Raises as ``teach``."""
+        lessons = self.lessons()
+        left = tuple(lesson for lesson in lessons if lesson.event_id != event_id)
+        if len(left) == len(lessons):
+            return False
+        self._rebuild(left)
+        return True
+
+    def rebase(self, lessons: Sequence[Lesson]) -> None:
+        """The model is new; teach it what its predecessor was taught. Raises as ``teach``."""
+        if lessons:
+            self._replace_base()
+            self._rebuild(tuple(lessons))
+
+    def recalibrate(self, calibration: Calibration) -> None:
+        """The model before all lessons gets the thresholds that the taught one was given; call before that is saved.
+
+        Raises:
+            ModelFileError: it cannot be read or written.
+        """
+        if self.lessons():
+            base, provenance = load_model(self._base, with_moments=True)
+            base.calibration_ = calibration
+            save_model(base, self._base, provenance)
+
+    def confirm(self, lessons: Sequence[Lesson]) -> None:
+        """The model that is there now holds ``lessons``."""
+        if lessons:
+            self._write_journal(lessons)
+
+    def _start(self) -> None:
+        shutil.rmtree(self._folder, ignore_errors=True)
+        self._replace_base()
+
+    def _replace_base(self) -> None:
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            self._base.unlink(missing_ok=True)
+            self._base.hardlink_to(self._model_path)
+        except OSError as error:
+            raise ModelFileError(f"the model cannot be kept ({error})", where=self._base, hint="check the folder") from error
+
+    def _rebuild(self, lessons: tuple[Lesson, ...]) -> SceneModel:
+        """The base with these lessons, in their order, becomes the model."""
+        model, provenance = load_model(self._base, with_moments=True)
+        engine = self._make_engine()
+        engine.identity.require_same(model.identity, where=self._model_path)
+        pairs = [(lesson, kept) for lesson in lessons if (kept := load_frames(inputs_path(self._folder, lesson.event_id)))]
+        for lesson, kept in pairs:
+            model.teach(engine.embedder, batch_of(kept, engine.device), lesson.weight)
+        for lesson, kept in pairs:
+            alone = model.levels(engine.embedder, batch_of(kept, engine.device)).max(axis=0)
+            level = np.where(kept.level > 0, np.maximum(alone, kept.level), np.float32(0))
+            model.allowance_ = allowance_for(level, lesson.end_threshold, model.allowance_)
+        keep_previous(self._model_path)
+        save_model(model, self._model_path, provenance)
+        self._write_journal([lesson for lesson, _ in pairs])
+        return model
+
+    def _write_journal(self, lessons: Sequence[Lesson]) -> None:
+        sha256 = read_metadata(self._model_path)["sha256"]
+        document = {"model_sha256": sha256, "lessons": [asdict(lesson) for lesson in lessons]}
+        try:
+            write_atomically(self._folder / "journal.json", json.dumps(document, indent=1) + "\n")
+        except UsageError as error:
+            raise ModelFileError(f"the journal {error}", where=self._folder, hint="check the folder") from error
