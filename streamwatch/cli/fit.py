@@ -182,7 +182,7 @@ def _learn_all(tasks: list[_Task], engine: Engine, update: bool) -> None:
     note_if_untrained(engine.identity.weights)
     for task in tasks:
         book = LessonBook(task.path, lambda: engine)
-        lessons = book.lessons() if task.path.is_file() else ()
+        lessons = book.lessons()
         base = load_model(book.base_path(), with_moments=True)[0] if update else None
         opener = PyAvOpener(task.stream)
         with frame_progress(f"fit {task.label}", expected_frames(task.footage, opener)) as advance:

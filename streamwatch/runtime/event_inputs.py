@@ -6,18 +6,18 @@ import io
 import logging
 import zipfile
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
 from streamwatch.errors import UsageError
-from streamwatch.records import BoolGrid, Event, Float32Array, FrameScore, UInt8Array
+from streamwatch.records import BoolGrid, Event, Float32Array, Frame, FrameScore, UInt8Array
 from streamwatch.video.output import write_atomically
 
 log = logging.getLogger(__name__)
 MOST_FRAMES = 16
-"""Frames kept of an event: 3.4 MB before compression."""
+"""Frames kept of an event: 3.4 MB. Not compressed: that would hold up the frames of all cameras for a tenth of a second."""
 MOST_EVENTS = 200
 """Events kept, the newest; what was taught is kept with the model."""
 
@@ -37,9 +37,9 @@ class EventFrames:
     level: Float32Array
 
     def encoded(self) -> bytes:
-        """As a compressed .npz."""
+        """As an .npz."""
         buffer = io.BytesIO()
-        np.savez_compressed(buffer, pixels=self.pixels, speed=self.speed, level=self.level)
+        np.savez(buffer, pixels=self.pixels, speed=self.speed, level=self.level)
         return buffer.getvalue()
 
 
@@ -58,13 +58,13 @@ class _Sample:
 
     every: int = 1
     seen: int = 0
-    frames: list[FrameScore] = field(default_factory=list)
+    frames: list[Frame] = field(default_factory=list)
     level: Float32Array | None = None
 
     def add(self, scored: FrameScore, level: Float32Array) -> None:
         self.level = level.copy() if self.level is None else np.maximum(self.level, level)
         if self.seen % self.every == 0:
-            self.frames.append(scored)
+            self.frames.append(replace(scored.frame, picture=None))  # decoded pictures are large, and not needed
             if len(self.frames) > MOST_FRAMES:
                 self.frames, self.every = self.frames[::2], 2 * self.every
         self.seen += 1
@@ -119,7 +119,7 @@ class EventInputs:
             path.unlink(missing_ok=True)
 
 
-def _frames_of(frames: list[FrameScore], level: Float32Array) -> EventFrames:
+def _frames_of(frames: list[Frame], level: Float32Array) -> EventFrames:
     nothing = np.full(level.shape, np.nan, dtype=np.float32)
-    speed = [nothing if s.frame.speed is None else s.frame.speed for s in frames]
-    return EventFrames(np.stack([s.frame.pixels for s in frames]), np.stack(speed).astype(np.float32), level)
+    speed = [nothing if frame.speed is None else frame.speed for frame in frames]
+    return EventFrames(np.stack([frame.pixels for frame in frames]), np.stack(speed).astype(np.float32), level)

@@ -15,6 +15,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -22,7 +23,7 @@ import cv2
 import numpy as np
 import torch
 
-from streamwatch.errors import ModelFileError, UsageError
+from streamwatch.errors import ModelFileError, ModelMissing, UsageError
 from streamwatch.model.artifact import keep_previous, load_model, read_metadata, save_model
 from streamwatch.model.calibration import Calibration
 from streamwatch.model.frames import FrameBatch
@@ -94,20 +95,23 @@ class LessonBook:
         self._base = self._folder / "base.safetensors"
 
     def lessons(self) -> tuple[Lesson, ...]:
-        """What was taught to the model that is there now.
+        """What was taught to the model that is there now; a model that cannot be read is not the journal's.
 
         Raises:
-            ModelMissing, ModelFileError: the model, or the journal, cannot be read.
+            ModelFileError: the journal cannot be read.
         """
         journal = self._folder / "journal.json"
         if not journal.is_file():
             return ()
         try:
             document = json.loads(journal.read_text())
-            lessons = tuple(Lesson(**lesson) for lesson in document["lessons"])
+            lessons, made = tuple(Lesson(**lesson) for lesson in document["lessons"]), document["model_sha256"]
         except (OSError, ValueError, TypeError, KeyError) as error:
             raise ModelFileError(f"the journal cannot be read ({error})", where=journal, hint="remove its folder") from error
-        return lessons if document["model_sha256"] == read_metadata(self._model_path)["sha256"] else ()
+        with suppress(ModelMissing, ModelFileError):
+            if made == read_metadata(self._model_path)["sha256"]:
+                return lessons
+        return ()
 
     def base_path(self) -> Path:
         """The model before all lessons: where more footage is to be added."""

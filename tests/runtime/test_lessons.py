@@ -5,14 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from streamwatch.errors import ModelFileError
 from streamwatch.model.moments import Moments
 from streamwatch.records import Event, Frame, FrameScore, Peak
 from streamwatch.runtime.event_inputs import MOST_EVENTS, MOST_FRAMES, EventInputs, load_frames
-from streamwatch.runtime.lessons import AROUND_CELLS, SILENCED_TO, allowance_for, weight_of
+from streamwatch.runtime.lessons import AROUND_CELLS, SILENCED_TO, LessonBook, allowance_for, weight_of
 
 SUMS_RELATIVE_TOLERANCE = 1e-5
 
@@ -34,7 +36,7 @@ def test_few_frames_are_kept_evenly_of_however_many(count: int) -> None:
     for number in range(count):
         inputs.note(scored(number), "", None)
     sample = inputs._samples["cam", ""]
-    kept = [s.frame.index for s in sample.frames]
+    kept = [frame.index for frame in sample.frames]
     assert min(count, MOST_FRAMES // 2) <= len(kept) <= MOST_FRAMES
     assert len(set(np.diff(kept))) <= 1
     assert kept[0] == 0
@@ -121,3 +123,20 @@ def test_weighted_moments_are_those_of_repeated_frames() -> None:
 def test_a_file_that_is_no_archive_is_as_good_as_none(tmp_path: Path) -> None:
     (tmp_path / "bad.npz").write_bytes(b"PK nothing")
     assert load_frames(tmp_path / "bad.npz") is None
+
+
+def test_a_journal_of_another_model_or_of_a_damaged_one_is_not_in_force(tmp_path: Path) -> None:
+    model = tmp_path / "yard.safetensors"
+    book = LessonBook(model, lambda: pytest.fail("no engine is needed"))
+    assert book.lessons() == ()
+    (tmp_path / "yard.lessons").mkdir()
+    journal = tmp_path / "yard.lessons/journal.json"
+    journal.write_text('{"model_sha256": "0", "lessons": [{"event_id": "a", "end_threshold": 4.0, "weight": 1}]}')
+    assert book.lessons() == ()
+    model.write_bytes(b"damaged")
+    assert book.lessons() == ()
+    assert not book.forget("a")
+    assert book.base_path() == model
+    journal.write_text("[]")
+    with pytest.raises(ModelFileError, match="journal"):
+        book.lessons()
