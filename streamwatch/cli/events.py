@@ -112,7 +112,19 @@ def show(config_path: Path, event_id: str, as_json: bool) -> None:
         click.echo(json.dumps(document))
         return
     for name, value in document.items():
-        click.echo(f"{name:>16}: {'-' if value in (None, {}, []) else value}")
+        click.echo(f"{name:>16}: {_spoken(name, value)}")
+
+
+def _spoken(name: str, value: Any) -> str:
+    """A value of an event's document for people."""
+    if value in (None, {}, []):
+        return "-"
+    if name == "fields":
+        return ", ".join(f"{field} {level:g}" for field, level in value.items())
+    if name == "levels":
+        said = ("{level} {share:.0%} ({squared:.0f}, normally {normal[0]:.0f} to {normal[1]:.0f})".format(**v) for v in value)
+        return ", ".join(said)
+    return str(value)
 
 
 @command.command("export")

@@ -184,6 +184,9 @@ def test_events_are_listed_shown_labelled_and_exported(learned: Path, cli: Cli) 
     shown = json.loads(cli("events", "show", *config(learned), identity, "--json").out)
     assert (shown["label"], shown["id"]) == ("anomaly", identity)
     assert Path(shown["snapshot"]).is_file()
+    assert re.search(
+        r"levels: layer1 \d+% \(\d+, normally \d+ to \d+\), layer2", cli("events", "show", *config(learned), identity).out
+    )
     rows = list(csv.DictReader(cli("events", "export", *config(learned)).out.splitlines()))
     assert [(row["id"], row["label"]) for row in rows] == [(event["id"], "anomaly") for event in listed[:1]] + [
         (event["id"], "") for event in listed[1:]
