@@ -6,7 +6,7 @@ INSTALLED := $(VENV)/.installed
 
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: demo test check eval soak reliability bench format clean
+.PHONY: demo test check eval alarms soak reliability bench format clean
 
 demo: $(INSTALLED)  ## render a scene, learn it, watch it; DEMO_ARGS="--no-serve" exits at the end
 	$(BIN)/streamwatch demo $(DEMO_ARGS)
@@ -34,6 +34,9 @@ soak: $(INSTALLED)  ## 30 minutes of random faults on 16 simulated cameras, then
 
 reliability: $(INSTALLED)  ## every fault on 1 and on 8 cameras; writes docs/reliability.md
 	$(BIN)/python -m tests.reliability.matrix --out docs/reliability.md
+
+alarms: $(INSTALLED) $(PED2)  ## alarms on real footage, against labels and promised against realised; writes docs/alarms.md
+	$(BIN)/python -m tests.alarm_figures --out docs/alarms.md
 
 $(PED2):
 	mkdir -p build && tar -xJf ../shared/data/ped2-stc.tar.xz -C build

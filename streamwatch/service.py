@@ -19,22 +19,23 @@ from streamwatch.clock import Clock, SystemClock
 from streamwatch.config.changes import ConfigChange, compare
 from streamwatch.config.models import Config
 from streamwatch.errors import StreamwatchError
-from streamwatch.events.ids import uuid7
-from streamwatch.events.tracker import EventTracker
 from streamwatch.health import Health
 from streamwatch.metrics import CAMERA_STATES, Metrics
 from streamwatch.records import Frame
+from streamwatch.runtime.adoption import Adoption
 from streamwatch.runtime.batcher import Batcher
 from streamwatch.runtime.camera import CameraContext
 from streamwatch.runtime.endings import Endings
 from streamwatch.runtime.engine import Engine, WatchedScene
 from streamwatch.runtime.event_inputs import EventInputs
 from streamwatch.runtime.fleet import CameraPlan, Fleet, plan_of, source_of
-from streamwatch.runtime.judging import CalibrationBoard, judgements_for, picture_watch
+from streamwatch.runtime.judging import CalibrationBoard
 from streamwatch.runtime.liveness import Liveness
 from streamwatch.runtime.loop import LOOP, PipelineLoop
 from streamwatch.runtime.models import ModelFiles, build_engine, load_scenes, spec_of
-from streamwatch.runtime.pipeline import Listener, NoticeListener, Outputs, Pipeline, ScoreListener, WatchedCamera
+from streamwatch.runtime.nightly_run import NightlyRun, start_update
+from streamwatch.runtime.normal_frames import NormalFrames
+from streamwatch.runtime.pipeline import Listener, NoticeListener, Outputs, Pipeline, ScoreListener
 from streamwatch.runtime.readiness import Readiness, readiness
 from streamwatch.runtime.reload import ConfigFollower
 from streamwatch.runtime.resilience import LIVE_CPU_FRAMES, MAX_BATCH_FRAMES, ResilientEngine
@@ -117,10 +118,12 @@ class Service:
         self._endings = Endings()
         self._backoff = backoff or Backoff()
         self._follower = ConfigFollower(None if until_eof else config_path)
+        updating = config_path if not until_eof else None
+        self._nightly = NightlyRun(self._clock, partial(start_update, updating)) if updating else None
         self.metrics, self.health = Metrics(), Health(self._clock)
         self._liveness, self._calibrations = Liveness(self._clock), CalibrationBoard(self.metrics)
         self._models = ModelFiles()
-        cameras = enabled_cameras(config)
+        cameras = config.enabled_cameras
         for camera in cameras:
             source_of(config, camera)  # a path that is not there is a mistake of the caller: said before anything starts
         try:
@@ -197,15 +200,26 @@ class Service:
         batcher = Batcher(self._slots, max_frames=most, gather_s=0.1 if self._until_eof else 0.01)
         self._snapshots = SnapshotWriter(self._evidence_dir / "snapshots")
         inputs = EventInputs(self._evidence_dir / "inputs", self._may_keep)
-        outputs = Outputs(self._store, self._snapshots, inputs, ears.changes, ears.notices, ears.scores)
+        normal = NormalFrames(self._evidence_dir / "normal", self._updates)
+        outputs = Outputs(self._store, self._snapshots, inputs, normal, ears.changes, ears.notices, ears.scores)
         self._pipeline = Pipeline(batcher, self._engine, outputs=outputs, metrics=self.metrics, clock=self._clock)
         context = CameraContext(
             self._slots, self._clock, self.metrics, self.health, self._on_frame, self._on_end, self._backoff
         )
         self._fleet = Fleet(context, paced=not self._until_eof, opener=opener)
-        for camera, (scene, fitted_at_s) in scenes.items():
-            self._adopt(config, camera, scene, fitted_at_s)
-            self._fleet.add(camera, self._plan(config, camera, scene))
+        self._adoption = Adoption(
+            self._engine,
+            self._pipeline,
+            self._calibrations,
+            self._snapshots,
+            self._models,
+            self._liveness,
+            self.metrics,
+            self._snoozes.snoozed,
+        )
+        for camera, known in scenes.items():
+            self._adoption.adopt(config, camera, known)
+            self._fleet.add(camera, self._plan(config, camera, known.first))
         self._loop = PipelineLoop(self._pipeline, self.health, on_round=self._on_round, recover=self._engine.begin_anew)
         self._watchdog = Watchdog(self.health, self._restart)
         self._servers = self._open_servers()
@@ -223,22 +237,6 @@ class Service:
             torch.set_num_threads(max(1, (os.cpu_count() or 2) - 1))  # the readers need a core (DESIGN section 2)
         return engine
 
-    def _adopt(self, config: Config, camera: str, scene: WatchedScene, fitted_at_s: float) -> None:
-        """Have ``camera`` scored and its events tracked; runs before the loop does, or within it."""
-        self._models.note(config, camera)
-        self._engine.watch(camera, scene)
-        settings = config.settings(camera)
-        judged = judgements_for(config, camera, scene.model, self._snoozes.snoozed)
-        trackers = [EventTracker(camera, j.judgement, new_id=uuid7, zone=zone) for zone, j in judged.items()]
-        live = source_of(config, camera).live
-        tamper, drift = picture_watch(scene.model.calibration_, live=live)
-        self._pipeline.add(camera, WatchedCamera(trackers, tamper, settings.max_age if live else None, drift))
-        self._calibrations.show(camera, judged)
-        self._snapshots.protect(camera, config.cameras[camera].privacy)
-        self.metrics.model_fitted_s.labels(camera).set(fitted_at_s)
-        if live:
-            self._liveness.watch(camera, settings.offline_after)
-
     def _plan(self, config: Config, camera: str, scene: WatchedScene) -> CameraPlan:
         """How the camera is read: with the motion step that its model was learned with, because what it holds runs."""
         settings, model = config.settings(camera), scene.model
@@ -252,6 +250,10 @@ class Service:
         """Whether pictures of ``camera`` may be stored as the model sees them, where nothing is blacked out."""
         known = self._config.cameras.get(camera)
         return known is not None and not known.privacy
+
+    def _updates(self, camera: str) -> bool:
+        """Whether frames of ``camera`` are kept for a nightly update."""
+        return self._may_keep(camera) and not self._until_eof and self._config.settings(camera).nightly_update
 
     def _open_store(self) -> EventStore:
         url = self._config.database.get_secret_value() if self._config.database else None
@@ -279,10 +281,14 @@ class Service:
             self._watchdog.check()
             if not self.health.stalled():
                 notify("WATCHDOG=1")
+            if self._nightly and self._nightly.poll(self._config.nightly_at()):
+                self._follower.ask()
             self._follow()
 
     def _shut_down(self, reason: str) -> None:
         notify("STOPPING=1")
+        if self._nightly:
+            self._nightly.stop()
         timeout_s = self._config.shutdown_timeout / 2
         if self._loop.stop(timeout_s):
             self._pipeline.end_all(reason)
@@ -317,21 +323,18 @@ class Service:
     def _apply(self, new: Config, change: ConfigChange) -> None:
         """Touch the cameras that changed and no other; everything that can fail comes first."""
         scenes = load_scenes(new, (*change.added, *change.restarted, *change.retuned))
-        plans = {c: self._plan(new, c, scenes[c][0]) for c in (*change.added, *change.restarted)}
+        plans = {c: self._plan(new, c, scenes[c].first) for c in (*change.added, *change.restarted)}
         for key in change.needs_restart:
             log.warning("configuration: %s changes only when streamwatch is started anew", key)
         self._config = new
         for camera in change.removed:
             self._dismiss(camera)
         for camera in change.retuned:
-            judged = judgements_for(new, camera, scenes[camera][0].model, self._snoozes.snoozed)
-            self._pipeline.post(partial(self._pipeline.retune, camera, {z: j.judgement for z, j in judged.items()}))
-            self._calibrations.show(camera, judged)
+            self._pipeline.post(partial(self._adoption.retune, new, camera, scenes[camera]))
         for camera, plan in plans.items():
             if camera in change.restarted:
                 self._dismiss(camera, "model_replaced" if camera in change.remodelled else "camera_removed")
-            scene, fitted_at_s = scenes[camera]
-            self._pipeline.post(partial(self._adopt, new, camera, scene, fitted_at_s))
+            self._pipeline.post(partial(self._adoption.adopt, new, camera, scenes[camera]))
             self._fleet.add(camera, plan)
             self._fleet.start(camera)
         log.info("configuration reloaded: %s", change)
@@ -393,8 +396,3 @@ class Service:
     def _measure_batch(self, frames: int, duration_s: float) -> None:
         self.metrics.inference_duration.labels(self._device).observe(duration_s)
         self.metrics.inference_batch_size.labels(self._device).observe(frames)
-
-
-def enabled_cameras(config: Config) -> list[str]:
-    """The cameras that are to be watched."""
-    return [name for name, camera in config.cameras.items() if camera.enabled]

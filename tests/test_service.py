@@ -134,8 +134,8 @@ def test_run_and_score_give_identical_scores(scene: Path, cli: Cli, tmp_path: Pa
     rows = json.loads(cli("score", "--model", model, scene / "today.mp4", "--json").out)["scores"]
     config = load_config(scene / "config.yaml")
     engine = build_engine(spec_of(config.backbone), device="cpu", precision="auto")
-    engine.watch("yard", load_scenes(config, ["yard"])["yard"][0])
-    engine.watch("other", load_scenes(config, ["yard"])["yard"][0])
+    engine.watch("yard", load_scenes(config, ["yard"])["yard"].first)
+    engine.watch("other", load_scenes(config, ["yard"])["yard"].first)
     frames = read_moving(scene / "today.mp4", camera="yard")
     others = read_moving(scene / "normal.mp4", camera="other")
     mixed = [frame for pair in zip(frames, others, strict=False) for frame in pair]

@@ -13,6 +13,7 @@ from streamwatch.config.models import Config, MetricsConfig, WebConfig
 from streamwatch.events.ids import uuid7
 from streamwatch.events.tracker import EventTracker, Judgement
 from streamwatch.model.calibration import END_TO_START
+from streamwatch.model.regime import RegimeSorter
 from streamwatch.records import Event, EventChange, FrameScore, Notice, ScoreStream
 from streamwatch.runtime.calibrating import LevelRecorder
 from streamwatch.runtime.judging import ZoneJudgement
@@ -107,8 +108,13 @@ def replay(
     judged: Mapping[str, ZoneJudgement],
     *,
     on_frames: Callable[[int], None],
+    regime: str | None = None,
 ) -> Replayed:
     """Watch one recording as ``camera``, unpaced, with its evidence in ``folder``.
+
+    Args:
+        judged: how the camera's first model is judged; for the table and the near misses.
+        regime: what that model is of: frames of other regimes are in the events, but not in the table.
 
     Raises:
         SourceError: it cannot be read; ModelMissing: the camera has no model.
@@ -116,6 +122,7 @@ def replay(
     events: list[Evidence] = []
     notices: list[Notice] = []
     recorder = LevelRecorder({zone: j.judgement.cells for zone, j in judged.items()})
+    sorter = RegimeSorter(regime) if regime else None
     near = _NearMisses(camera, judged, SnapshotWriter(folder / "near-misses"))
 
     def hear(change: EventChange, snapshot: Path | None) -> None:
@@ -124,7 +131,7 @@ def replay(
 
     def look(scored: FrameScore, counts: bool) -> None:
         on_frames(1)
-        if counts:
+        if counts and (sorter is None or sorter.takes(scored.frame.pixels, scored.frame.time_s)):
             recorder.add(scored)
             near.observe(scored)
         else:

@@ -63,11 +63,12 @@ def command(
     total = _expected(config, camera, sources)
     model = load_model(config.model_path(camera))[0]
     judged = judgements_for(config, camera, model)
+    regime = model.regime if config.settings(camera).regimes == "auto" else None
     note_if_untrained(config.backbone.weights)
     with tempfile.TemporaryDirectory(prefix="streamwatch-backtest-") as folder:
         with frame_progress(f"backtest {camera}", total) as advance:
             replays = [
-                replay(config, camera, source, Path(folder) / str(number), judged, on_frames=advance)
+                replay(config, camera, source, Path(folder) / str(number), judged, on_frames=advance, regime=regime)
                 for number, source in enumerate(sources)
             ]
         rows = table(replays, judged, model.calibration_, thresholds, truth)

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 import click
+import torch
 
 from streamwatch.cli.options import config_option, require_camera, required_config_option
 from streamwatch.cli.statements import say_thresholds, statements, thresholds_document
+from streamwatch.cli.updating import update_camera
+from streamwatch.clock import SystemClock
 from streamwatch.config.loading import load_config
 from streamwatch.config.models import Config
+from streamwatch.errors import UsageError
 from streamwatch.events.wire import iso_time
 from streamwatch.model.artifact import load_model, previous_path, read_metadata, restore_previous
 from streamwatch.model.calibration import Calibration
+from streamwatch.model.regime import REGIMES
 from streamwatch.runtime.judging import budgets_of
+from streamwatch.runtime.models import build_engine, other_regimes, path_for, spec_of
 
 
 @click.group("model")
@@ -31,26 +38,62 @@ def show(camera: str, config_path: Path | None, as_json: bool) -> None:
     """Print what CAMERA's model was learned from, and its thresholds; or a model file's, without -c."""
     config = load_config(config_path) if config_path else None
     path, budgets = (Path(camera), {"": 1.0}) if config is None else (_path_of(config, camera), budgets_of(config, camera))
-    document = read_metadata(path)
-    calibration = load_model(path)[0].calibration_
+    others = {} if config is None else other_regimes(path)
+    documents = [_document(at, budgets) for at in dict.fromkeys((path, *others.values()))]
     if as_json:
-        click.echo(json.dumps({"file": str(path), **_facts(document), "zones": _zones(calibration, budgets)}))
+        click.echo(json.dumps({**documents[0], **({"others": documents[1:]} if documents[1:] else {})}))
         return
-    for name, value in _facts(document).items():
-        click.echo(f"{name:>16}: {', '.join(value) if isinstance(value, list) else value}")
-    if calibration is not None:
-        say_thresholds(calibration, budgets)
+    for document in documents:
+        for name, value in document.items():
+            if name != "zones" and value is not None:
+                click.echo(f"{name:>16}: {', '.join(value) if isinstance(value, list) else value}")
+        calibration = load_model(Path(document["file"]))[0].calibration_
+        if calibration is not None:
+            say_thresholds(calibration, budgets)
+
+
+def _document(path: Path, budgets: dict[str, float]) -> dict[str, Any]:
+    facts = _facts(read_metadata(path))
+    return {"file": str(path), **facts, "zones": _zones(load_model(path)[0].calibration_, budgets)}
 
 
 @command.command("rollback")
 @click.argument("camera")
 @required_config_option
-def rollback(camera: str, config_path: Path) -> None:
+@click.option("--regime", type=click.Choice(REGIMES), help="Of this regime's model, not of the camera's first one.")
+def rollback(camera: str, config_path: Path, regime: str | None) -> None:
     """Put CAMERA's previous model back; what it replaces becomes the previous one."""
-    path = _path_of(load_config(config_path), camera)
+    path = path_for(_path_of(load_config(config_path), camera), regime)
     restore_previous(path)
     click.echo(f"{path}: the model of {iso_time(read_metadata(path)['provenance']['fitted_at_s'])} is back")
     click.echo(f"the other one is kept as {previous_path(path)}; a running daemon takes it up when it is reloaded", err=True)
+
+
+@command.command("update")
+@click.argument("cameras", nargs=-1, metavar="[CAMERA]...")
+@required_config_option
+@click.option("--all", "all_cameras", is_flag=True, help="Every camera with `nightly_update: true`.")
+@click.option("--gently", is_flag=True, help="With the lowest priority, on one core: beside a running daemon.")
+def update(cameras: tuple[str, ...], config_path: Path, all_cameras: bool, gently: bool) -> None:
+    """Have CAMERA's model learn the frames that the daemon judged normal since the last update.
+
+    The new model replaces the old one if it is as good on frames that were held out, and blind to none of the
+    camera's alarms that nobody called normal; `model rollback` takes it back. Which frames were judged normal, the
+    daemon notes for cameras with `nightly_update: true`; it also runs this every night.
+    """
+    config = load_config(config_path)
+    for camera in cameras:
+        require_camera(config, camera)
+    chosen = [c for c in config.cameras if config.settings(c).nightly_update] if all_cameras else list(cameras)
+    if not chosen:
+        raise UsageError("no camera to update", hint="name one, or set `nightly_update: true` and give --all")
+    if gently:
+        os.nice(19)
+        torch.set_num_threads(1)
+    engine = build_engine(spec_of(config.backbone), device=config.device, precision=config.precision)
+    for camera in chosen:
+        for line in update_camera(config, camera, engine, clock=SystemClock()):
+            click.echo(line)
 
 
 def _path_of(config: Config, camera: str) -> Path:
@@ -66,6 +109,7 @@ def _facts(document: dict[str, Any]) -> dict[str, Any]:
         "footage_s": round(provenance["footage_s"], 1),
         "sources": list(provenance["sources"]),
         "features": list(document["fields"]),
+        "regime": document.get("regime"),
         "backbone": f"{identity['backbone']}, d = {identity['dims']}, seed {identity['seed']}",
         "weights": f"{identity['weights']} ({identity['weights_sha256'][:12]})",
         "streamwatch": document["streamwatch_version"],

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from streamwatch.config.models import Config
+from streamwatch.model.regime import look_of, regime_of
 from streamwatch.records import Event
+from streamwatch.runtime.event_inputs import inputs_path, load_frames
 from streamwatch.runtime.lessons import LessonBook
-from streamwatch.runtime.models import build_engine, spec_of
+from streamwatch.runtime.models import build_engine, other_regimes, spec_of
 
 RELOAD = "A running daemon takes it up when it is reloaded (SIGHUP)."
 
@@ -18,16 +22,28 @@ def teach(config: Config, event: Event, label: str) -> str:
     """
     if event.camera not in config.cameras or not config.model_path(event.camera).is_file():
         return "; its camera has no model to teach"
-    book = LessonBook(
-        config.model_path(event.camera),
-        lambda: build_engine(spec_of(config.backbone), device=config.device, precision=config.precision),
-    )
+    inputs = config.data_dir / "inputs"
+
+    def book_of(path: Path) -> LessonBook:
+        return LessonBook(
+            path, lambda: build_engine(spec_of(config.backbone), device=config.device, precision=config.precision)
+        )
+
     if label != "normal":
-        return f"; the model no longer holds it. {RELOAD}" if book.forget(event.id) else ""
-    taught = book.teach(event, config.data_dir / "inputs")
+        path = config.model_path(event.camera)
+        forgotten = [book_of(model).forget(event.id) for model in (path, *other_regimes(path).values())]
+        return f"; the model no longer holds it. {RELOAD}" if any(forgotten) else ""
+    taught = book_of(_model_of(config, event, inputs)).teach(event, inputs)
     if taught is None:
         return "; its frames were not kept, so that the model learns nothing from it"
     return (
         f"; taught {event.camera} {taught.frames} frames that count {taught.weight} times each, and raised the threshold at "
         f"{taught.cells} cells, up to {taught.factor:.1f} times. {RELOAD}"
     )
+
+
+def _model_of(config: Config, event: Event, inputs: Path) -> Path:
+    """The model of the regime that the event's frames are of."""
+    path = config.model_path(event.camera)
+    kept, others = load_frames(inputs_path(inputs, event.id)), other_regimes(path)
+    return others.get(regime_of(look_of(kept.pixels[0]), None), path) if kept and others else path

@@ -8,7 +8,17 @@ from dataclasses import dataclass, replace
 from streamwatch.config.models import CameraConfig, Config
 
 _RULES_ONLY = frozenset(
-    {"threshold", "alarm_budget", "min_duration", "end_delay", "cooldown", "max_duration", "normal", "schedule"}
+    {
+        "threshold",
+        "alarm_budget",
+        "min_duration",
+        "end_delay",
+        "cooldown",
+        "max_duration",
+        "normal",
+        "schedule",
+        "nightly_update",
+    }
 )
 """Keys that only the decision reads: the camera's stream goes on."""
 _NEEDS_RESTART = ("data_dir", "device", "precision", "backbone", "database", "metrics", "web")
@@ -42,7 +52,7 @@ class ConfigChange:
 
 def compare(old: Config, new: Config) -> ConfigChange:
     """What changes between two valid configurations."""
-    before, after = _enabled(old), _enabled(new)
+    before, after = old.enabled_cameras, new.enabled_cameras
     both = [name for name in after if name in before]
     differing = {name: _differing_keys(old, new, name) for name in both}
     return ConfigChange(
@@ -52,10 +62,6 @@ def compare(old: Config, new: Config) -> ConfigChange:
         retuned=tuple(name for name, keys in differing.items() if keys and not keys - _RULES_ONLY),
         needs_restart=tuple(key for key in _NEEDS_RESTART if getattr(old, key) != getattr(new, key)),
     )
-
-
-def _enabled(config: Config) -> list[str]:
-    return [name for name, camera in config.cameras.items() if camera.enabled]
 
 
 def _differing_keys(old: Config, new: Config, name: str) -> set[str]:

@@ -7,13 +7,14 @@ the commands say so, because a key that is silently ignored is a lie.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import time
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 from streamwatch.config.schedule import ArmedWindow
-from streamwatch.config.units import BudgetPerDay, DurationS, Share, SizeBytes
+from streamwatch.config.units import BudgetPerDay, DurationS, Share, SizeBytes, TimeOfDay
 
 LATER: dict[str, Any] = {"x-effective": False}
 
@@ -54,6 +55,8 @@ class CameraDefaults(Model):
     max_duration: DurationS = Field(600.0, description="after which an event is ended and a linked one begins")
     features: Literal["appearance", "motion", "both"] = Field("both", description="the fields that `fit` learns")
     motion_step: MotionStep = Field(0.2, description="age of the picture that motion is measured against")
+    regimes: Literal["auto", "off"] = Field("auto", description="auto = a model each for colour, infrared and dark pictures")
+    nightly_update: bool = Field(False, description="learn the day's normal frames every night, at update_at")
     transport: Literal["tcp", "udp"] = Field("tcp", description="RTSP transport")
     open_timeout: DurationS = Field(10.0, description="how long connecting may take")
     read_timeout: DurationS = Field(10.0, description="how long a live source may be silent")
@@ -90,6 +93,8 @@ class CameraConfig(Model):
     max_duration: DurationS | None = None
     features: Literal["appearance", "motion", "both"] | None = None
     motion_step: MotionStep | None = None
+    regimes: Literal["auto", "off"] | None = None
+    nightly_update: bool | None = None
     transport: Literal["tcp", "udp"] | None = None
     open_timeout: DurationS | None = None
     read_timeout: DurationS | None = None
@@ -190,6 +195,7 @@ class Config(Model):
     health: HealthConfig = HealthConfig()
     retention: Retention = Retention()
     logging: Logging = Logging()
+    update_at: TimeOfDay = Field(time(3), description="local time of the nightly update, for cameras that have one")
     shutdown_timeout: DurationS = Field(5.0, description="how long stopping may take")
     drain_timeout: DurationS = Field(180.0, description="how long deliveries may take at the end", json_schema_extra=LATER)
 
@@ -199,12 +205,21 @@ class Config(Model):
             raise ValueError("at least one camera must be enabled")
         return self
 
+    @property
+    def enabled_cameras(self) -> list[str]:
+        """The cameras that are to be watched."""
+        return [name for name, camera in self.cameras.items() if camera.enabled]
+
     def settings(self, camera: str) -> CameraDefaults:
         """The defaults with what ``camera`` says instead."""
         own = {
             name: value for name in CameraDefaults.model_fields if (value := getattr(self.cameras[camera], name)) is not None
         }
         return self.defaults.model_copy(update=own)
+
+    def nightly_at(self) -> time | None:
+        """When models are updated, local time; None if no camera's is."""
+        return self.update_at if any(self.settings(camera).nightly_update for camera in self.enabled_cameras) else None
 
     def model_path(self, camera: str) -> Path:
         """Where a camera's model lives (DESIGN section 6, FIXED)."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import time
 from typing import Annotated
 
 from pydantic import BeforeValidator, WithJsonSchema
@@ -14,6 +15,7 @@ _BUDGET_UNITS_PER_DAY = {"hour": 24.0, "day": 1.0, "week": 1 / 7}
 _DURATION = re.compile(r"^(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)$")
 _SIZE = re.compile(r"^(\d+(?:\.\d+)?)\s*(|KB|MB|GB|TB)$")
 _BUDGET = re.compile(r"^(\d+(?:\.\d+)?)\s*/\s*(hour|day|week)$")
+_TIME = re.compile(r"^([01]\d|2[0-3]):([0-5]\d)(?::00)?$")
 _SHARE = re.compile(r"^(\d+(?:\.\d+)?)\s*%$")
 
 
@@ -49,6 +51,14 @@ def parse_share(value: object) -> float:
     return float(match[1]) / 100
 
 
+def parse_time_of_day(value: object) -> time:
+    """``"03:00"`` as a local time of the day. Raises ValueError for anything else: unquoted, YAML reads 13:00 as 780."""
+    match = _TIME.match(value) if isinstance(value, str) else None
+    if match is None:
+        raise ValueError('must be a time of the day in quotes, like "03:00"')
+    return time(int(match[1]), int(match[2]))
+
+
 def _text_schema(pattern: re.Pattern[str]) -> WithJsonSchema:
     return WithJsonSchema({"type": "string", "pattern": pattern.pattern})
 
@@ -57,3 +67,4 @@ DurationS = Annotated[float, BeforeValidator(parse_duration_s), _text_schema(_DU
 SizeBytes = Annotated[int, BeforeValidator(parse_size_bytes), _text_schema(_SIZE)]
 BudgetPerDay = Annotated[float, BeforeValidator(parse_budget_per_day), _text_schema(_BUDGET)]
 Share = Annotated[float, BeforeValidator(parse_share), _text_schema(_SHARE)]
+TimeOfDay = Annotated[time, BeforeValidator(parse_time_of_day), _text_schema(_TIME)]

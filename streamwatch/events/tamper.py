@@ -72,8 +72,7 @@ class TamperDetector:
 
     def __init__(self, *, live: bool = True, calm_spread: float | None = None) -> None:
         self._live = live
-        self._scene_wide = float("inf") if calm_spread is None else SCENE_WIDE * calm_spread
-        self._usual_detail: float | None = None
+        self.judge_by(calm_spread)
         self._last: UInt8Array | None = None
         self._size_px: tuple[int, int] | None = None
         self._suspect: str | None = None
@@ -106,6 +105,11 @@ class TamperDetector:
             return None
         self._active, self._good_since_s = kind, None
         return TamperChange(kind, True, self._suspect_since_s)
+
+    def judge_by(self, calm_spread: float | None) -> None:
+        """From now on the scene is another one: by this spread, and what detail is usual is learned anew."""
+        self._scene_wide = float("inf") if calm_spread is None else SCENE_WIDE * calm_spread
+        self._usual_detail: float | None = None
 
     def restart(self) -> None:
         """Forget the last picture: the stream was interrupted."""

@@ -77,6 +77,11 @@ class EventTracker:
         return self._judgement.rules.start_threshold
 
     @property
+    def end_threshold(self) -> float:
+        """The score below which nothing is out of the ordinary."""
+        return self._judgement.rules.end_threshold
+
+    @property
     def provisional(self) -> bool:
         """Whether its thresholds are extrapolated."""
         return self._judgement.provisional

@@ -259,6 +259,7 @@ def _metadata(scene: SceneModel, provenance: Provenance) -> dict[str, Any]:
         "grid": list(scene.grid),
         "eps": scene.eps,
         "frames": scene.frames,
+        "regime": scene.regime,
         "fields": ["appearance", "motion"] if scene.features == "both" else [scene.features],
         "motion": _motion_facts(scene),
         "fusion": _fusion_facts(scene.fusion_),
@@ -324,6 +325,7 @@ def _scene(document: dict[str, Any], tensors: dict[str, Tensor], with_moments: b
         scene.fusion_ = _fusion(document["fusion"], tensors)
     scene.calibration_ = _calibration(document["calibration"], tensors)
     scene.allowance_ = tensors["allowance"].numpy() if "allowance" in tensors else None
+    scene.regime = document.get("regime")
     return scene
 
 

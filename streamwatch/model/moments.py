@@ -107,6 +107,18 @@ class Moments:
         """As if every frame had been seen ``weight`` times."""
         return Moments(weight * self.count, self.shift, weight * self.s1, weight * self.s2)
 
+    def fade(self, count: int) -> None:
+        """Count as ``count`` frames instead, mean and covariance as they are: exponential forgetting.
+
+        Raises:
+            ValueError: not 0 < count <= what they count.
+        """
+        if not 0 < count <= self.count:
+            raise ValueError(f"{self.count} frames do not fade to {count}")
+        self.s1 *= count / self.count
+        self.s2 *= count / self.count
+        self.count = count
+
     def copy(self) -> Moments:
         """An independent copy."""
         return Moments(self.count, self.shift.clone(), self.s1.clone(), self.s2.clone())

@@ -12,7 +12,7 @@ only the cells are kept that no other cell exceeds in both fields; the fusion, w
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -53,6 +53,7 @@ class Rehearsal:
     zones: Mapping[str, BoolGrid | None] = field(default_factory=lambda: dict(WHOLE_PICTURE))
     expected_frames: int | None = None
     _noted: list[_Noted] = field(default_factory=list)
+    _held: list[list[_Noted]] = field(default_factory=list)
     _appearance: CausalFilter = field(default_factory=CausalFilter)
     _motion: CausalFilter = field(default_factory=CausalFilter)
 
@@ -67,9 +68,17 @@ class Rehearsal:
         """Note one frame's maps, by a model of ``seen`` frames; a frame that comes after a later one is left out."""
         if self._noted and at_s <= self._noted[-1].at_s:
             return
-        smooth = FieldMaps(self._appearance.apply(maps.appearance, at_s), self._motion.apply(maps.motion, at_s))
+        self._noted.append(self._note(maps, at_s, seen, (self._appearance, self._motion)))
+
+    def observe_held(self, block: Sequence[FieldMaps], times_s: Sequence[float], seen: int) -> None:
+        """Note a block that was held out, by a model of ``seen`` frames that has all but such blocks."""
+        filters = CausalFilter(), CausalFilter()
+        self._held.append([self._note(maps, at_s, seen, filters) for maps, at_s in zip(block, times_s, strict=True)])
+
+    def _note(self, maps: FieldMaps, at_s: float, seen: int, filters: tuple[CausalFilter, CausalFilter]) -> _Noted:
+        smooth = FieldMaps(filters[0].apply(maps.appearance, at_s), filters[1].apply(maps.motion, at_s))
         cells = {zone: outstanding(smooth, mask) for zone, mask in self.zones.items()}
-        self._noted.append(_Noted(at_s, seen, spread_of(smooth), cells))
+        return _Noted(at_s, seen, spread_of(smooth), cells)
 
     def lows(self, frames: int) -> list[float]:
         """The low of the spread of every frame that counts, given how many were learned in all."""
@@ -86,6 +95,29 @@ class Rehearsal:
         cuts = np.flatnonzero(np.diff(at_s) > GAP_S) + 1
         parts = zip(np.split(at_s, cuts), np.split(levels, cuts), strict=True)
         return [ScoreStream(times, values) for times, values in parts if len(times)]
+
+    def field_stretches(self, zone: str, frames: int) -> list[list[ScoreStream]]:
+        """A zone's highest distance in each field, model by model: what one model says of one field is comparable.
+
+        Unlike a level it owes nothing to the tails, which outliers in the footage have a part in. Frames that were held out
+        are here too; of the first quarter nothing else is.
+        """
+        by_model: dict[int, list[_Noted]] = {}
+        for noted in self._counted(frames):
+            by_model.setdefault(noted.seen, []).append(noted)
+        groups = [[part] for part in by_model.values()] + ([self._held] if self._held else [])
+        return [_highest(group, zone, row) for group in groups for row in (0, 1)]
+
+
+def _highest(blocks: Sequence[Sequence[_Noted]], zone: str, row: int) -> list[ScoreStream]:
+    """Streams of the highest distance in a field; frames of which the field says nothing are left out."""
+    streams = []
+    for block in blocks:
+        pairs = [(n.at_s, float(n.cells[zone][row].max(initial=0.0))) for n in block]
+        known = np.array([pair for pair in pairs if np.isfinite(pair[1])]).reshape(-1, 2)
+        cuts = np.flatnonzero(np.diff(known[:, 0]) > GAP_S) + 1
+        streams += [ScoreStream(part[:, 0], part[:, 1]) for part in np.split(known, cuts) if len(part)]
+    return streams
 
 
 def outstanding(maps: FieldMaps, mask: BoolGrid | None) -> Float32Array:

@@ -77,7 +77,7 @@ class SceneModel:
 
     Learned attributes, None before ``fit``: ``moments_`` and ``gaussians_`` of appearance, ``motion_``, ``fusion_``
     and ``calibration_``. ``allowance_`` is (h, w), what a cell's level is divided by because people called what was
-    there normal; None if nobody did.
+    there normal; None if nobody did. ``regime`` is the one that its footage was of (``regime``); None if that was not asked.
     """
 
     def __init__(
@@ -100,6 +100,7 @@ class SceneModel:
         self.fusion_: Fusion | None = None
         self.calibration_: Calibration | None = None
         self.allowance_: Float32Array | None = None
+        self.regime: str | None = None
 
     @property
     def frames(self) -> int:
@@ -164,23 +165,34 @@ class SceneModel:
         self.allowance_ = np.maximum.reduce(allowances) if allowances else None
         return self
 
-    def teach(self, embedder: Embedder, batch: FrameBatch, weight: int) -> None:
+    def teach(self, embedder: Embedder, batches: Iterable[FrameBatch], weight: int) -> None:
         """Learn frames that count ``weight`` times each; tails and thresholds stay.
 
         Raises:
             ModelError: the moments are not loaded.
         """
-        if self.sees_appearance:
-            with torch.no_grad():
-                lesson = Moments.starting_with(embedder(batch.pixels).flatten(1, 2)).times(weight)
+        lesson = _Learning()
+        with torch.no_grad():
+            for batch in _rebatch(batches, LEARN_BATCH_FRAMES):
+                self._add(lesson, embedder(batch.pixels) if self.sees_appearance else None, batch)
+        if lesson.appearance:
             moments = self._require_moments()
-            moments.merge(lesson)
+            moments.merge(lesson.appearance.times(weight))
             self.gaussians_ = fit_gaussians(moments, eps=self.eps)
-        if self.motion_ and len(speed := batch.known_speed()):
-            self.motion_.moments.merge(Moments.starting_with(speed).times(weight))
-            shrinkage = self.motion_.shrinkage
-            gaussians = fit_motion(self.motion_.moments, shrinkage)
-            self.motion_ = MotionField(self.motion_.moments, shrinkage, gaussians, self.motion_.step_s)
+        if self.motion_ and lesson.motion:
+            known = self.motion_
+            known.moments.merge(lesson.motion.times(weight))
+            self.motion_ = MotionField(known.moments, known.shrinkage, fit_motion(known.moments, known.shrinkage), known.step_s)
+
+    def forget(self, share: float) -> None:
+        """Weigh what is known less, by a share of it; what is normal stays, until more is taught.
+
+        Raises:
+            ModelError: the moments are not loaded.
+        """
+        known = [self._require_moments()] if self.sees_appearance else []
+        for moments in (*known, *([self.motion_.moments] if self.motion_ else [])):
+            moments.fade(max(1, round((1 - share) * moments.count)))
 
     def levels(self, embedder: Embedder, batch: FrameBatch) -> Float32Array:
         """(N, h, w) levels of frames by themselves, no temporal filter and no allowance."""
@@ -262,7 +274,7 @@ class SceneModel:
                 self._add(learning, embeddings, batch)
             learning.model = None  # its whiteners are as large as the final ones: make room
             self._require_enough(learning.frames + sum(map(len, held_out.held())))
-            self._finish(embedder, learning, held_out.held())
+            self._finish(embedder, learning, held_out.held(), rehearsal)
         return self
 
     def _add(self, learning: _Learning, embeddings: Tensor | None, batch: FrameBatch) -> None:
@@ -282,7 +294,7 @@ class SceneModel:
         model.gaussians_, model.motion_ = self._fields(learning, [block.speed for block in held_out.held()])
         learning.model = model
 
-    def _finish(self, embedder: Embedder, learning: _Learning, held: list[FrameBatch]) -> None:
+    def _finish(self, embedder: Embedder, learning: _Learning, held: list[FrameBatch], rehearsal: Rehearsal | None) -> None:
         """Set tails and thresholds on the held-out blocks, learn them too, and finalise."""
         speeds = [block.speed for block in held]
         trial = self._empty()
@@ -291,6 +303,8 @@ class SceneModel:
         for block in held:
             embeddings = embedder(block.pixels) if self.sees_appearance else None
             maps.append(trial.field_maps(embeddings, block.speed))
+            if rehearsal is not None:
+                rehearsal.observe_held(maps[-1], block.time_s.tolist(), learning.known)
             self._add(learning, embeddings, block)
         fusion, calibration = self._calibrated(maps, [block.time_s.tolist() for block in held])
         trial.gaussians_ = None  # the whiteners are the largest thing here: make room for the final ones

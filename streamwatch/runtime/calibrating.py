@@ -23,6 +23,7 @@ from streamwatch.model.calibration import (
     end_threshold_of,
 )
 from streamwatch.model.extremes import FEWEST_PEAKS
+from streamwatch.model.regime import RegimeSorter
 from streamwatch.model.rehearsal import GAP_S, Rehearsal
 from streamwatch.model.scene import SceneModel
 from streamwatch.records import BoolGrid, Float64Array, FrameScore, ScoreStream
@@ -176,15 +177,21 @@ def calibrate_on(
     *,
     opener: Opener,
     clock: Clock,
+    sorter: RegimeSorter | None = None,
     on_frames: Callable[[int], None] | None = None,
 ) -> Calibration:
     """Score normal footage with the scene that ``engine`` watches as ``camera``, and calibrate on it.
+
+    Args:
+        sorter: take only the frames that it takes; None takes all.
 
     Raises:
         SourceError: a source cannot be read; NotEnoughFrames: it holds no frame.
     """
     recorder = LevelRecorder(terms.zones)
-    with closing(score_frames(engine, timeline(readers_of(footage, camera, opener, clock), footage.limit_s))) as scores:
+    frames = timeline(footage, readers_of(footage, camera, opener, clock))
+    taken = frames if sorter is None else (f for f in frames if sorter.takes(f.pixels, f.time_s))
+    with closing(frames), closing(score_frames(engine, taken)) as scores:
         for scored in scores:
             recorder.add(scored)
             if on_frames:

@@ -10,8 +10,6 @@ from streamwatch.config.models import Config
 from streamwatch.config.schedule import armed
 from streamwatch.errors import ModelMissing
 from streamwatch.events.decision import Rules
-from streamwatch.events.drift import DriftMonitor
-from streamwatch.events.tamper import TamperDetector
 from streamwatch.events.tracker import Judgement
 from streamwatch.metrics import Metrics
 from streamwatch.model.calibration import Calibration, NormalPeaks, Thresholds, end_threshold_for, thresholds_for
@@ -54,6 +52,10 @@ class CalibrationBoard:
             self._metrics.alarm_budget.labels(camera).set(sum(t.budget_per_day for t in known))
             self._metrics.alarms_bound.labels(camera).set(sum(t.bound_per_day for t in known))
 
+    def unlearned(self, camera: str) -> None:
+        """The camera shows what none of its models learned."""
+        self._calibrating.add(camera)
+
     def state_of(self, camera: str) -> str:
         """The state of a camera that delivers frames."""
         return "calibrating" if camera in self._calibrating else "running"
@@ -73,13 +75,6 @@ def judgements_for(
     masks = zone_masks(config, camera, model.grid)
     judged = {zone: _judge(config, camera, zone, cells, model.calibration_) for zone, cells in masks.items()}
     return {zone: _with_hours(j, config, camera, zone, snoozed) for zone, j in judged.items()}
-
-
-def picture_watch(calibration: Calibration | None, *, live: bool) -> tuple[TamperDetector, DriftMonitor | None]:
-    """What watches a camera's picture as a whole, given what was normal of it."""
-    usual, calm = (calibration.usual_spread, calibration.calm_spread) if calibration else (None, None)
-    drift = DriftMonitor(usual, calm) if usual is not None and calm is not None else None
-    return TamperDetector(live=live, calm_spread=calm), drift
 
 
 def _with_hours(

@@ -188,7 +188,7 @@ class LessonBook:
         engine.identity.require_same(model.identity, where=self._model_path)
         pairs = [(lesson, kept) for lesson in lessons if (kept := load_frames(inputs_path(self._folder, lesson.event_id)))]
         for lesson, kept in pairs:
-            model.teach(engine.embedder, batch_of(kept, engine.device), lesson.weight)
+            model.teach(engine.embedder, [batch_of(kept, engine.device)], lesson.weight)
         for lesson, kept in pairs:
             alone = model.levels(engine.embedder, batch_of(kept, engine.device)).max(axis=0)
             level = np.where(kept.level > 0, np.maximum(alone, kept.level), np.float32(0))

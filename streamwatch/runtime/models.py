@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
 from streamwatch.config.models import BackboneConfig, Config
-from streamwatch.errors import ModelMissing
+from streamwatch.errors import ModelFileError, ModelMissing
 from streamwatch.events.region import polygon_mask
-from streamwatch.model.artifact import load_model
+from streamwatch.model.artifact import load_model, read_metadata
 from streamwatch.model.identity import BackboneSpec, build_embedder, resolve_device
+from streamwatch.model.regime import REGIMES
 from streamwatch.model.scene import SceneModel
 from streamwatch.runtime.engine import Engine, OnBatch, WatchedScene
+
+Versions = tuple[tuple[str, int, int], ...]
 
 
 def spec_of(backbone: BackboneConfig) -> BackboneSpec:
@@ -38,22 +42,64 @@ def build_engine(
     return Engine(embedder, identity, resolved, tile_frames=tile_frames, on_batch=on_batch)
 
 
-def load_scenes(config: Config, cameras: Iterable[str]) -> dict[str, tuple[WatchedScene, float]]:
-    """The cameras' models, with the Unix time of each one's fit.
+@dataclass(frozen=True)
+class CameraScenes:
+    """The scenes of one camera.
+
+    Attributes:
+        first: the one that it begins with.
+        by_regime: all of them, ``first`` too; empty if regimes are not told apart.
+        fitted_at_s: Unix time of the first one's fit.
+    """
+
+    first: WatchedScene
+    by_regime: Mapping[str, WatchedScene]
+    fitted_at_s: float
+
+
+def load_scenes(config: Config, cameras: Iterable[str]) -> dict[str, CameraScenes]:
+    """The cameras' models.
 
     Raises:
         ModelMissing: a camera has none; ModelFileError: one cannot be used.
     """
-    scenes: dict[str, tuple[WatchedScene, float]] = {}
-    for camera in cameras:
-        path = config.model_path(camera)
-        if not path.is_file():
-            raise ModelMissing(
-                f"camera {camera} has no model", where=path, hint=f"learn it with `streamwatch fit -c CONFIG {camera}`"
-            )
-        model, provenance = load_model(path)
-        scenes[camera] = (watched(model, config, camera), provenance.fitted_at_s)
-    return scenes
+    return {camera: _load(config, camera) for camera in cameras}
+
+
+def _load(config: Config, camera: str) -> CameraScenes:
+    path = config.model_path(camera)
+    if not path.is_file():
+        raise ModelMissing(
+            f"camera {camera} has no model", where=path, hint=f"learn it with `streamwatch fit -c CONFIG {camera}`"
+        )
+    model, provenance = load_model(path)
+    first = watched(model, config, camera)
+    if model.regime is None or config.settings(camera).regimes == "off":
+        return CameraScenes(first, {}, provenance.fitted_at_s)
+    others = {r: watched(load_model(other)[0], config, camera) for r, other in other_regimes(path).items() if r != model.regime}
+    return CameraScenes(first, {model.regime: first, **others}, provenance.fitted_at_s)
+
+
+def regime_path(path: Path, regime: str) -> Path:
+    """Where the model of another regime than that of the camera's model at ``path`` is; no camera's name has an ``@``."""
+    return path.with_name(f"{path.stem}@{regime}{path.suffix}")
+
+
+def other_regimes(path: Path) -> dict[str, Path]:
+    """The model files that lie beside a camera's model, by regime."""
+    return {regime: other for regime in REGIMES if (other := regime_path(path, regime)).is_file()}
+
+
+def path_for(path: Path, regime: str | None) -> Path:
+    """The file that holds, or is to hold, a regime's model of the camera whose model is at ``path``.
+
+    A model that cannot be read, or that does not say its regime, is nobody's: its file is taken.
+    """
+    try:
+        held = read_metadata(path).get("regime")
+    except (ModelMissing, ModelFileError):
+        return path
+    return path if held is None or regime is None or held == regime else regime_path(path, regime)
 
 
 def watched(model: SceneModel, config: Config, camera: str) -> WatchedScene:
@@ -67,22 +113,22 @@ class ModelFiles:
     """Which model files are in use, so that a reload takes up those that were replaced."""
 
     def __init__(self) -> None:
-        self._used: dict[str, tuple[int, int] | None] = {}
+        self._used: dict[str, Versions | None] = {}
 
     def note(self, config: Config, camera: str) -> None:
-        """The camera's model was just loaded."""
-        self._used[camera] = _version(config.model_path(camera))
+        """The camera's models were just loaded."""
+        self._used[camera] = _versions(config.model_path(camera))
 
     def replaced(self, config: Config, cameras: Iterable[str]) -> list[str]:
-        """Cameras whose file is another than the one in use; one that is gone is kept in use."""
-        now = {camera: _version(config.model_path(camera)) for camera in cameras}
-        return [camera for camera, version in now.items() if version and version != self._used.get(camera, version)]
+        """Cameras whose files are others than those in use; one whose model is gone goes on with it."""
+        now = {camera: _versions(config.model_path(camera)) for camera in cameras}
+        return [camera for camera, versions in now.items() if versions and versions != self._used.get(camera, versions)]
 
 
-def _version(path: Path) -> tuple[int, int] | None:
-    """Modification time and inode: a model file is always replaced as a whole."""
+def _versions(path: Path) -> Versions | None:
+    """Names, modification times and inodes of a camera's models: a model file is always replaced as a whole."""
     try:
-        status = path.stat()
+        files = [path, *other_regimes(path).values()]
+        return tuple((file.name, (status := file.stat()).st_mtime_ns, status.st_ino) for file in files)
     except OSError:
         return None
-    return status.st_mtime_ns, status.st_ino

@@ -5,6 +5,7 @@ from __future__ import annotations
 import queue
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -12,13 +13,15 @@ from streamwatch.clock import Clock
 from streamwatch.events.drift import DriftChange, DriftMonitor
 from streamwatch.events.ids import uuid7
 from streamwatch.events.tamper import KINDS, TamperChange, TamperDetector
-from streamwatch.events.tracker import EventTracker, Judgement
+from streamwatch.events.tracker import EventTracker
 from streamwatch.metrics import Metrics
-from streamwatch.records import EventChange, Frame, FrameScore, Notice
+from streamwatch.records import NO_SPREAD, EventChange, Frame, FrameScore, Notice
 from streamwatch.runtime.batcher import Batcher
 from streamwatch.runtime.event_inputs import EventInputs
 from streamwatch.runtime.liveness import LivenessChange
+from streamwatch.runtime.normal_frames import NormalFrames
 from streamwatch.runtime.resilience import ScoringEngine
+from streamwatch.runtime.scenes import SceneSet, SceneTerms
 from streamwatch.runtime.snapshots import SnapshotWriter
 
 RELEARN = "if this is how the scene looks from now on, learn it anew with `streamwatch fit`"
@@ -47,6 +50,7 @@ class Outputs:
     store: EventRecorder
     snapshots: SnapshotWriter
     inputs: EventInputs
+    normal: NormalFrames
     listeners: tuple[Listener, ...] = ()
     notice_listeners: tuple[NoticeListener, ...] = ()
     score_listeners: tuple[ScoreListener, ...] = ()
@@ -60,12 +64,14 @@ class WatchedCamera:
         trackers: one for every zone.
         max_age_s: a frame older than this is stale; None for recordings, which are never dropped.
         drift: None for a model that does not say what spread is usual.
+        scenes: None for a model that does not say which regime it is of.
     """
 
     trackers: Sequence[EventTracker]
     tamper: TamperDetector
     max_age_s: float | None = None
     drift: DriftMonitor | None = None
+    scenes: SceneSet | None = None
 
     @property
     def provisional(self) -> bool:
@@ -103,12 +109,20 @@ class Pipeline:
             self._scored_at_s.pop(camera, None)
             self._engine.unwatch(camera)
 
-    def retune(self, camera: str, judgements: Mapping[str, Judgement]) -> None:
-        """Judge ``camera``'s zones in another way from now on; what is open stays open."""
-        if camera in self._cameras:
-            for tracker in self._cameras[camera].trackers:
-                tracker.retune(judgements[tracker.zone])
-            self._metrics.threshold.labels(camera).set(judgements[""].rules.start_threshold)
+    def retune(self, camera: str, first: SceneTerms, by_regime: Mapping[str, SceneTerms]) -> SceneTerms | None:
+        """Judge ``camera`` in another way from now on, what is open stays open; the terms that hold now, if any do."""
+        watched = self._cameras.get(camera)
+        if watched is None:
+            return None
+        terms = watched.scenes.retune(by_regime) if watched.scenes else first
+        if terms:
+            self._judge_by(camera, watched, terms)
+        return terms
+
+    def _judge_by(self, camera: str, watched: WatchedCamera, terms: SceneTerms) -> None:
+        for tracker in watched.trackers:
+            tracker.retune(terms.judgements[tracker.zone])
+        self._metrics.threshold.labels(camera).set(terms.judgements[""].rules.start_threshold)
 
     def scored_at_s(self) -> dict[str, float]:
         """When each camera's last frame was scored, on the monotonic clock."""
@@ -189,17 +203,40 @@ class Pipeline:
     def _observe(self, scored: FrameScore) -> None:
         frame = scored.frame
         watched = self._cameras[frame.camera]
+        shown = watched.scenes is None or self._shows(frame, watched.scenes)
         size_px = (frame.picture.width, frame.picture.height) if frame.picture else None
-        tampered = watched.tamper.observe(frame.pixels, frame.wall_s, size_px, scored.spread)
+        tampered = watched.tamper.observe(frame.pixels, frame.wall_s, size_px, scored.spread if shown else NO_SPREAD)
         if tampered:
             self._tell_tamper(frame.camera, tampered)
-        if not watched.tamper.blinded:  # a bad picture is a fault, and its scores mean nothing
+        counts = shown and not watched.tamper.blinded  # a bad picture is a fault, and its scores mean nothing
+        if counts:
             for tracker in watched.trackers:
                 self._track(scored, tracker)
             self._follow_drift(scored, watched)
+        self._keep_if_normal(scored, watched, counts)
         for listener in self._outputs.score_listeners:
-            listener(scored, not watched.tamper.blinded)
+            listener(scored, counts)
         self._measure(scored, watched)
+
+    def _shows(self, frame: Frame, scenes: SceneSet) -> bool:
+        """Whether a frame shows the scene that scored it; if another one is due, it takes over with the next batch."""
+        if scenes.shows(frame):
+            return True
+        if scenes.due:
+            self.post(partial(self._take_up, frame.camera, scenes))
+        return False
+
+    def _take_up(self, camera: str, scenes: SceneSet) -> None:
+        watched = self._cameras.get(camera)
+        if watched is None or watched.scenes is not scenes or not scenes.due:
+            return
+        self.end_camera(camera, "model_replaced")
+        terms = scenes.take_up()
+        if terms:
+            self._engine.watch(camera, terms.scene)
+            self._judge_by(camera, watched, terms)
+            watched.tamper.judge_by(terms.calm_spread)
+            watched.drift = terms.drift
 
     def _track(self, scored: FrameScore, tracker: EventTracker) -> None:
         for change in tracker.observe(scored):
@@ -220,6 +257,11 @@ class Pipeline:
         self._metrics.drift_ratio.labels(camera).set(watched.drift.ratio)
         if change:
             self._tell_drift(camera, scored.frame.wall_s, change)
+
+    def _keep_if_normal(self, scored: FrameScore, watched: WatchedCamera, counts: bool) -> None:
+        quiet = counts and all(tracker.open_event is None for tracker in watched.trackers)
+        normal = all(tracker.level_of(scored) < tracker.end_threshold for tracker in watched.trackers)
+        self._outputs.normal.observe(scored, quiet=quiet, normal=normal)
 
     def _tell_drift(self, camera: str, at_wall_s: float, change: DriftChange) -> None:
         offer = {"hint": RELEARN} if change.active else {}

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import time
+
 import pytest
 
-from streamwatch.config.units import parse_budget_per_day, parse_duration_s, parse_share, parse_size_bytes
+from streamwatch.config.units import parse_budget_per_day, parse_duration_s, parse_share, parse_size_bytes, parse_time_of_day
 
 
 @pytest.mark.parametrize(("text", "seconds"), [("200ms", 0.2), ("1s", 1), ("1.5m", 90), ("2h", 7200), ("30d", 2592000)])
@@ -37,3 +39,13 @@ def test_what_is_no_budget(value: object) -> None:
 def test_what_is_no_size(value: object) -> None:
     with pytest.raises(ValueError, match="size"):
         parse_size_bytes(value)
+
+
+def test_times_of_the_day() -> None:
+    assert (parse_time_of_day("03:00"), parse_time_of_day("23:59:00")) == (time(3), time(23, 59))
+
+
+@pytest.mark.parametrize("value", ["3:00", "24:00", 780, None, "noon"])
+def test_what_is_no_time_of_the_day(value: object) -> None:
+    with pytest.raises(ValueError, match="in quotes"):
+        parse_time_of_day(value)

@@ -84,3 +84,16 @@ def test_a_copy_is_independent() -> None:
 @given(st.integers(0, 2000))
 def test_chunks_cover_every_position_once(positions: int) -> None:
     assert [i for at in chunks(positions) for i in range(at.start, at.stop)] == list(range(positions))
+
+
+def test_fading_keeps_mean_and_spread_and_loses_weight() -> None:
+    x = torch.randn(40, 3, 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    moments = Moments.starting_with(x)
+    spread = (moments.covariance(slice(0, 3)) * 39 / 40).clone()
+    mean = moments.mean()
+    moments.fade(10)
+    assert moments.count == 10
+    assert torch.allclose(moments.mean(), mean)
+    assert torch.allclose(moments.covariance(slice(0, 3)) * 9 / 10, spread)
+    with pytest.raises(ValueError, match="fade"):
+        moments.fade(11)

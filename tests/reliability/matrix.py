@@ -35,7 +35,9 @@ TCP_FAULTS: tuple[tuple[str, Fault], ...] = (
     ("black for 5 s", Fault("black", duration_s=5.0)),
     ("covered for 5 s", Fault("covered", duration_s=5.0)),
     ("password refused for 5 s", Fault("401", duration_s=5.0)),
+    ("32-bit timestamps wrap 3 s into a session", Fault("wrap", duration_s=9.0, amount=3.0)),
 )
+"""The wrap is last: every later session of that camera wraps too. Its 9 s hold the reconnection and the wrap."""
 UDP_FAULTS: tuple[tuple[str, Fault], ...] = (
     ("2 % of packets lost for 15 s", Fault("loss", duration_s=15.0, amount=0.02)),
     ("5 % of packets reordered for 10 s", Fault("reorder", duration_s=10.0, amount=0.05)),
@@ -50,7 +52,10 @@ def run_faults(count: int, transport: str, faults: Sequence[tuple[str, Fault]]) 
         running_site(Path(folder), count, fps=FPS.get(count, 2.0), transport=transport) as site,
     ):
         for label, fault in faults:
-            if fault.kind == "mute":  # what is mute is noticed when it is asked again
+            if fault.kind in (
+                "mute",
+                "wrap",
+            ):  # what is mute is noticed when it is asked again; timestamps are set when it plays
                 site.cameras["cam0"].inject(Fault("close"))
             verdicts.append(inflict(site, fault, label, transport))
             print(verdicts[-1], flush=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,12 +16,17 @@ from streamwatch.events.ids import uuid7
 from streamwatch.events.tamper import TamperDetector
 from streamwatch.events.tracker import EventTracker, Judgement
 from streamwatch.metrics import Metrics
+from streamwatch.model.identity import EmbeddingIdentity
+from streamwatch.model.scene import SceneModel
 from streamwatch.records import EventChange, Frame, FrameScore, Notice, Spread, UInt8Array
 from streamwatch.runtime.batcher import Batcher
 from streamwatch.runtime.engine import WatchedScene
 from streamwatch.runtime.event_inputs import EventInputs
+from streamwatch.runtime.judging import ZoneJudgement
 from streamwatch.runtime.liveness import LivenessChange
+from streamwatch.runtime.normal_frames import NormalFrames
 from streamwatch.runtime.pipeline import Outputs, Pipeline, WatchedCamera
+from streamwatch.runtime.scenes import SceneTerms
 from streamwatch.runtime.slots import FrameSlots
 from streamwatch.runtime.snapshots import SnapshotWriter
 from tests.runtime.test_retry import FakeClock
@@ -58,7 +64,9 @@ class Bench:
         self.notices: list[Notice] = []
         self.slots = FrameSlots(depth=4, lossless=False, on_drop=lambda *_: None)
         batcher = Batcher(self.slots, max_frames=8, gather_s=0, idle_s=0)
-        outputs = Outputs(self, SnapshotWriter(folder), EventInputs(folder / "inputs"))
+        outputs = Outputs(
+            self, SnapshotWriter(folder), EventInputs(folder / "inputs"), NormalFrames(folder / "normal", lambda _: False)
+        )
         self.pipeline = Pipeline(batcher, self.engine, outputs=outputs, metrics=self.metrics, clock=self.clock)
         self.add("cam")
         self.frames = 0
@@ -88,6 +96,14 @@ class Bench:
     @property
     def told(self) -> list[str]:
         return [change.type for change in self.changes]
+
+
+def terms(rules: Rules) -> SceneTerms:
+    """What a scene without a model is judged by."""
+    identity = EmbeddingIdentity("resnet18", "untrained", "0" * 64, ("layer1",), 1, 0, (0,))
+    return SceneTerms(
+        WatchedScene(SceneModel(identity)), {"": ZoneJudgement(Judgement(rules), None)}, 10.0, DriftMonitor(8.0, 10.0)
+    )
 
 
 @pytest.fixture
@@ -121,10 +137,14 @@ def test_a_camera_that_is_added_is_scored_with_its_first_frame(bench: Bench) -> 
     assert bench.show(camera="new") == 1
 
 
+def _retune(bench: Bench) -> None:
+    bench.pipeline.retune("cam", terms(Rules(100, 50, 0.5, 0.5, 0.5)), {})
+
+
 def test_retuning_keeps_what_is_open(bench: Bench) -> None:
     for _ in range(5):
         bench.show(level=20)
-    bench.pipeline.post(lambda: bench.pipeline.retune("cam", {"": Judgement(Rules(100, 50, 0.5, 0.5, 0.5))}))
+    bench.pipeline.post(partial(_retune, bench))
     for _ in range(8):
         bench.show(level=20)
     assert bench.told == ["anomaly.started", "anomaly.ended"]
