@@ -279,7 +279,8 @@ def _learn(task: _Task, engine: Engine, update: bool, sorter: RegimeSorter | Non
     """Learn one model; raises as ``learn_scene``."""
     opener = PyAvOpener(task.stream)
     base = _base(task, engine, sorter) if update else None
-    with frame_progress(f"fit {task.label}", expected or expected_frames(task.footage, opener)) as advance:
+    seen = expected or expected_frames(task.footage, opener, task.excluded)
+    with frame_progress(f"fit {task.label}", seen) as advance:
         return learn_scene(
             task.footage,
             engine,

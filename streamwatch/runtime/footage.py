@@ -190,9 +190,9 @@ def probe(source: Source, opener: Opener) -> Extent:
     return Extent(frames, duration_s)
 
 
-def expected_frames(footage: Footage, opener: Opener) -> int | None:
-    """How many frames a fit will see, for a progress bar; None if the sources do not say."""
-    total = 0
+def expected_frames(footage: Footage, opener: Opener, excluded: Sequence[Exclusion] = ()) -> int | None:
+    """How many frames a fit will see, for a progress bar and its rehearsal; None if the sources do not say."""
+    total = 0.0
     for source in footage.sources:
         if source.live:
             return int(footage.limit_s * footage.fps) if footage.limit_s and footage.fps else None
@@ -200,5 +200,12 @@ def expected_frames(footage: Footage, opener: Opener) -> int | None:
             extent = probe(source, opener)
         except StreamwatchError:
             return None  # reading it for real says why
-        total += extent.frames if footage.fps is None else int(min(extent.frames, extent.duration_s * footage.fps))
-    return total or None
+        frames = extent.frames if footage.fps is None else min(extent.frames, extent.duration_s * footage.fps)
+        total += frames * (1 - _share_excluded(source, extent, excluded))
+    return int(total) or None
+
+
+def _share_excluded(source: Source, extent: Extent, excluded: Sequence[Exclusion]) -> float:
+    mine = [e for e in excluded if any(e.names(segment.label) for segment in source.segments)]
+    left_out_s = sum(max(min(e.end_s, extent.duration_s) - e.start_s, 0.0) for e in mine)
+    return min(left_out_s / extent.duration_s, 1.0) if extent.duration_s > 0 else 0.0

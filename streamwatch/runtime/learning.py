@@ -93,7 +93,7 @@ def learn_scene(
     seen = replace(footage, features=model.features, motion_step_s=model.motion_step_s)
     engine.identity.require_same(model.identity, where="model to update")
     terms, taking = terms or AlarmTerms(), taking or Taking()
-    reading = _Reading(seen, taking.keep_in, opener, clock, again=bool(taking.excluded))
+    reading = _Reading(seen, taking, opener, clock)
     expected = taking.expected or reading.expected()
     rehearsal = Rehearsal(terms.zones, None if expected is None or base else expected)
     with closing(reading.frames()) as frames:
@@ -114,14 +114,13 @@ def _labels(footage: Footage, excluded: Sequence[Exclusion]) -> tuple[str, ...]:
 class _Reading:
     """Footage, decoded, or as its model inputs were kept.
 
-    Args:
-        keep_in: where they are kept; None keeps none.
-        again: a live source's are taken for the footage that was asked for: it is learned once more.
+    A live source's are taken only for footage of which something is left out: it is learned once more.
     """
 
-    def __init__(self, footage: Footage, keep_in: Path | None, opener: Opener, clock: Clock, *, again: bool) -> None:
-        self._footage, self._keep_in, self._opener = footage, keep_in, opener
-        usable = keep_in is not None and (again or not any(source.live for source in footage.sources))
+    def __init__(self, footage: Footage, taking: Taking, opener: Opener, clock: Clock) -> None:
+        self._footage, self._taking, self._opener = footage, taking, opener
+        keep_in = self._keep_in = taking.keep_in
+        usable = bool(taking.excluded) or not any(source.live for source in footage.sources)
         self._stored = open_inputs(keep_in, footage) if keep_in is not None and usable else None
         self._readers = [] if self._stored else readers_of(footage, "fit", opener, clock)
         self._keeper = InputsKeeper(keep_in, footage) if keep_in is not None and not self._stored else None
@@ -140,7 +139,10 @@ class _Reading:
         return self._stored.footage_s if self._stored else sum(summary.duration_s for summary in self.summaries)
 
     def expected(self) -> int | None:
-        return len(self._stored) if self._stored else expected_frames(self._footage, self._opener)
+        if not self._stored:
+            return expected_frames(self._footage, self._opener, self._taking.excluded)
+        places = map(self.cuts.place_of, self._stored.times_s)
+        return sum(not any(e.covers(place) for e in self._taking.excluded) for place in places)
 
     def frames(self) -> Generator[Frame]:
         if self._stored:
