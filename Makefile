@@ -28,9 +28,10 @@ eval: $(INSTALLED) $(PED2)  ## evaluate on the labelled footage beside the proje
 	$(BIN)/streamwatch evaluate shanghaitech $(PED2) --report build/ablation --weights untrained --ablate
 	cp build/ablation/ablation.md docs/accuracy.md
 
-soak: $(INSTALLED)  ## 30 minutes of random faults on 16 simulated cameras, then 20 kills in mid-event; SOAK_ARGS="--minutes 5"
+soak: $(INSTALLED)  ## 30 minutes of random faults on 16 simulated cameras, then 20 kills in mid-event and 200 of a sender; SOAK_ARGS="--minutes 5"
 	$(BIN)/python -m tests.reliability.soak $(SOAK_ARGS)
 	$(BIN)/python -m tests.reliability.crash
+	$(BIN)/python -m tests.alerts.kills
 
 reliability: $(INSTALLED)  ## every fault on 1 and on 8 cameras; writes docs/reliability.md
 	$(BIN)/python -m tests.reliability.matrix --out docs/reliability.md

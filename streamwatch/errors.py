@@ -18,6 +18,7 @@
     |-- WeightsError                 exit 1   backbone weights missing, altered, or not finite
     |-- EngineFailure                exit 1   the device fails, and does not come back
     |-- StoreError                   exit 1   the event database cannot be used
+    |-- DeliveryError                exit 1   a message cannot be delivered
     `-- ListenError                  exit 1   an address cannot be listened on
 
 A message says what is wrong, where, and what to do, in one line, and never shows credentials.
@@ -135,6 +136,10 @@ class EngineFailure(StreamwatchError):
 
 class StoreError(StreamwatchError):
     """The event database cannot be used."""
+
+
+class DeliveryError(StreamwatchError):
+    """A message cannot be delivered, or cannot be made."""
 
 
 class ListenError(StreamwatchError):

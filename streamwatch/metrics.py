@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Callable, Iterator, Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
+from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.openmetrics.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.registry import Collector
 
 from streamwatch import __version__
 
@@ -13,6 +16,32 @@ CAMERA_STATES = ("starting", "running", "calibrating", "reconnecting", "offline"
 DROP_REASONS = ("displaced", "stale", "await_keyframe", "corrupt", "decode_error", "rate_limit")
 _LATENCY_BUCKETS_S = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _DURATION_BUCKETS_S = (1, 2, 5, 10, 30, 60, 300, 900, 3600)
+
+
+OutboxReader = Callable[[], Mapping[str, tuple[int, float | None]]]
+"""Messages that wait by endpoint, and the Unix time of the oldest; None if none does."""
+
+
+class _OutboxGauges(Collector):
+    """An endpoint for which nothing waits has no oldest message (DESIGN section 9)."""
+
+    def __init__(self, read: OutboxReader) -> None:
+        self._read = read
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """The two gauges."""
+        pending = GaugeMetricFamily("streamwatch_outbox_pending", "Messages that wait to be delivered.", labels=["endpoint"])
+        oldest = GaugeMetricFamily(
+            "streamwatch_outbox_oldest_timestamp_seconds",
+            "Unix time of the oldest message that waits; absent when none does.",
+            labels=["endpoint"],
+        )
+        for endpoint, (waiting, oldest_s) in self._read().items():
+            pending.add_metric([endpoint], waiting)
+            if oldest_s is not None:
+                oldest.add_metric([endpoint], oldest_s)
+        yield pending
+        yield oldest
 
 
 class Metrics:
@@ -26,8 +55,13 @@ class Metrics:
         self._declare_cameras()
         self._declare_inference()
         self._declare_events()
+        self._declare_deliveries()
         build = self._info("build", "Version of streamwatch and of Python.")
         build.info({"version": __version__, "python": platform.python_version()})
+
+    def show_outbox(self, read: OutboxReader) -> None:
+        """Expose what waits to be delivered, read whenever the metrics are."""
+        self.registry.register(_OutboxGauges(read))
 
     def exposition(self) -> tuple[bytes, str]:
         """All metrics in OpenMetrics text format, and its content type."""
@@ -89,6 +123,15 @@ class Metrics:
         self.events = self._counter("events", "Event messages, by type.", ("camera", "type"))
         self.events_open = self._gauge("events_open", "Events open now.", ("camera",))
         self.event_duration = self._histogram("event_duration_seconds", "Length of ended events.", (), _DURATION_BUCKETS_S)
+
+    def _declare_deliveries(self) -> None:
+        by_endpoint = ("endpoint",)
+        self.delivery_attempts = self._counter(
+            "delivery_attempts", "Attempts to deliver a message: delivered, failed or dead.", (*by_endpoint, "result")
+        )
+        self.storage_bytes = self._gauge("storage_bytes", "Bytes of evidence, by kind.", ("kind",))
+        self.storage_free_bytes = self._gauge("storage_free_bytes", "Bytes that are free where evidence is kept.")
+        self.dead_letters = self._counter("dead_letters", "Messages that were given up.", by_endpoint)
 
     def _counter(self, name: str, text: str, labels: tuple[str, ...] = ()) -> Counter:
         return Counter(f"streamwatch_{name}", text, labels, registry=self.registry)

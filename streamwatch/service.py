@@ -24,6 +24,7 @@ from streamwatch.metrics import CAMERA_STATES, Metrics
 from streamwatch.records import Frame
 from streamwatch.runtime.adoption import Adoption
 from streamwatch.runtime.batcher import Batcher
+from streamwatch.runtime.books import Books
 from streamwatch.runtime.camera import CameraContext
 from streamwatch.runtime.endings import Endings
 from streamwatch.runtime.engine import Engine, WatchedScene
@@ -44,9 +45,7 @@ from streamwatch.runtime.slots import FrameSlots
 from streamwatch.runtime.snapshots import SnapshotWriter
 from streamwatch.runtime.systemd import notify
 from streamwatch.runtime.watchdog import Watchdog
-from streamwatch.store.event_store import EventQuery, EventStore
-from streamwatch.store.sessions import open_database
-from streamwatch.store.snoozes import Snoozes
+from streamwatch.store.event_store import EventQuery
 from streamwatch.video.opener import Opener
 from streamwatch.web.page import page_app
 from streamwatch.web.server import WebServer
@@ -141,6 +140,7 @@ class Service:
         with self._stack:
             for server in self._servers:
                 server.start()
+            self._books.start(retain=not self._until_eof)
             self._loop.start()
             for camera in self._fleet.cameras:
                 self._fleet.start(camera)
@@ -192,7 +192,9 @@ class Service:
         config = self._config
         scenes = load_scenes(config, cameras)
         self._engine = ResilientEngine(self._make_engine)
-        self._store = self._open_store()
+        self._books = Books(config, self._evidence_dir, metrics=self.metrics, clock=self._clock, on_full=self._tell_full)
+        self._stack.callback(self._books.store.close)
+        self._books.close_left_open()
         self._slots = FrameSlots(
             depth=_LOSSLESS_DEPTH if self._until_eof else 1, lossless=self._until_eof, on_drop=self._count_drop
         )
@@ -201,7 +203,7 @@ class Service:
         self._snapshots = SnapshotWriter(self._evidence_dir / "snapshots")
         inputs = EventInputs(self._evidence_dir / "inputs", self._may_keep)
         normal = NormalFrames(self._evidence_dir / "normal", self._updates)
-        outputs = Outputs(self._store, self._snapshots, inputs, normal, ears.changes, ears.notices, ears.scores)
+        outputs = Outputs(self._books.store, self._snapshots, inputs, normal, ears.changes, ears.notices, ears.scores)
         self._pipeline = Pipeline(batcher, self._engine, outputs=outputs, metrics=self.metrics, clock=self._clock)
         context = CameraContext(
             self._slots, self._clock, self.metrics, self.health, self._on_frame, self._on_end, self._backoff
@@ -215,7 +217,7 @@ class Service:
             self._models,
             self._liveness,
             self.metrics,
-            self._snoozes.snoozed,
+            self._books.snoozes.snoozed,
         )
         for camera, known in scenes.items():
             self._adoption.adopt(config, camera, known)
@@ -255,22 +257,13 @@ class Service:
         """Whether frames of ``camera`` are kept for a nightly update."""
         return self._may_keep(camera) and not self._until_eof and self._config.settings(camera).nightly_update
 
-    def _open_store(self) -> EventStore:
-        url = self._config.database.get_secret_value() if self._config.database else None
-        database = open_database(url, self._evidence_dir)
-        store, self._snoozes = EventStore(database), Snoozes(database, self._clock)
-        self._stack.callback(store.close)
-        for event in store.close_left_open():
-            log.warning("event %s of camera %s was left open by a crash; closed", event.id, event.camera)
-        return store
-
     def _open_servers(self) -> list[WebServer]:
         config, servers = self._config, []
         if config.metrics.listen:
             servers.append(WebServer(telemetry_app(self.metrics, self.health, self.readiness), config.metrics.listen))
             self._stack.callback(servers[-1].stop)
         if config.web.listen:
-            page = page_app(lambda: self._store.list_events(EventQuery(limit=60)), self._evidence_dir / "snapshots")
+            page = page_app(lambda: self._books.store.list_events(EventQuery(limit=60)), self._evidence_dir / "snapshots")
             servers.append(WebServer(page, config.web.listen))
             self._stack.callback(servers[-1].stop)
         return servers
@@ -284,6 +277,7 @@ class Service:
             if self._nightly and self._nightly.poll(self._config.nightly_at()):
                 self._follower.ask()
             self._follow()
+            self._books.beat()
 
     def _shut_down(self, reason: str) -> None:
         notify("STOPPING=1")
@@ -295,6 +289,7 @@ class Service:
         else:
             log.error("the engine did not stop in time; what is open is closed by the next start")
         self._fleet.stop(timeout_s)
+        self._books.finish(drain_s=self._config.drain_timeout if reason == "normal" else 0.0)
 
     def _restart(self, loop: str) -> None:
         if loop == LOOP:
@@ -326,6 +321,7 @@ class Service:
         plans = {c: self._plan(new, c, scenes[c].first) for c in (*change.added, *change.restarted)}
         for key in change.needs_restart:
             log.warning("configuration: %s changes only when streamwatch is started anew", key)
+        self._books.follow(new)
         self._config = new
         for camera in change.removed:
             self._dismiss(camera)
@@ -338,6 +334,10 @@ class Service:
             self._fleet.add(camera, plan)
             self._fleet.start(camera)
         log.info("configuration reloaded: %s", change)
+
+    def _tell_full(self, full: bool) -> None:
+        notify = self._pipeline.notify
+        self._pipeline.post(partial(notify, "system.degraded", "", self._clock.wall_s(), what="disk is full", active=full))
 
     def _dismiss(self, camera: str, reason: str = "camera_removed") -> None:
         """Stop reading, scoring and tracking a camera; its open event ends for ``reason``."""

@@ -23,9 +23,10 @@ from streamwatch.clock import SystemClock
 from streamwatch.config.loading import load_config
 from streamwatch.config.models import Config
 from streamwatch.config.units import parse_duration_s
-from streamwatch.errors import UsageError
+from streamwatch.errors import StreamwatchError, UsageError
 from streamwatch.events.wire import event_document
 from streamwatch.records import SEVERITIES, Event
+from streamwatch.runtime.evidence import evidence_of
 from streamwatch.store.event_store import EventQuery, EventStore
 from streamwatch.store.sessions import open_database
 from streamwatch.video.output import write_atomically
@@ -133,15 +134,35 @@ def _spoken(name: str, value: Any) -> str:
 @click.option("--format", "form", type=click.Choice(["csv", "json"]), default="csv", show_default=True, help="Of the file.")
 @click.option("--out", type=click.Path(path_type=Path), help="Write here; without it, on stdout.")
 def export(config_path: Path, form: str, out: Path | None, **asked: Any) -> None:
-    """Export all events that are asked for, the oldest last."""
+    """Export all events that are asked for, the oldest last; retention keeps what was exported."""
     with _store(load_config(config_path)) as store:
         documents = [stored_document(event) for event in _every(store, _query(PAGE, asked))]
-    text = json.dumps({"events": documents}) + "\n" if form == "json" else _csv(documents)
-    if out is None:
-        click.echo(text, nl=False)
-    else:
-        write_atomically(out, text)
-        click.echo(f"{out}: {len(documents)} events", err=True)
+        text = json.dumps({"events": documents}) + "\n" if form == "json" else _csv(documents)
+        if out is None:
+            click.echo(text, nl=False)
+        else:
+            write_atomically(out, text)
+            click.echo(f"{out}: {len(documents)} events", err=True)
+        store.mark_exported([document["id"] for document in documents])
+
+
+@command.command("verify")
+@required_config_option
+def verify(config_path: Path) -> None:
+    """Check that every file of evidence belongs to an event; exits with 1 if one does not."""
+    config = load_config(config_path)
+    with _store(config) as store:
+        files = evidence_of(config.data_dir)
+        known = store.known(sorted(files))
+    orphans = [path for event_id, paths in sorted(files.items()) if event_id not in known for path in paths]
+    for path in orphans:
+        click.echo(f"{path}: no event")
+    count = sum(map(len, files.values()))
+    if orphans:
+        raise StreamwatchError(
+            f"{len(orphans)} of {count} files belong to no event", hint="the daemon removes them after an hour"
+        )
+    click.echo(f"{count} files, each of an event")
 
 
 @command.command("label")

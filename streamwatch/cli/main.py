@@ -25,6 +25,7 @@ COMMANDS = {
     "score": "score every frame of a video",
     "run": "watch cameras (the daemon)",
     "events": "list, show, export and label events",
+    "alerts": "list, show, replay and test deliveries",
     "snooze": "raise no events of a camera for a while",
     "evaluate": "evaluate on ShanghaiTech Campus or UCSD, with a report",
     "simulate": "serve a file as an RTSP camera that misbehaves on command",

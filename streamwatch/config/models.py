@@ -108,9 +108,29 @@ class Webhook(Model):
 
     name: Name
     url: SecretStr
-    secret: SecretStr | None = None
-    format: Literal["cloudevents", "alertmanager", "slack"] = "cloudevents"
-    events: tuple[str, ...] = ("anomaly.started", "anomaly.ended")
+    secret: SecretStr | tuple[SecretStr, ...] | None = Field(None, description="signs; of several, the newest first")
+    format: Literal["cloudevents", "alertmanager", "slack", "template"] = "cloudevents"
+    template: str | None = Field(None, description="of format template: Jinja2, sandboxed")
+    events: tuple[str, ...] = Field(("anomaly.started", "anomaly.ended"), description="types; * stands for anything")
+    cameras: tuple[str, ...] = Field((), description="only these; * stands for anything; empty = all")
+    severity: Literal["warning", "alert"] = Field("warning", description="the least that an anomaly must have")
+    schedule: tuple[ArmedWindow, ...] = Field((), description="when it is told, local time; empty = always")
+    heartbeat: DurationS | None = Field(None, description="a system.heartbeat so often; unset = none")
+    timeout: Annotated[DurationS, Field(gt=0)] = Field(10.0, description="how long an attempt may take")
+    concurrency: int = Field(8, ge=1, le=64, description="attempts under way at once")
+
+    @property
+    def secrets(self) -> tuple[SecretStr, ...]:
+        """All secrets, the newest first."""
+        if self.secret is None:
+            return ()
+        return self.secret if isinstance(self.secret, tuple) else (self.secret,)
+
+    @model_validator(mode="after")
+    def _template_if_asked_for(self) -> Webhook:
+        if (self.format == "template") != (self.template is not None):
+            raise ValueError("`template` belongs to `format: template`, and the other way round")
+        return self
 
 
 class Mqtt(Model):
@@ -123,8 +143,15 @@ class Mqtt(Model):
 class Alerts(Model):
     """Where events are delivered."""
 
-    webhooks: tuple[Webhook, ...] = Field((), json_schema_extra=LATER)
+    webhooks: tuple[Webhook, ...] = ()
     mqtt: Mqtt | None = Field(None, json_schema_extra=LATER)
+
+    @model_validator(mode="after")
+    def _names_once(self) -> Alerts:
+        names = [webhook.name for webhook in self.webhooks]
+        if len(set(names)) < len(names):
+            raise ValueError("two webhooks have the same name")
+        return self
 
 
 def _require_address(value: str) -> str:
@@ -155,6 +182,7 @@ class WebConfig(Model):
 
     listen: Address | None = Field("127.0.0.1:8466", description="HOST:PORT; null = no listener")
     tls: Tls | None = Field(None, json_schema_extra=LATER)
+    public_url: str | None = Field(None, pattern=r"^https?://[^/@]+(/.*)?$", description="where people find the page")
 
 
 class HealthConfig(Model):
@@ -167,9 +195,9 @@ class HealthConfig(Model):
 class Retention(Model):
     """How long evidence is kept."""
 
-    days: int = Field(30, ge=1, json_schema_extra=LATER)
-    max_bytes: SizeBytes = Field(20 * 10**9, json_schema_extra=LATER)
-    min_free: Share = Field(0.05, json_schema_extra=LATER)
+    days: int = Field(30, ge=1, description="events older than this go, and messages that were delivered")
+    max_bytes: SizeBytes = Field(20 * 10**9, description="of evidence; then the oldest events go")
+    min_free: Share = Field(0.05, description="of the file system; below it the oldest events go")
 
 
 class Logging(Model):
@@ -197,7 +225,7 @@ class Config(Model):
     logging: Logging = Logging()
     update_at: TimeOfDay = Field(time(3), description="local time of the nightly update, for cameras that have one")
     shutdown_timeout: DurationS = Field(5.0, description="how long stopping may take")
-    drain_timeout: DurationS = Field(180.0, description="how long deliveries may take at the end", json_schema_extra=LATER)
+    drain_timeout: DurationS = Field(180.0, description="how long deliveries may take at the end of a run --until-eof")
 
     @model_validator(mode="after")
     def _one_enabled(self) -> Config:

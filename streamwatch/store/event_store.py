@@ -2,15 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
-from sqlalchemy import Engine, RowMapping, Select, select, tuple_, update
+from sqlalchemy import Engine, RowMapping, Select, delete, false, select, tuple_, update
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from streamwatch.errors import StoreError, UsageError
 from streamwatch.records import Box, Event, EventChange, LevelShare, Notice, Peak
+from streamwatch.store.outbox import NewMessage, insert_messages
 from streamwatch.store.tables import events, notices
+
+_IDS_AT_ONCE = 500
+"""In one statement: SQLite takes 999 parameters."""
+
+
+class MessagePlan(Protocol):
+    """Says whom to tell of what; see ``runtime.messages.Planner``."""
+
+    def of_change(self, change: EventChange) -> Sequence[NewMessage]:
+        """The messages that an event's change is worth."""
+        ...
+
+    def of_notice(self, notice: Notice) -> Sequence[NewMessage]:
+        """The messages that a notice is worth."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +70,14 @@ class EventStore:
 
     Args:
         engine: an open, migrated database; see ``open_database``.
+        plan: says whom to tell of what; None tells nobody.
     """
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+    def __init__(self, engine: Engine, plan: MessagePlan | None = None) -> None:
+        self._engine, self._plan = engine, plan
 
     def record(self, change: EventChange) -> None:
-        """Write an event as ``change`` leaves it, in one transaction.
+        """Write an event as ``change`` leaves it, and whom to tell of it, in one transaction.
 
         Raises:
             StoreError: the database refused, or an event id occurs twice.
@@ -71,13 +89,14 @@ class EventStore:
                     connection.execute(events.insert().values(row))
                 else:
                     connection.execute(update(events).where(events.c.id == change.event.id).values(row))
+                insert_messages(connection, self._plan.of_change(change) if self._plan else ())
         except IntegrityError as error:
             raise StoreError(f"event {change.event.id} is already stored") from error
         except SQLAlchemyError as error:
             raise StoreError(f"an event could not be written ({error.__class__.__name__})", hint="check the disk") from error
 
     def note(self, notice: Notice) -> None:
-        """Write a notice.
+        """Write a notice, and whom to tell of it, in one transaction.
 
         Raises:
             StoreError: the database refused.
@@ -86,6 +105,7 @@ class EventStore:
         try:
             with self._engine.begin() as connection:
                 connection.execute(notices.insert().values(**row, detail=dict(notice.detail)))
+                insert_messages(connection, self._plan.of_notice(notice) if self._plan else ())
         except SQLAlchemyError as error:
             raise StoreError(f"a notice could not be written ({error.__class__.__name__})", hint="check the disk") from error
 
@@ -127,6 +147,49 @@ class EventStore:
         except SQLAlchemyError as error:
             raise StoreError(f"the label could not be written ({error.__class__.__name__})", hint="check the disk") from error
 
+    def mark_exported(self, event_ids: Sequence[str]) -> None:
+        """Write down that events were exported: retention keeps them.
+
+        Raises:
+            StoreError: the database refused.
+        """
+        try:
+            with self._engine.begin() as connection:
+                for at in range(0, len(event_ids), _IDS_AT_ONCE):
+                    ids = event_ids[at : at + _IDS_AT_ONCE]
+                    connection.execute(update(events).where(events.c.id.in_(ids)).values(exported=True))
+        except SQLAlchemyError as error:
+            raise StoreError(f"the export could not be noted ({error.__class__.__name__})", hint="check the disk") from error
+
+    def expendable(self, *, before_s: float, limit: int) -> list[str]:
+        """Ids of events that ended before a Unix time, were neither labelled nor exported, the oldest first."""
+        c = events.c
+        query = select(c.id).where(c.end_wall_s < before_s, c.label.is_(None), c.exported.is_(false()))
+        with self._engine.connect() as connection:
+            return list(connection.execute(query.order_by(c.start_wall_s, c.id).limit(limit)).scalars())
+
+    def known(self, event_ids: Sequence[str], *, expendable: bool = False) -> set[str]:
+        """Which of these events are stored; only those that nobody labelled or exported, and that have ended, if asked."""
+        c, found = events.c, set[str]()
+        free = (c.end_wall_s.is_not(None), c.label.is_(None), c.exported.is_(false())) if expendable else ()
+        with self._engine.connect() as connection:
+            for at in range(0, len(event_ids), _IDS_AT_ONCE):
+                query = select(c.id).where(c.id.in_(event_ids[at : at + _IDS_AT_ONCE]), *free)
+                found.update(connection.execute(query).scalars())
+        return found
+
+    def forget(self, event_ids: Sequence[str]) -> None:
+        """Delete events.
+
+        Raises:
+            StoreError: the database refused.
+        """
+        try:
+            with self._engine.begin() as connection:
+                connection.execute(delete(events).where(events.c.id.in_(event_ids)))
+        except SQLAlchemyError as error:
+            raise StoreError(f"events could not be deleted ({error.__class__.__name__})", hint="check the disk") from error
+
     def close_left_open(self) -> list[Event]:
         """Close events that a process left open when it died, with reason ``crash``, at their peak.
 
@@ -155,7 +218,7 @@ def _row(event: Event) -> dict[str, Any]:
 
 
 def _event(row: RowMapping) -> Event:
-    values = dict(row)
+    values = {name: value for name, value in row.items() if name != "exported"}
     boxes = tuple(Box(**box) for box in values.pop("boxes"))
     fields = tuple(values.pop("fields").items())
     times = (values.pop("peak_score"), values.pop("peak_wall_s"), values.pop("peak_time_s"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import JSON, Boolean, Column, Float, Index, MetaData, String, Table, false
+from sqlalchemy import JSON, Boolean, Column, Float, Index, Integer, MetaData, String, Table, false
 
 metadata = MetaData()
 
@@ -29,6 +29,7 @@ events = Table(
     Column("provisional", Boolean, nullable=False, server_default=false()),
     Column("label", String(16)),
     Column("why", JSON, nullable=False, server_default="{}"),
+    Column("exported", Boolean, nullable=False, server_default=false()),
     Index("events_by_start", "start_wall_s", "id"),
     Index("events_by_camera", "camera", "start_wall_s", "id"),
     Index("events_by_severity", "severity", "start_wall_s", "id"),
@@ -61,4 +62,47 @@ snoozes = Table(
     metadata,
     Column("camera", String(255), primary_key=True),
     Column("until_wall_s", Float(53), nullable=False),
+)
+
+outbox = Table(
+    "outbox",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("message_id", String(36), nullable=False),
+    Column("endpoint", String(63), nullable=False),
+    Column("subject", String(36), nullable=False),
+    Column("type", String(64), nullable=False),
+    Column("camera", String(255), nullable=False),
+    Column("content", JSON, nullable=False),
+    Column("created_wall_s", Float(53), nullable=False),
+    Column("due_wall_s", Float(53), nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("leased_until_wall_s", Float(53)),
+    Column("last_error", String(255)),
+    Column("settled_wall_s", Float(53)),
+    Index("outbox_by_state", "endpoint", "state", "due_wall_s", "id"),
+    Index("outbox_by_subject", "endpoint", "subject", "id"),
+    Index("outbox_once", "endpoint", "message_id", unique=True),
+    sqlite_autoincrement=True,
+)
+
+attempts = Table(
+    "attempts",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("outbox_id", Integer, nullable=False),
+    Column("at_wall_s", Float(53), nullable=False),
+    Column("status", Integer),
+    Column("latency_s", Float(53), nullable=False),
+    Column("error", String(255)),
+    Index("attempts_by_message", "outbox_id", "id"),
+)
+
+endpoints = Table(
+    "endpoints",
+    metadata,
+    Column("name", String(63), primary_key=True),
+    Column("disabled_wall_s", Float(53), nullable=False),
+    Column("reason", String(255), nullable=False),
 )

@@ -26,6 +26,7 @@ from streamwatch.simulator.media import encode_track
 from streamwatch.simulator.server import SimulatedCamera
 from streamwatch.store.event_store import EventQuery, EventStore
 from streamwatch.store.sessions import open_database
+from tests.alerts.receiver import Receiver, running_receiver
 from tests.conftest import REPOSITORY
 from tests.reliability.harness import FEW_DIMS, RATE_HZ, courtyard_loop, learn, site_config
 
@@ -44,26 +45,42 @@ def crash(folder: Path, times: int, rng: random.Random) -> Counter[str]:
     """Kill the daemon ``times`` times in mid-event, then stop it; how the events ended.
 
     Raises:
-        AssertionError: an event has no reason, or an id came twice.
+        AssertionError: an event has no reason, an id came twice, or a receiver did not hear of each event in order.
     """
     camera = SimulatedCamera(encode_track(strange_loop(), RATE_HZ))
     camera.start()
     learn(folder, ["cam0"], FEW_DIMS)
-    path = folder / "site.yaml"
-    path.write_text(json.dumps(site_config(folder, {"cam0": camera}, 5.0, "tcp", FEW_DIMS)))
-    started: list[str] = []
-    try:
-        for number in range(times + 1):
-            started += _run_until_event(path, rng.uniform(0, 1.5), signal.SIGTERM if number == times else signal.SIGKILL)
-    finally:
-        camera.stop()
+    path, started = folder / "site.yaml", list[str]()
+    with running_receiver() as receiver:
+        webhook = {"name": "ops", "url": receiver.url, "timeout": "1s"}
+        document = {**site_config(folder, {"cam0": camera}, 5.0, "tcp", FEW_DIMS), "alerts": {"webhooks": [webhook]}}
+        path.write_text(json.dumps(document))
+        try:
+            for number in range(times + 1):
+                started += _run_until_event(path, rng.uniform(0, 1.5), signal.SIGTERM if number == times else signal.SIGKILL)
+        finally:
+            camera.stop()
+        sender = [sys.executable, "-m", "streamwatch", "alerts", "send", "--until-empty", "-c", str(path)]
+        subprocess.run(sender, check=True, cwd=REPOSITORY, timeout=60)
     store = EventStore(open_database(None, folder / "data"))
     events = store.list_events(EventQuery(limit=10_000))
     store.close()
     assert len({event.id for event in events}) == len(events)
     assert set(started) <= {event.id for event in events}
     assert all(event.reason for event in events), "an event without an end"
+    _require_told([event.id for event in events], receiver)
     return Counter(str(event.reason) for event in events)
+
+
+def _require_told(event_ids: list[str], receiver: Receiver) -> None:
+    """Every event's start and end arrived, at least once, in this order."""
+    heard: dict[str, list[str]] = {}
+    for request in receiver.received:
+        heard.setdefault(request.event["data"]["id"], []).append(request.event["type"].rpartition(".")[2])
+    for event_id in event_ids:
+        types = heard.get(event_id, [])
+        assert types == sorted(types, reverse=True), f"{event_id} was heard of as {types}"
+        assert set(types) == {"started", "ended"}, f"{event_id} was heard of as {types}"
 
 
 def _run_until_event(config: Path, wait_s: float, end: signal.Signals) -> list[str]:

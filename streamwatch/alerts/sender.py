@@ -1,0 +1,138 @@
+"""The sender of one endpoint: leases what is due, posts it, writes down what came of it."""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Protocol
+
+from streamwatch.alerts.schedule import wait_before_s
+from streamwatch.alerts.webhook import Outcome
+from streamwatch.clock import Clock
+from streamwatch.errors import StoreError
+from streamwatch.store.outbox import DEAD, DELIVERED, PENDING, Message, Outbox, Settlement
+
+log = logging.getLogger(__name__)
+ROUNDS_A_LEASE = 4
+IDLE_S = 0.5
+"""How soon a new message is seen."""
+STORE_RETRY_S = 5.0
+
+
+class Poster(Protocol):
+    """What makes the attempts; see ``Webhook``."""
+
+    def send(self, message: Message) -> Outcome:
+        """Send it once, and do not raise."""
+        ...
+
+    def close(self) -> None:
+        """Close its connections."""
+        ...
+
+
+@dataclass(frozen=True)
+class Attempted:
+    """What the metrics hear of an attempt: ``result`` is ``delivered``, ``failed`` or ``dead``."""
+
+    endpoint: str
+    result: str
+    created_wall_s: float
+    at_wall_s: float
+
+
+class EndpointSender:
+    """Delivers one endpoint's messages.
+
+    Args:
+        concurrency: how many attempts are under way at once.
+        timeout_s: how long an attempt may take; a lease lasts for four in a row, and one to spare.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        outbox: Outbox,
+        poster: Poster,
+        *,
+        clock: Clock,
+        rng: random.Random,
+        concurrency: int = 8,
+        timeout_s: float = 10.0,
+        on_attempt: Callable[[Attempted], None] = lambda _: None,
+    ) -> None:
+        self.name, self._outbox, self._poster = name, outbox, poster
+        self._clock, self._rng, self._on_attempt = clock, rng, on_attempt
+        self._limit = ROUNDS_A_LEASE * concurrency
+        self._lease_s = (ROUNDS_A_LEASE + 1) * timeout_s
+        self._pool = ThreadPoolExecutor(concurrency, thread_name_prefix=f"deliver-{name}")
+
+    def run_once(self) -> int:
+        """Send what is due, up to four times as many as may be under way; how many that were.
+
+        Raises:
+            StoreError: the database refuses.
+        """
+        now_s = self._clock.wall_s()
+        messages = self._outbox.lease(self.name, now_s=now_s, until_s=now_s + self._lease_s, limit=self._limit)
+        settlements = list(self._pool.map(self._attempt, messages))
+        self._outbox.settle(settlements)
+        for message, settlement in zip(messages, settlements, strict=True):
+            self._tell(message, settlement)
+        return len(messages)
+
+    def run(self, stop: threading.Event) -> None:
+        """Deliver until stopped; what is under way then is finished."""
+        while not stop.is_set():
+            wait_s = IDLE_S
+            try:
+                wait_s = 0.0 if self.run_once() else IDLE_S
+            except StoreError as error:
+                log.warning("endpoint %s: %s", self.name, error)
+                wait_s = STORE_RETRY_S
+            if self._clock.wait(stop, wait_s):
+                break
+        self.close()
+
+    def close(self) -> None:
+        """Finish what is under way, and close all connections."""
+        self._pool.shutdown()
+        self._poster.close()
+
+    def _attempt(self, message: Message) -> Settlement:
+        began_s = self._clock.monotonic_s()
+        outcome = self._poster.send(message)
+        latency_s, at_s = self._clock.monotonic_s() - began_s, self._clock.wall_s()
+        state, due_s = self._what_next(message, outcome, at_s)
+        disable = "it answered 410 Gone" if outcome.gone else None
+        return Settlement(
+            message.number, state, at_s, latency_s, due_s, outcome.status, outcome.error, self.name, disable
+        )  # fmt: skip
+
+    def _what_next(self, message: Message, outcome: Outcome, at_s: float) -> tuple[str, float]:
+        if outcome.delivered:
+            return DELIVERED, 0.0
+        wait_s = None if outcome.hopeless else wait_before_s(message.attempts + 1, self._rng, outcome.retry_after_s)
+        return (DEAD, 0.0) if wait_s is None else (PENDING, at_s + wait_s)
+
+    def _tell(self, message: Message, settlement: Settlement) -> None:
+        result = {DELIVERED: "delivered", DEAD: "dead"}.get(settlement.state, "failed")
+        self._on_attempt(Attempted(self.name, result, message.created_wall_s, settlement.at_wall_s))
+        if settlement.state == DEAD:
+            log.error("endpoint %s: message %d (%s) is given up: %s", self.name, message.number, message.type, settlement.error)
+        if settlement.disable:
+            log.error("endpoint %s: switched off, %s; `streamwatch alerts enable %s`", self.name, settlement.disable, self.name)
+
+
+def run_all(senders: Sequence[EndpointSender], stop: threading.Event) -> list[threading.Thread]:
+    """Start a thread for each: a dead endpoint delays no other."""
+    threads = [
+        threading.Thread(target=sender.run, args=(stop,), name=f"sender-{sender.name}", daemon=True) for sender in senders
+    ]
+    for thread in threads:
+        thread.start()
+    return threads

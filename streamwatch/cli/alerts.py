@@ -1,0 +1,172 @@
+"""`streamwatch alerts`: what waits to be delivered, what became of it, and sending it again."""
+
+from __future__ import annotations
+
+import json
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+
+from streamwatch.alerts.sender import run_all
+from streamwatch.cli.options import required_config_option
+from streamwatch.clock import SystemClock
+from streamwatch.config.loading import load_config
+from streamwatch.config.models import Config, Webhook
+from streamwatch.errors import DeliveryError, UsageError
+from streamwatch.events.ids import uuid7
+from streamwatch.events.wire import iso_time
+from streamwatch.runtime.deliveries import sender_of, webhook_of
+from streamwatch.store.outbox import STATES, Message, Outbox
+from streamwatch.store.sessions import open_database
+
+TEST = "system.test"
+
+
+@contextmanager
+def _outbox(config_path: Path) -> Iterator[tuple[Config, Outbox]]:
+    config = load_config(config_path)
+    engine = open_database(config.database.get_secret_value() if config.database else None, config.data_dir)
+    try:
+        yield config, Outbox(engine)
+    finally:
+        engine.dispose()
+
+
+@click.group("alerts")
+def command() -> None:
+    """List, show, replay and test deliveries."""
+
+
+@command.command("list")
+@required_config_option
+@click.option("--state", type=click.Choice(STATES), help="Only these.")
+@click.option("--endpoint", help="Only this endpoint's.")
+@click.option("--limit", type=click.IntRange(1), default=20, show_default=True, help="The newest so many.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
+def list_messages(config_path: Path, state: str | None, endpoint: str | None, limit: int, as_json: bool) -> None:
+    """Print messages, the newest first, and what waits for each endpoint."""
+    with _outbox(config_path) as (_, outbox):
+        found, depths, disabled = (
+            outbox.list_messages(state=state, endpoint=endpoint, limit=limit),
+            outbox.depths(),
+            outbox.disabled(),
+        )
+    if as_json:
+        waiting = {name: asdict(depth) for name, depth in depths.items()}
+        click.echo(json.dumps({"messages": [_document(m) for m in found], "endpoints": waiting, "disabled": disabled}))
+        return
+    for message in found:
+        click.echo(_line(message))
+    for name, depth in sorted(depths.items()):
+        since = f", the oldest since {iso_time(depth.oldest_wall_s)}" if depth.oldest_wall_s else ""
+        click.echo(f"{name}: {depth.pending} pending{since}, {depth.dead} dead")
+    for name, reason in sorted(disabled.items()):
+        click.echo(f"{name}: switched off, {reason}; `streamwatch alerts enable {name}`")
+
+
+@command.command("show")
+@click.argument("number", type=int)
+@required_config_option
+@click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
+def show(number: int, config_path: Path, as_json: bool) -> None:
+    """Print a message and every attempt at it."""
+    with _outbox(config_path) as (_, outbox):
+        message, attempts = outbox.find(number), outbox.attempts_of(number)
+    if as_json:
+        click.echo(json.dumps({**_document(message), "content": message.content, "tries": [asdict(a) for a in attempts]}))
+        return
+    click.echo(_line(message))
+    for attempt in attempts:
+        said = attempt.error or f"HTTP {attempt.status}"
+        click.echo(f"  {iso_time(attempt.at_wall_s)}  {1000 * attempt.latency_s:6.0f} ms  {said}")
+    click.echo(json.dumps(message.content, indent=2))
+
+
+@command.command("replay")
+@click.argument("numbers", type=int, nargs=-1)
+@required_config_option
+@click.option("--dead", is_flag=True, help="All that were given up.")
+@click.option("--endpoint", help="With --dead: only this endpoint's.")
+def replay(numbers: tuple[int, ...], config_path: Path, dead: bool, endpoint: str | None) -> None:
+    """Send messages again, with the ids that they had."""
+    if bool(numbers) == dead:
+        raise UsageError("give either NUMBERS or --dead", hint="`streamwatch alerts list --state dead` shows them")
+    with _outbox(config_path) as (_, outbox):
+        for number in numbers:
+            outbox.find(number)
+        chosen = list(numbers) or [m.number for m in outbox.list_messages(state="dead", endpoint=endpoint, limit=1_000_000)]
+        count = outbox.replay(chosen, now_s=SystemClock().wall_s())
+    click.echo(f"{count} messages wait to be sent again")
+
+
+@command.command("enable")
+@click.argument("endpoint")
+@required_config_option
+def enable(endpoint: str, config_path: Path) -> None:
+    """Let ENDPOINT have messages again, after it answered 410 Gone."""
+    with _outbox(config_path) as (config, outbox):
+        _webhook(config, endpoint)
+        was_off = outbox.enable(endpoint)
+    click.echo(f"{endpoint}: switched on" if was_off else f"{endpoint}: was not switched off")
+
+
+@command.command("test")
+@click.argument("endpoint")
+@required_config_option
+def test(endpoint: str, config_path: Path) -> None:
+    """Send ENDPOINT a test message now, signed and in its format; nothing is stored."""
+    config, clock = load_config(config_path), SystemClock()
+    now_s = clock.wall_s()
+    content = {"type": TEST, "time": iso_time(now_s), "text": "a test message of streamwatch"}
+    message = Message(0, uuid7(now_s), endpoint, TEST, TEST, "", content, now_s, now_s, 0, "pending")
+    poster = webhook_of(_webhook(config, endpoint), clock)
+    outcome = poster.send(message)
+    poster.close()
+    if not outcome.delivered:
+        raise DeliveryError(outcome.error or "not delivered", where=f"endpoint {endpoint}", hint="check its URL and secret")
+    click.echo(f"{endpoint}: HTTP {outcome.status}")
+
+
+@command.command("send")
+@required_config_option
+@click.option("--until-empty", is_flag=True, help="Exit when nothing waits any more.")
+def send(config_path: Path, until_empty: bool) -> None:
+    """Deliver what waits, without the daemon: a sender of its own, beside it or in its place."""
+    stop, clock = threading.Event(), SystemClock()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    with _outbox(config_path) as (config, outbox):
+        threads = run_all([sender_of(webhook, outbox, clock) for webhook in config.alerts.webhooks], stop)
+        while not clock.wait(stop, 0.2):
+            if until_empty and not any(depth.pending for depth in outbox.depths().values()):
+                stop.set()
+        for thread in threads:
+            thread.join()
+
+
+def _webhook(config: Config, name: str) -> Webhook:
+    found = next((webhook for webhook in config.alerts.webhooks if webhook.name == name), None)
+    if found is None:
+        known = ", ".join(webhook.name for webhook in config.alerts.webhooks) or "none"
+        raise UsageError(f"no endpoint {name!r} in the configuration", hint=f"it has {known}")
+    return found
+
+
+def _line(message: Message) -> str:
+    error = f"  {message.last_error}" if message.last_error else ""
+    return (
+        f"{message.number:6d}  {iso_time(message.created_wall_s)}  {message.endpoint}  {message.state}  {message.type}  "
+        f"{message.camera}  {message.attempts} attempts{error}"
+    )
+
+
+def _document(message: Message) -> dict[str, Any]:
+    document = asdict(message)
+    del document["content"]
+    return document

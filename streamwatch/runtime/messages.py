@@ -1,0 +1,98 @@
+"""Which endpoints are told of what: messages are planned when something happens, and written with it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Any
+
+from streamwatch.config.models import Alerts, Webhook
+from streamwatch.config.schedule import armed
+from streamwatch.events.ids import uuid7
+from streamwatch.events.wire import change_document, iso_time, notice_document
+from streamwatch.records import SEVERITIES, Event, EventChange, Notice
+from streamwatch.store.outbox import NewMessage
+
+MOST_BOXES = 32
+HEARTBEAT = "system.heartbeat"
+Links = Callable[[Event], dict[str, str]]
+
+
+def no_links(_event: Event) -> dict[str, str]:
+    """For a daemon whose page has no address."""
+    return {}
+
+
+def links_to(public_url: str | None) -> Links:
+    """Links to an event's evidence on the page, which has none of an event that goes on."""
+    if public_url is None:
+        return no_links
+    base = public_url.rstrip("/")
+    return lambda event: {} if event.end_wall_s is None else {"snapshot": f"{base}/snapshots/{event.id}.jpg"}
+
+
+@dataclass(frozen=True)
+class _Happening:
+    """What is to be told, before it is known to whom."""
+
+    type: str
+    camera: str
+    severity: str | None
+    subject: str
+    at_wall_s: float
+    content: dict[str, Any]
+
+
+class Planner:
+    """Plans messages by a configuration's endpoints.
+
+    Args:
+        links: of an event's evidence.
+    """
+
+    def __init__(self, alerts: Alerts, links: Links = no_links) -> None:
+        self._webhooks: Sequence[Webhook] = alerts.webhooks
+        self._links = links
+
+    def follow(self, alerts: Alerts) -> None:
+        """Plan by other endpoints from now on."""
+        self._webhooks = alerts.webhooks
+
+    def of_change(self, change: EventChange) -> list[NewMessage]:
+        """What an event's change is worth."""
+        event = change.event
+        content = change_document(change)
+        content["boxes"] = content.get("boxes", [])[:MOST_BOXES]
+        content["links"] = self._links(event)
+        return self._messages(_Happening(change.type, event.camera, event.severity, event.id, change.at_wall_s, content))
+
+    def of_notice(self, notice: Notice) -> list[NewMessage]:
+        """What a notice is worth; notices of a camera arrive in order."""
+        subject = f"{notice.camera}/{notice.type}"[:36]
+        return self._messages(_Happening(notice.type, notice.camera, None, subject, notice.at_wall_s, notice_document(notice)))
+
+    def heartbeat(self, endpoint: str, at_wall_s: float) -> NewMessage:
+        """A sign of life."""
+        content = {"type": HEARTBEAT, "time": iso_time(at_wall_s)}
+        return NewMessage(uuid7(at_wall_s), endpoint, HEARTBEAT, HEARTBEAT, "", content, at_wall_s)
+
+    def _messages(self, happening: _Happening) -> list[NewMessage]:
+        told = [webhook.name for webhook in self._webhooks if wants(webhook, happening)]
+        message_id = uuid7(happening.at_wall_s)
+        return [
+            NewMessage(
+                message_id, name, happening.subject, happening.type, happening.camera, happening.content, happening.at_wall_s
+            )
+            for name in told
+        ]
+
+
+def wants(webhook: Webhook, happening: _Happening) -> bool:
+    """Whether an endpoint is to be told."""
+    return (
+        any(fnmatchcase(happening.type, pattern) for pattern in webhook.events)
+        and (not webhook.cameras or any(fnmatchcase(happening.camera, pattern) for pattern in webhook.cameras))
+        and (happening.severity is None or SEVERITIES.index(happening.severity) >= SEVERITIES.index(webhook.severity))
+        and armed(webhook.schedule, happening.at_wall_s)
+    )

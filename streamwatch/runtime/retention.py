@@ -1,0 +1,155 @@
+"""How long evidence is kept: by age, by size, and by what is free; the oldest goes first, what people marked stays.
+
+An event's row goes before its files: a crash between the two leaves files without an event, which are swept up an hour later,
+and never an event that promises files. Every step is small, so that the database is never held for long.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+from streamwatch.clock import Clock
+from streamwatch.config.models import Retention
+from streamwatch.errors import StoreError
+from streamwatch.metrics import Metrics
+from streamwatch.model.calibration import DAY_S
+from streamwatch.runtime.evidence import KINDS, evidence_of
+from streamwatch.store.event_store import EventStore
+from streamwatch.store.outbox import Outbox
+
+log = logging.getLogger(__name__)
+STEP_EVENTS = 50
+STEP_MESSAGES = 500
+EVERY_S = 60.0
+ORPHAN_AFTER_S = 3600.0
+
+
+class Usage(NamedTuple):
+    """A file system, as ``shutil.disk_usage`` tells it."""
+
+    total: int
+    used: int
+    free: int
+
+
+def _disk_usage(folder: Path) -> Usage:
+    return Usage(*shutil.disk_usage(folder))
+
+
+class Retainer:
+    """Keeps a data folder within its limits.
+
+    Args:
+        rules: told now; they may change while it runs.
+        on_full: told when the disk is full and nothing may go, and when that is over.
+    """
+
+    def __init__(
+        self,
+        store: EventStore,
+        outbox: Outbox,
+        folder: Path,
+        rules: Callable[[], Retention],
+        *,
+        clock: Clock,
+        metrics: Metrics,
+        on_full: Callable[[bool], None] = lambda _: None,
+        disk_usage: Callable[[Path], Usage] = _disk_usage,
+    ) -> None:
+        self._store, self._outbox, self._folder, self._rules = store, outbox, folder, rules
+        self._clock, self._metrics = clock, metrics
+        self._on_full, self._disk_usage = on_full, disk_usage
+        self._full = False
+
+    def run(self, stop: threading.Event) -> None:
+        """Keep within the limits until stopped."""
+        wait_s = EVERY_S
+        while not self._clock.wait(stop, wait_s):
+            try:
+                wait_s = 0.1 if self.run_once() else EVERY_S
+            except StoreError as error:
+                log.warning("retention: %s", error)
+                wait_s = EVERY_S
+
+    def run_once(self) -> int:
+        """Take one step; how many events went.
+
+        Raises:
+            StoreError: the database refuses.
+        """
+        now_s, rules = self._clock.wall_s(), self._rules()
+        files = evidence_of(self._folder)
+        sizes = {event_id: sum(map(_size, paths)) for event_id, paths in files.items()}
+        usage = self._disk_usage(self._folder)
+        self._show(files, usage)
+        before_s = now_s - rules.days * DAY_S
+        self._outbox.forget_delivered(before_s=before_s, limit=STEP_MESSAGES)
+        expired = self._store.expendable(before_s=before_s, limit=STEP_EVENTS)
+        excess = max(sum(sizes.values()) - rules.max_bytes, rules.min_free * usage.total - usage.free)
+        crowded = self._oldest(sizes, excess) if not expired and excess > 0 else []
+        self._say_if_full(excess > 0 and not expired and not crowded)
+        self._forget(expired or crowded, files)
+        self._sweep(files, now_s)
+        return len(expired or crowded)
+
+    def _oldest(self, sizes: Mapping[str, int], excess: float) -> list[str]:
+        """The oldest events that may go and whose files make room enough, at most a step; ids are ordered by time."""
+        chosen: list[str] = []
+        free = self._store.known(sorted(sizes), expendable=True)
+        for event_id in sorted(free):
+            if excess <= 0 or len(chosen) == STEP_EVENTS:
+                break
+            chosen.append(event_id)
+            excess -= sizes[event_id]
+        return chosen
+
+    def _forget(self, event_ids: Sequence[str], files: Mapping[str, list[Path]]) -> None:
+        if event_ids:
+            self._store.forget(event_ids)
+            for event_id in event_ids:
+                _remove(files.get(event_id, ()))
+            log.info("retention: %d events and their evidence removed", len(event_ids))
+
+    def _sweep(self, files: Mapping[str, list[Path]], now_s: float) -> None:
+        """Remove files of no event; a new one's may come before its row is read here."""
+        known = self._store.known(sorted(files))
+        for event_id, paths in files.items():
+            if event_id not in known:
+                _remove([path for path in paths if _age_s(path, now_s) > ORPHAN_AFTER_S])
+
+    def _show(self, files: Mapping[str, list[Path]], usage: Usage) -> None:
+        for kind in KINDS:
+            total = sum(_size(path) for paths in files.values() for path in paths if path.parent.name == kind)
+            self._metrics.storage_bytes.labels(kind).set(total)
+        self._metrics.storage_free_bytes.set(usage.free)
+
+    def _say_if_full(self, full: bool) -> None:
+        if full != self._full:
+            self._full = full
+            self._on_full(full)
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
+
+
+def _age_s(path: Path, now_s: float) -> float:
+    try:
+        return now_s - path.stat().st_mtime
+    except OSError:
+        return 0.0
+
+
+def _remove(paths: Sequence[Path]) -> None:
+    for path in paths:
+        with suppress(OSError):
+            path.unlink()

@@ -1,0 +1,99 @@
+"""Bodies: CloudEvents, Alertmanager, Slack, and templates that cannot reach out of their sandbox."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from streamwatch.alerts.formats import MOST_BODY_BYTES, Format, renderer
+from streamwatch.errors import ConfigError, DeliveryError
+from streamwatch.store.outbox import Message
+
+TIME, START, END = "2026-03-01T12:00:05.000Z", "2026-03-01T12:00:00.000Z", "2026-03-01T12:00:04.000Z"
+STARTED = Message(
+    7, "msg-1", "ops", "event-1", "anomaly.started", "yard",
+    {"type": "anomaly.started", "time": TIME, "camera": "yard", "severity": "alert", "start": START, "end": None,
+     "zone": "gate"},
+    0.0, 0.0, 0, "pending",
+)  # fmt: skip
+ENDED = replace(
+    STARTED,
+    id="msg-2",
+    type="anomaly.ended",
+    content={**STARTED.content, "type": "anomaly.ended", "end": END, "peak_score": 12.5, "reason": "normal"},
+)
+
+
+def rendered(form: Format, message: Message, **options: Any) -> Any:
+    return json.loads(renderer(form, **options)(message).content)
+
+
+def test_a_cloudevent_has_all_that_the_specification_asks_for() -> None:
+    event = rendered("cloudevents", STARTED, source="urn:here")
+    required = {"specversion": "1.0", "id": "msg-1", "source": "urn:here", "type": "streamwatch.anomaly.started"}
+    assert required.items() <= event.items()
+    assert (event["subject"], event["time"], event["data"]) == ("camera/yard", TIME, STARTED.content)
+    assert "earlierundelivered" not in event
+    assert rendered("cloudevents", replace(STARTED, earlier_dead=True))["earlierundelivered"] is True
+    assert renderer("cloudevents")(STARTED).content_type.startswith("application/cloudevents+json")
+
+
+def test_an_alert_is_resolved_by_the_end_of_the_same_event() -> None:
+    (fires,), (resolves,) = (rendered("alertmanager", m, url="http://am:9093/api/v2/alerts") for m in (STARTED, ENDED))
+    assert fires["labels"] == resolves["labels"]
+    assert fires["labels"] == {
+        "alertname": "anomaly",
+        "camera": "yard",
+        "event": "event-1",
+        "severity": "alert",
+        "zone": "gate",
+    }
+    assert ("endsAt" in fires, resolves["endsAt"]) == (False, END)
+    assert fires["startsAt"] == START
+
+
+def test_a_webhook_of_an_alertmanager_is_version_4() -> None:
+    fires, resolves = (rendered("alertmanager", m, url="https://tool/hook") for m in (STARTED, ENDED))
+    assert (fires["version"], fires["status"], resolves["status"]) == ("4", "firing", "resolved")
+    assert fires["groupKey"] == resolves["groupKey"]
+    assert fires["alerts"][0]["status"] == "firing"
+
+
+def test_slack_gets_a_sentence() -> None:
+    assert rendered("slack", STARTED) == {"text": f"alert: yard shows something new in zone gate at {TIME}"}
+    assert "peak 12.5 (normal)" in rendered("slack", ENDED)["text"]
+
+
+def test_a_template_is_the_users() -> None:
+    body = renderer("template", template='{"camera": {{ camera | tojson }}, "t": {{ data.time | tojson }}}')(STARTED)
+    assert json.loads(body.content) == {"camera": "yard", "t": TIME}
+    assert body.content_type == "application/json"
+    assert renderer("template", template="{{ sentence }}")(STARTED).content_type.startswith("text/plain")
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{{ data.nothing }}",
+        "{{ 1 / 0 }}",
+        "{{ ''.__class__.__mro__[1].__subclasses__() }}",
+        "{{ message.__init__.__globals__ }}",
+    ],
+)
+def test_a_template_that_fails_or_reaches_out_is_no_body(template: str) -> None:
+    with pytest.raises(DeliveryError, match="template fails"):
+        renderer("template", template=template)(STARTED)
+
+
+def test_a_template_that_is_none_is_a_mistake_of_the_configuration() -> None:
+    with pytest.raises(ConfigError, match="not valid"):
+        renderer("template", template="{% if %}")
+
+
+def test_a_body_has_a_limit() -> None:
+    large = replace(STARTED, content={**STARTED.content, "x": "y" * MOST_BODY_BYTES})
+    with pytest.raises(DeliveryError, match="are the most"):
+        renderer("cloudevents")(large)

@@ -1,0 +1,204 @@
+"""Delivery against a receiver that does everything wrong: at least once, in order, nothing lost, others undisturbed."""
+
+from __future__ import annotations
+
+import random
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from standardwebhooks import Webhook as Verifier
+
+from streamwatch.alerts.schedule import SCHEDULE_S
+from streamwatch.alerts.sender import Attempted, EndpointSender, run_all
+from streamwatch.clock import Clock, SystemClock
+from streamwatch.config.models import Webhook
+from streamwatch.runtime.deliveries import sender_of
+from streamwatch.store.outbox import DEAD, DELIVERED, PENDING, NewMessage, Outbox
+from streamwatch.store.sessions import open_database
+from tests.alerts.receiver import Answer, Receiver, garbage, reset, running_receiver, silence, status, trickle
+from tests.runtime.test_retry import FakeClock
+
+SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+TIMEOUT_S = 0.3
+
+
+class HurriedClock(FakeClock):
+    """Its wall time is what a test says; its monotonic time goes by, for what takes time."""
+
+    def monotonic_s(self) -> float:
+        return time.monotonic()
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    with running_receiver() as receiver:
+        yield receiver
+
+
+class Desk:
+    """An outbox with one endpoint, and a clock that a test sets forward."""
+
+    def __init__(self, folder: Path, url: str, **options: Any) -> None:
+        self.clock = HurriedClock()
+        self.clock.now_s = time.time() - 1e9
+        self.outbox = Outbox(open_database(None, folder))
+        self.attempts: list[Attempted] = []
+        settings = {"name": "ops", "url": url, "secret": SECRET, "timeout": f"{round(1000 * TIMEOUT_S)}ms", **options}
+        self.sender = self.sender_of(settings, self.clock)
+
+    def sender_of(self, settings: dict[str, Any], clock: Clock) -> EndpointSender:
+        return sender_of(Webhook.model_validate(settings), self.outbox, clock, self.attempts.append)
+
+    def put(self, *subjects: str, endpoint: str = "ops") -> None:
+        now_s = self.clock.wall_s()
+        self.outbox.put([
+            NewMessage(
+                f"{endpoint}-{subject}-{n}", endpoint, subject, "anomaly.started", "cam",
+                {"time": "2026-01-01T00:00:00.000Z", "n": n}, now_s,
+            )
+            for n, subject in enumerate(subjects)
+        ])  # fmt: skip
+
+    def run(self, *, rounds: int = 1, apart_s: float = 0.0) -> None:
+        for _ in range(rounds):
+            self.sender.run_once()
+            self.clock.now_s += apart_s
+
+    @property
+    def states(self) -> list[str]:
+        return [m.state for m in reversed(self.outbox.list_messages())]
+
+    def close(self) -> None:
+        self.sender.close()
+
+
+@pytest.fixture
+def desk(tmp_path: Path, receiver: Receiver) -> Iterator[Desk]:
+    desk = Desk(tmp_path, receiver.url)
+    yield desk
+    desk.close()
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [status(500), status(429), status(404), status(301, {"location": "http://127.0.0.1:1/"}), reset, garbage, silence(1.0)],
+    ids=["500", "429", "404", "301", "reset", "garbage", "time-out"],
+)
+def test_what_was_not_taken_is_sent_again_with_the_same_id(desk: Desk, receiver: Receiver, answer: Answer) -> None:
+    receiver.answers = [answer]
+    desk.put("e1")
+    desk.run()
+    assert desk.states == [PENDING]
+    desk.run()
+    assert len(receiver.received) == 1, "not before it is due"
+    desk.clock.now_s += 7
+    desk.run()
+    assert desk.states == [DELIVERED]
+    assert [r.message_id for r in receiver.received] == ["ops-e1-0"] * 2
+    assert [a.result for a in desk.attempts] == ["failed", "delivered"]
+    for request in receiver.received:
+        Verifier(SECRET).verify(request.body, dict(request.headers))
+    error = desk.outbox.attempts_of(1)[0].error
+    assert error
+    assert receiver.url not in error
+
+
+def test_a_body_that_trickles_is_not_waited_for(desk: Desk, receiver: Receiver) -> None:
+    receiver.answers = [trickle]
+    desk.put("e1")
+    began_s = time.monotonic()
+    desk.run()
+    assert desk.states == [DELIVERED]
+    assert time.monotonic() - began_s < 3 * TIMEOUT_S
+
+
+def test_nobody_listens(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    desk = Desk(tmp_path, f"http://user:s3cret@127.0.0.1:{port}/x?token=t0ken")
+    desk.put("e1")
+    desk.run()
+    assert desk.states == [PENDING]
+    said = str(desk.outbox.find(1).last_error)
+    assert "ConnectError" in said
+    desk.close()
+    assert "s3cret" not in said
+    assert "t0ken" not in said
+
+
+def test_retry_after_is_honoured(desk: Desk, receiver: Receiver) -> None:
+    receiver.answers = [status(429, {"retry-after": "600"})]
+    desk.put("e1")
+    desk.run(rounds=2, apart_s=590)
+    assert len(receiver.received) == 1
+    desk.clock.now_s += 11
+    desk.run()
+    assert desk.states == [DELIVERED]
+
+
+def test_gone_switches_the_endpoint_off_and_loses_nothing(desk: Desk, receiver: Receiver) -> None:
+    receiver.answers = [status(410)]
+    desk.put("e1")
+    desk.run(rounds=3, apart_s=3600)
+    assert len(receiver.received) == 1
+    assert desk.outbox.disabled()
+    desk.outbox.enable("ops")
+    desk.run()
+    assert desk.states == [DELIVERED]
+
+
+def test_a_message_is_given_up_at_the_end_of_the_schedule_and_the_next_one_says_so(desk: Desk, receiver: Receiver) -> None:
+    receiver.answers = [status(500)] * len(SCHEDULE_S)
+    desk.put("e1", "e1")
+    desk.run(rounds=len(SCHEDULE_S), apart_s=1.3 * SCHEDULE_S[-1])
+    assert desk.states == [DEAD, PENDING]
+    assert desk.attempts[-1].result == "dead"
+    desk.run()
+    assert desk.states == [DEAD, DELIVERED]
+    assert receiver.received[-1].event["earlierundelivered"] is True
+
+
+def test_order_is_kept_within_an_event_whatever_fails(desk: Desk, receiver: Receiver) -> None:
+    rng = random.Random(0)
+    receiver.answers = [rng.choice([status(200), status(500), reset]) for _ in range(60)]
+    desk.put(*(f"e{n % 5}" for n in range(25)))
+    desk.run(rounds=200, apart_s=400)
+    assert set(desk.states) == {DELIVERED}
+    for number in range(5):
+        heard = [r.event["data"]["n"] for r in receiver.received if f"-e{number}-" in r.message_id]
+        assert heard == sorted(heard)
+        assert len(set(heard)) == 5
+
+
+def test_a_template_that_fails_is_hopeless_at_once(tmp_path: Path, receiver: Receiver) -> None:
+    desk = Desk(tmp_path, receiver.url, format="template", template="{{ data.nothing }}")
+    desk.put("e1")
+    desk.run()
+    desk.close()
+    assert desk.states == [DEAD]
+    assert receiver.received == []
+
+
+def test_a_dead_endpoint_delays_no_other(tmp_path: Path, receiver: Receiver) -> None:
+    desk, clock, stop = Desk(tmp_path, receiver.url), SystemClock(), threading.Event()
+    with running_receiver() as deaf:
+        deaf.default = silence(2 * TIMEOUT_S)
+        endpoints = [{"name": "ops", "url": receiver.url}, {"name": "deaf", "url": deaf.url, "timeout": "300ms"}]
+        desk.put(*(f"e{n}" for n in range(300)), endpoint="deaf")
+        desk.put(*(f"e{n}" for n in range(50)))
+        threads = run_all([desk.sender_of(endpoint, clock) for endpoint in endpoints], stop)
+        until_s = time.monotonic() + 5
+        while desk.outbox.depths().get("ops") and time.monotonic() < until_s:
+            clock.wait(stop, 0.02)
+        depths = desk.outbox.depths()
+        stop.set()
+        for thread in threads:
+            thread.join()
+    desk.close()
+    assert "ops" not in depths
+    assert depths["deaf"].pending == 300

@@ -1,0 +1,148 @@
+"""The outbox: order within an event, leases that end, results all or none, endpoints that are switched off."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from sqlalchemy import Engine
+
+from streamwatch.errors import StoreError, UsageError
+from streamwatch.records import EventChange
+from streamwatch.store.event_store import EventStore
+from streamwatch.store.outbox import DEAD, DELIVERED, PENDING, Depth, Message, NewMessage, Outbox, Settlement
+from tests.store.conftest import OpenDatabase
+from tests.store.test_event_store import event
+
+
+@pytest.fixture
+def engine(open_store_database: OpenDatabase) -> Iterator[Engine]:
+    engine = open_store_database()
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def outbox(engine: Engine) -> Outbox:
+    return Outbox(engine)
+
+
+def message(name: str, subject: str = "e1", endpoint: str = "ops", at_s: float = 100.0) -> NewMessage:
+    return NewMessage(name, endpoint, subject, "anomaly.started", "cam", {"name": name}, at_s)
+
+
+def leased(outbox: Outbox, at_s: float = 100.0, endpoint: str = "ops", limit: int = 10) -> list[Message]:
+    return outbox.lease(endpoint, now_s=at_s, until_s=at_s + 30, limit=limit)
+
+
+def names(messages: list[Message]) -> list[str]:
+    return [m.content["name"] for m in messages]
+
+
+def settled(m: Message, state: str, at_s: float = 101.0, due_s: float = 0.0, disable: str | None = None) -> Settlement:
+    return Settlement(m.number, state, at_s, 0.1, due_s, 200, None, m.endpoint, disable)
+
+
+def test_of_an_event_one_message_at_a_time_and_in_order(outbox: Outbox) -> None:
+    outbox.put([message("a1"), message("a2"), message("b1", "e2")])
+    first = leased(outbox)
+    assert names(first) == ["a1", "b1"]
+    assert leased(outbox) == []
+    outbox.settle([settled(m, DELIVERED) for m in first])
+    assert names(leased(outbox, 102)) == ["a2"]
+
+
+def test_a_lease_ends_by_itself(outbox: Outbox) -> None:
+    outbox.put([message("a1")])
+    assert names(leased(outbox, 100)) == ["a1"]
+    assert leased(outbox, 129) == []
+    assert names(leased(outbox, 131)) == ["a1"]
+
+
+def test_what_is_given_back_is_leased_at_once(outbox: Outbox) -> None:
+    outbox.put([message("a1")])
+    (held,) = leased(outbox)
+    outbox.release([held.number])
+    assert names(leased(outbox)) == ["a1"]
+
+
+def test_a_failed_message_holds_its_event_back_and_no_other(outbox: Outbox) -> None:
+    outbox.put([message("a1"), message("a2"), message("b1", "e2"), message("b2", "e2")])
+    a1, b1 = leased(outbox)
+    outbox.settle([settled(a1, PENDING, due_s=500), settled(b1, DELIVERED)])
+    (b2,) = leased(outbox, 102)
+    assert names([b2]) == ["b2"]
+    outbox.settle([settled(b2, DELIVERED)])
+    (again,) = leased(outbox, 501)
+    assert (names([again]), again.attempts) == (["a1"], 1)
+
+
+def test_what_follows_a_dead_letter_goes_out_marked(outbox: Outbox) -> None:
+    outbox.put([message("a1"), message("a2")])
+    (a1,) = leased(outbox)
+    outbox.settle([settled(a1, DEAD)])
+    (a2,) = leased(outbox, 102)
+    assert (a1.earlier_dead, a2.earlier_dead) == (False, True)
+    assert outbox.replay([a1.number], now_s=103) == 1
+    assert outbox.find(a1.number).state == PENDING
+
+
+def test_an_endpoint_that_is_gone_gets_nothing_until_it_is_switched_on(outbox: Outbox) -> None:
+    outbox.put([message("a1"), message("a1", endpoint="other"), message("b1", "e2")])
+    (a1, _) = leased(outbox)
+    outbox.settle([settled(a1, PENDING, due_s=101, disable="it answered 410 Gone")])
+    assert outbox.disabled() == {"ops": "it answered 410 Gone"}
+    assert leased(outbox, 900) == []
+    assert names(leased(outbox, 900, "other")) == ["a1"]
+    assert outbox.enable("ops")
+    assert not outbox.enable("ops")
+    assert sorted(names(leased(outbox, 900))) == ["a1", "b1"]
+
+
+def test_depths_and_attempts_are_told(outbox: Outbox) -> None:
+    outbox.put([message("a1", at_s=50), message("b1", "e2", at_s=60), message("c1", "e3", at_s=70)])
+    a1, b1, _ = leased(outbox)
+    outbox.settle([settled(a1, DELIVERED), settled(b1, DEAD)])
+    assert outbox.depths() == {"ops": Depth(1, 70, 1)}
+    (attempt,) = outbox.attempts_of(a1.number)
+    assert (attempt.at_wall_s, attempt.status, attempt.latency_s) == (101.0, 200, 0.1)
+    assert names(outbox.list_messages(state=DEAD)) == ["b1"]
+    with pytest.raises(UsageError, match="no message 999"):
+        outbox.find(999)
+
+
+def test_only_what_was_delivered_is_forgotten(outbox: Outbox) -> None:
+    outbox.put([message("a1"), message("b1", "e2"), message("c1", "e3")])
+    a1, b1, _ = leased(outbox)
+    outbox.settle([settled(a1, DELIVERED), settled(b1, DEAD)])
+    assert outbox.forget_delivered(before_s=101, limit=10) == 0
+    assert outbox.forget_delivered(before_s=102, limit=10) == 1
+    assert names(outbox.list_messages()) == ["c1", "b1"]
+    assert outbox.attempts_of(a1.number) == []
+
+
+def test_of_heartbeats_only_the_newest_waits(outbox: Outbox) -> None:
+    for number in range(3):
+        outbox.put_heartbeat(NewMessage(f"h{number}", "ops", "beat", "system.heartbeat", "", {"name": f"h{number}"}, number))
+    outbox.put([message("a1")])
+    assert sorted(names(leased(outbox))) == ["a1", "h2"]
+
+
+class OnePlan:
+    """Tells one endpoint of everything, with an id that it has used before."""
+
+    def of_change(self, change: EventChange) -> list[NewMessage]:
+        return [message("same", change.event.id)]
+
+    def of_notice(self, notice: object) -> list[NewMessage]:
+        return []
+
+
+def test_an_event_and_its_messages_are_written_together_or_not_at_all(engine: Engine, outbox: Outbox) -> None:
+    store = EventStore(engine, OnePlan())
+    first, second = event(100), event(200)
+    store.record(EventChange("anomaly.started", first, 101))
+    with pytest.raises(StoreError):
+        store.record(EventChange("anomaly.started", second, 201))  # its message's id is there already
+    assert [e.id for e in store.list_events()] == [first.id]
+    assert [m.subject for m in outbox.list_messages()] == [first.id]
