@@ -193,7 +193,7 @@ class Service:
         scenes = load_scenes(config, cameras)
         self._engine = ResilientEngine(self._make_engine)
         self._books = Books(config, self._evidence_dir, metrics=self.metrics, clock=self._clock, on_full=self._tell_full)
-        self._stack.callback(self._books.store.close)
+        self._stack.callback(self._books.close)
         self._books.close_left_open()
         self._slots = FrameSlots(
             depth=_LOSSLESS_DEPTH if self._until_eof else 1, lossless=self._until_eof, on_drop=self._count_drop

@@ -21,7 +21,7 @@ from streamwatch.config.models import Config, Webhook
 from streamwatch.errors import DeliveryError, UsageError
 from streamwatch.events.ids import uuid7
 from streamwatch.events.wire import iso_time
-from streamwatch.runtime.deliveries import sender_of, webhook_of
+from streamwatch.runtime.deliveries import senders_of, webhook_of
 from streamwatch.store.outbox import STATES, Message, Outbox
 from streamwatch.store.sessions import open_database
 
@@ -142,7 +142,7 @@ def send(config_path: Path, until_empty: bool) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     with _outbox(config_path) as (config, outbox):
-        threads = run_all([sender_of(webhook, outbox, clock) for webhook in config.alerts.webhooks], stop)
+        threads = run_all(senders_of(config.alerts, config.enabled_cameras, outbox, clock), stop)
         while not clock.wait(stop, 0.2):
             if until_empty and not any(depth.pending for depth in outbox.depths().values()):
                 stop.set()

@@ -136,21 +136,24 @@ class Webhook(Model):
 class Mqtt(Model):
     """An MQTT broker to publish to."""
 
-    url: SecretStr
-    topic: str = "streamwatch"
+    url: SecretStr = Field(description="mqtt://USER:PASSWORD@HOST:1883, or mqtts://")
+    topic: Annotated[str, Field(pattern=r"^[^#+\s/]([^#+\s]*[^#+\s/])?$")] = Field("streamwatch", description="all is below it")
+    events: tuple[str, ...] = Field(("anomaly.*", "camera.*", "model.*"), description="types; * stands for anything")
+    discovery: str | None = Field("homeassistant", description="Home Assistant's discovery prefix; null = none")
+    timeout: Annotated[DurationS, Field(gt=0)] = Field(10.0, description="how long a message may take")
 
 
 class Alerts(Model):
     """Where events are delivered."""
 
     webhooks: tuple[Webhook, ...] = ()
-    mqtt: Mqtt | None = Field(None, json_schema_extra=LATER)
+    mqtt: Mqtt | None = None
 
     @model_validator(mode="after")
     def _names_once(self) -> Alerts:
-        names = [webhook.name for webhook in self.webhooks]
+        names = [*(webhook.name for webhook in self.webhooks), *(["mqtt"] if self.mqtt else [])]
         if len(set(names)) < len(names):
-            raise ValueError("two webhooks have the same name")
+            raise ValueError("two endpoints have the same name (the broker's is mqtt)")
         return self
 
 

@@ -40,7 +40,9 @@ class Books:
         planner = Planner(config.alerts, links_to(config.web.public_url))
         outbox = Outbox(database)
         self.store, self.snoozes = EventStore(database, planner), Snoozes(database, clock)
-        self.deliveries = Deliveries(config.alerts, outbox, planner, metrics=metrics, clock=clock)
+        self.deliveries = Deliveries(
+            config.alerts, outbox, planner, metrics=metrics, clock=clock, cameras=config.enabled_cameras
+        )
         self._retention = config.retention
         self._retainer = Retainer(
             self.store, outbox, folder, lambda: self._retention, clock=clock, metrics=metrics, on_full=on_full
@@ -71,6 +73,11 @@ class Books:
             self.deliveries.beat()
         except StoreError as error:  # the pipeline will meet it too, and knows what to do
             log.warning("no heartbeat: %s", error)
+
+    def close(self) -> None:
+        """Release connections, whether anything was started or not."""
+        self.deliveries.stop()
+        self.store.close()
 
     def finish(self, *, drain_s: float) -> None:
         """Deliver what waits for so long, and end."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
 import random
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import httpx
 
@@ -14,10 +15,10 @@ from streamwatch.alerts.sender import Attempted, EndpointSender, run_all
 from streamwatch.alerts.signature import key_of
 from streamwatch.alerts.webhook import Webhook as Poster
 from streamwatch.clock import Clock
-from streamwatch.config.models import Alerts, Webhook
-from streamwatch.errors import StoreError
+from streamwatch.config.models import Alerts, Mqtt, Webhook
+from streamwatch.errors import ConfigError, StoreError
 from streamwatch.metrics import Metrics
-from streamwatch.runtime.messages import Planner
+from streamwatch.runtime.messages import MQTT, Planner
 from streamwatch.store.outbox import Outbox
 
 log = logging.getLogger(__name__)
@@ -57,15 +58,52 @@ def sender_of(webhook: Webhook, outbox: Outbox, clock: Clock, on_attempt: OnAtte
     )
 
 
+def mqtt_sender_of(
+    mqtt: Mqtt, cameras: Sequence[str], outbox: Outbox, clock: Clock, on_attempt: OnAttempt = lambda _: None
+) -> EndpointSender:
+    """The sender of the broker.
+
+    Raises:
+        ConfigError: the broker's URL is none, or the extra is not installed.
+    """
+    try:
+        module = importlib.import_module("streamwatch.alerts.mqtt")  # its library is an extra
+    except ImportError:
+        raise ConfigError("`alerts.mqtt` needs the MQTT library", hint="pip install 'streamwatch[mqtt]'") from None
+    broker = module.Broker(mqtt.url.get_secret_value(), mqtt.topic, mqtt.discovery or "", cameras, mqtt.timeout, SOURCE)
+    poster = module.MqttPoster(broker)
+    return EndpointSender(
+        MQTT, outbox, poster, clock=clock, rng=random.Random(), timeout_s=2 * mqtt.timeout, on_attempt=on_attempt
+    )
+
+
+def senders_of(
+    alerts: Alerts, cameras: Sequence[str], outbox: Outbox, clock: Clock, on_attempt: OnAttempt = lambda _: None
+) -> list[EndpointSender]:
+    """The senders of all endpoints; raises as the functions above."""
+    senders = [sender_of(webhook, outbox, clock, on_attempt) for webhook in alerts.webhooks]
+    return senders + ([mqtt_sender_of(alerts.mqtt, cameras, outbox, clock, on_attempt)] if alerts.mqtt else [])
+
+
 class Deliveries:
     """All senders, the heartbeats, and the metrics of what waits.
 
     Args:
         planner: plans the heartbeats.
+        cameras: those that a broker is told of.
     """
 
-    def __init__(self, alerts: Alerts, outbox: Outbox, planner: Planner, *, metrics: Metrics, clock: Clock) -> None:
-        self._alerts, self._outbox, self._planner = alerts, outbox, planner
+    def __init__(
+        self,
+        alerts: Alerts,
+        outbox: Outbox,
+        planner: Planner,
+        *,
+        metrics: Metrics,
+        clock: Clock,
+        cameras: Sequence[str] = (),
+    ) -> None:
+        self._alerts, self._outbox, self._planner, self._cameras = alerts, outbox, planner, cameras
         self._metrics, self._clock = metrics, clock
         self._senders = self._built(alerts)
         self._stop = threading.Event()
@@ -117,7 +155,7 @@ class Deliveries:
                 self._outbox.put_heartbeat(self._planner.heartbeat(webhook.name, now_s))
 
     def _built(self, alerts: Alerts) -> list[EndpointSender]:
-        return [sender_of(webhook, self._outbox, self._clock, self._note) for webhook in alerts.webhooks]
+        return senders_of(alerts, self._cameras, self._outbox, self._clock, self._note)
 
     def _waiting(self) -> dict[str, tuple[int, float | None]]:
         """Messages that wait by endpoint, and the Unix time of the oldest; empty while the database cannot be read."""
@@ -125,7 +163,8 @@ class Deliveries:
             depths = self._outbox.depths()
         except StoreError:
             return {}
-        known = {webhook.name: depths.get(webhook.name) for webhook in self._alerts.webhooks}
+        names = [*(webhook.name for webhook in self._alerts.webhooks), *([MQTT] if self._alerts.mqtt else [])]
+        known = {name: depths.get(name) for name in names}
         return {name: (depth.pending, depth.oldest_wall_s) if depth else (0, None) for name, depth in known.items()}
 
     def _pending(self) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
@@ -16,6 +16,8 @@ from streamwatch.store.outbox import NewMessage
 
 MOST_BOXES = 32
 HEARTBEAT = "system.heartbeat"
+MQTT = "mqtt"
+"""The name of the broker among the endpoints."""
 Links = Callable[[Event], dict[str, str]]
 
 
@@ -52,12 +54,11 @@ class Planner:
     """
 
     def __init__(self, alerts: Alerts, links: Links = no_links) -> None:
-        self._webhooks: Sequence[Webhook] = alerts.webhooks
-        self._links = links
+        self._alerts, self._links = alerts, links
 
     def follow(self, alerts: Alerts) -> None:
         """Plan by other endpoints from now on."""
-        self._webhooks = alerts.webhooks
+        self._alerts = alerts
 
     def of_change(self, change: EventChange) -> list[NewMessage]:
         """What an event's change is worth."""
@@ -78,7 +79,9 @@ class Planner:
         return NewMessage(uuid7(at_wall_s), endpoint, HEARTBEAT, HEARTBEAT, "", content, at_wall_s)
 
     def _messages(self, happening: _Happening) -> list[NewMessage]:
-        told = [webhook.name for webhook in self._webhooks if wants(webhook, happening)]
+        told = [webhook.name for webhook in self._alerts.webhooks if wants(webhook, happening)]
+        mqtt = self._alerts.mqtt
+        told += [MQTT] if mqtt and any(fnmatchcase(happening.type, pattern) for pattern in mqtt.events) else []
         message_id = uuid7(happening.at_wall_s)
         return [
             NewMessage(
