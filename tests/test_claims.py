@@ -132,7 +132,7 @@ finally:
 """
 
 
-FEW, MANY = 500, 2500
+FEW, MANY = 400, 1600
 
 
 def fit_peak_mib(tmp_path: Path, frames: int) -> float:

@@ -11,6 +11,11 @@ from streamwatch.runtime.event_inputs import inputs_path, load_frames
 from streamwatch.runtime.lessons import LessonBook
 from streamwatch.runtime.models import build_engine, other_regimes, spec_of
 
+MUCH_OF_THE_PICTURE = 0.25
+TOO_MUCH = (
+    "That is {:.0%} of the picture, where only stronger alarms will be raised from now on: the event was long or large. "
+    "`label ID none` takes it back; a shorter event of the same thing teaches less."
+)
 RELOAD = "A running daemon takes it up when it is reloaded (SIGHUP)."
 
 
@@ -36,10 +41,11 @@ def teach(config: Config, event: Event, label: str) -> str:
     taught = book_of(_model_of(config, event, inputs)).teach(event, inputs)
     if taught is None:
         return "; its frames were not kept, so that the model learns nothing from it"
-    return (
+    said = (
         f"; taught {event.camera} {taught.frames} frames that count {taught.weight} times each, and raised the threshold at "
         f"{taught.cells} cells, up to {taught.factor:.1f} times. {RELOAD}"
     )
+    return said if taught.share < MUCH_OF_THE_PICTURE else f"{said} {TOO_MUCH.format(taught.share)}"
 
 
 def _model_of(config: Config, event: Event, inputs: Path) -> Path:

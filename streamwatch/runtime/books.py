@@ -37,7 +37,7 @@ class Books:
         self, config: Config, folder: Path, *, metrics: Metrics, clock: Clock, on_full: Callable[[bool], None]
     ) -> None:
         database = open_database(config.database.get_secret_value() if config.database else None, folder)
-        planner = Planner(config.alerts, links_to(config.web.public_url))
+        planner = Planner(config.alerts, clock, links_to(config.web.public_url))
         outbox = Outbox(database)
         self.store, self.snoozes = EventStore(database, planner), Snoozes(database, clock)
         self.deliveries = Deliveries(

@@ -55,12 +55,17 @@ class Lesson:
 
 @dataclass(frozen=True, slots=True)
 class Taught:
-    """What a lesson came to: frames, the weight of each, and how many cells' thresholds it raised by how much at most."""
+    """What a lesson came to: frames, the weight of each, and how many cells' thresholds it raised by how much at most.
+
+    Attributes:
+        share: of all cells, those that were raised.
+    """
 
     frames: int
     weight: int
     cells: int
     factor: float
+    share: float
 
 
 def weight_of(frames_known: int, frames: int) -> int:
@@ -136,7 +141,7 @@ class LessonBook:
         model = self._rebuild((*lessons, Lesson(event.id, event.end_threshold, weight)))
         raised = allowance_for(kept.level, event.end_threshold, None) > 1
         highest = float(model.allowance_.max()) if model.allowance_ is not None else 1.0
-        return Taught(len(kept.pixels), weight, int(raised.sum()), highest)
+        return Taught(len(kept.pixels), weight, int(raised.sum()), highest, float(raised.mean()))
 
     def forget(self, event_id: str) -> bool:
         """Take a lesson back; whether there was one. Raises as ``teach``."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
 
+from streamwatch.clock import Clock
 from streamwatch.config.models import Alerts, Webhook
 from streamwatch.config.schedule import armed
 from streamwatch.events.ids import uuid7
@@ -50,11 +51,12 @@ class Planner:
     """Plans messages by a configuration's endpoints.
 
     Args:
+        clock: tells when a message is written. A recording that is read faster than it plays has its events in the future.
         links: of an event's evidence.
     """
 
-    def __init__(self, alerts: Alerts, links: Links = no_links) -> None:
-        self._alerts, self._links = alerts, links
+    def __init__(self, alerts: Alerts, clock: Clock, links: Links = no_links) -> None:
+        self._alerts, self._clock, self._links = alerts, clock, links
 
     def follow(self, alerts: Alerts) -> None:
         """Plan by other endpoints from now on."""
@@ -82,11 +84,10 @@ class Planner:
         told = [webhook.name for webhook in self._alerts.webhooks if wants(webhook, happening)]
         mqtt = self._alerts.mqtt
         told += [MQTT] if mqtt and any(fnmatchcase(happening.type, pattern) for pattern in mqtt.events) else []
-        message_id = uuid7(happening.at_wall_s)
+        now_s = self._clock.wall_s()
+        message_id = uuid7(now_s)
         return [
-            NewMessage(
-                message_id, name, happening.subject, happening.type, happening.camera, happening.content, happening.at_wall_s
-            )
+            NewMessage(message_id, name, happening.subject, happening.type, happening.camera, happening.content, now_s)
             for name in told
         ]
 

@@ -71,7 +71,7 @@ def test_a_real_alertmanager_fires_and_resolves(alertmanager: str, tmp_path: Pat
     alerts = Alerts.model_validate(
         {"webhooks": [{"name": "am", "url": f"{alertmanager}/api/v2/alerts", "format": "alertmanager"}]}
     )
-    planner, engine = Planner(alerts), open_database(None, tmp_path)
+    planner, engine = Planner(alerts, SystemClock()), open_database(None, tmp_path)
     store = EventStore(engine, planner)
     deliveries = Deliveries(alerts, Outbox(engine), planner, metrics=Metrics(), clock=SystemClock())
     deliveries.start()

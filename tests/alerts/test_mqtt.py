@@ -117,7 +117,7 @@ class Desk:
 
     def __init__(self, folder: Path, url: str) -> None:
         self.alerts = Alerts.model_validate({"mqtt": {"url": url, "topic": "site", "timeout": "2s"}})
-        planner = Planner(self.alerts)
+        planner = Planner(self.alerts, SystemClock())
         self.engine = open_database(None, folder)
         self.store, self.outbox = EventStore(self.engine, planner), Outbox(self.engine)
         self.deliveries = Deliveries(

@@ -13,7 +13,7 @@ from streamwatch.records import UInt8Array
 from tests.conftest import QUICK_PRECISION, Cli, CliResult, encode, moving_square
 
 pytestmark = pytest.mark.slow(60)
-RATE_HZ = 10
+RATE_HZ = 5
 
 
 def greyed(pictures: Iterator[UInt8Array]) -> Iterator[UInt8Array]:
@@ -37,9 +37,9 @@ def joined(*parts: Iterator[UInt8Array]) -> Iterator[UInt8Array]:
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A day and a night of normal footage; a recording with an intruder by night, another with one by day too."""
     folder = tmp_path_factory.mktemp("night")
-    encode(folder / "normal.mp4", joined(moving_square(270), greyed(moving_square(270, noise_seed=4))), fps=RATE_HZ)
-    night = greyed(with_intruder(moving_square(200, noise_seed=6), 12, 16))
-    encode(folder / "today.mp4", joined(moving_square(60, noise_seed=5), night, moving_square(80, noise_seed=7)), fps=RATE_HZ)
+    encode(folder / "normal.mp4", joined(moving_square(230), greyed(moving_square(230, noise_seed=4))), fps=RATE_HZ)
+    night = greyed(with_intruder(moving_square(100, noise_seed=6), 12, 16))
+    encode(folder / "today.mp4", joined(moving_square(30, noise_seed=5), night, moving_square(40, noise_seed=7)), fps=RATE_HZ)
     document = {
         "version": 1,
         "data_dir": str(folder / "data"),
@@ -63,8 +63,8 @@ def test_a_night_is_learned_beside_the_day_and_watched_by_itself(site: Path, cli
     assert fit.code == 0, fit.err
     day, night = site / "data/models/yard.safetensors", site / "data/models/yard@grey.safetensors"
     assert (read_metadata(day)["regime"], read_metadata(night)["regime"]) == ("day", "grey")
-    assert read_metadata(day)["frames"] == 270
-    assert 200 <= read_metadata(night)["frames"] <= 225  # the first 5 s are neither's
+    assert read_metadata(day)["frames"] == 230
+    assert 200 <= read_metadata(night)["frames"] <= 206  # the first 5 s are neither's
     shown = json.loads(cli("model", "show", "yard", "-c", site / "site.yaml", "--json").out)
     assert (shown["regime"], [other["regime"] for other in shown["others"]]) == ("day", ["grey"])
 

@@ -41,7 +41,7 @@ class Desk:
 
     def __init__(self, folder: Path, webhooks: list[dict[str, Any]]) -> None:
         self.alerts = Alerts.model_validate({"webhooks": webhooks})
-        self.planner = Planner(self.alerts, links_to("https://cameras.example.org/"))
+        self.planner = Planner(self.alerts, SystemClock(), links_to("https://cameras.example.org/"))
         engine = open_database(None, folder)
         self.store, self.outbox, self.metrics = EventStore(engine, self.planner), Outbox(engine), Metrics()
         self.deliveries = Deliveries(self.alerts, self.outbox, self.planner, metrics=self.metrics, clock=SystemClock())
@@ -83,6 +83,16 @@ def test_an_event_reaches_its_receiver_as_the_schema_says(tmp_path: Path, receiv
     assert desk.sample("outbox_oldest_timestamp_seconds", endpoint="ops") is None
     assert desk.sample("delivery_attempts_total", endpoint="ops", result="delivered") == 3
     assert desk.sample("frame_latency_seconds_count", stage="event_to_delivery") == 3
+
+
+def test_a_message_of_a_recordings_future_is_sent_now(tmp_path: Path, receiver: Receiver) -> None:
+    """Read unpaced, an hour of footage is over in minutes, and its events lie ahead."""
+    desk = Desk(tmp_path, [{"name": "ops", "url": receiver.url}])
+    ahead = event(time.time() + 3600)
+    desk.store.record(EventChange("anomaly.started", ahead, ahead.start_wall_s))
+    desk.deliveries.start()
+    assert desk.deliveries.drain(5)
+    desk.deliveries.stop()
 
 
 def test_filters_say_who_is_told(tmp_path: Path) -> None:
