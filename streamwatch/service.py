@@ -29,6 +29,7 @@ from streamwatch.runtime.camera import CameraContext
 from streamwatch.runtime.endings import Endings
 from streamwatch.runtime.engine import Engine, WatchedScene
 from streamwatch.runtime.event_inputs import EventInputs
+from streamwatch.runtime.evidence import EvidenceKeeper
 from streamwatch.runtime.fleet import CameraPlan, Fleet, plan_of, source_of
 from streamwatch.runtime.judging import CalibrationBoard
 from streamwatch.runtime.liveness import Liveness
@@ -42,7 +43,6 @@ from streamwatch.runtime.reload import ConfigFollower
 from streamwatch.runtime.resilience import LIVE_CPU_FRAMES, MAX_BATCH_FRAMES, ResilientEngine
 from streamwatch.runtime.retry import Backoff
 from streamwatch.runtime.slots import FrameSlots
-from streamwatch.runtime.snapshots import SnapshotWriter
 from streamwatch.runtime.systemd import notify
 from streamwatch.runtime.watchdog import Watchdog
 from streamwatch.store.event_store import EventQuery
@@ -200,10 +200,10 @@ class Service:
         )
         most = LIVE_CPU_FRAMES if self._device == "cpu" and not self._until_eof else MAX_BATCH_FRAMES
         batcher = Batcher(self._slots, max_frames=most, gather_s=0.1 if self._until_eof else 0.01)
-        self._snapshots = SnapshotWriter(self._evidence_dir / "snapshots")
+        self._evidence = EvidenceKeeper(self._evidence_dir)
         inputs = EventInputs(self._evidence_dir / "inputs", self._may_keep)
         normal = NormalFrames(self._evidence_dir / "normal", self._updates)
-        outputs = Outputs(self._books.store, self._snapshots, inputs, normal, ears.changes, ears.notices, ears.scores)
+        outputs = Outputs(self._books.store, self._evidence, inputs, normal, ears.changes, ears.notices, ears.scores)
         self._pipeline = Pipeline(batcher, self._engine, outputs=outputs, metrics=self.metrics, clock=self._clock)
         context = CameraContext(
             self._slots, self._clock, self.metrics, self.health, self._on_frame, self._on_end, self._backoff
@@ -213,7 +213,7 @@ class Service:
             self._engine,
             self._pipeline,
             self._calibrations,
-            self._snapshots,
+            self._evidence,
             self._models,
             self._liveness,
             self.metrics,
@@ -263,7 +263,7 @@ class Service:
             servers.append(WebServer(telemetry_app(self.metrics, self.health, self.readiness), config.metrics.listen))
             self._stack.callback(servers[-1].stop)
         if config.web.listen:
-            page = page_app(lambda: self._books.store.list_events(EventQuery(limit=60)), self._evidence_dir / "snapshots")
+            page = page_app(lambda: self._books.store.list_events(EventQuery(limit=60)), self._evidence_dir)
             servers.append(WebServer(page, config.web.listen))
             self._stack.callback(servers[-1].stop)
         return servers

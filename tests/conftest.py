@@ -14,6 +14,7 @@ import av
 import numpy as np
 import pytest
 import torch
+from hypothesis import settings
 
 from streamwatch.cli.main import main
 from streamwatch.clock import SystemClock
@@ -27,6 +28,8 @@ from streamwatch.video.opener import PyAvOpener
 from streamwatch.video.reader import FrameReader, Pace
 from streamwatch.video.sources import parse_source
 
+settings.register_profile("steady", deadline=None)  # these machines are noisy: a test's time says nothing of the code
+settings.load_profile("steady")
 QUICK_PRECISION = "bf16" if "avx512_bf16" in Path("/proc/cpuinfo").read_text() else "float32"
 """For tests that learn from much footage and ask for no bits of it: half the time where the machine has the kernels."""
 REPOSITORY = Path(__file__).parent.parent

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol
 
+from streamwatch.alerts.flood import DIGEST, FLOODING, TokenBucket, digest_of
 from streamwatch.alerts.schedule import wait_before_s
 from streamwatch.alerts.webhook import Outcome
 from streamwatch.clock import Clock
@@ -45,13 +46,23 @@ class Attempted:
     at_wall_s: float
 
 
-class EndpointSender:
-    """Delivers one endpoint's messages.
+@dataclass(frozen=True)
+class SendingRules:
+    """How fast an endpoint is sent to.
 
-    Args:
+    Attributes:
         concurrency: how many attempts are under way at once.
         timeout_s: how long an attempt may take; a lease lasts for four in a row, and one to spare.
+        per_day: messages of anomalies that it may have; None for any number.
     """
+
+    concurrency: int = 8
+    timeout_s: float = 10.0
+    per_day: float | None = None
+
+
+class EndpointSender:
+    """Delivers one endpoint's messages."""
 
     def __init__(
         self,
@@ -61,15 +72,15 @@ class EndpointSender:
         *,
         clock: Clock,
         rng: random.Random,
-        concurrency: int = 8,
-        timeout_s: float = 10.0,
+        rules: SendingRules = SendingRules(),
         on_attempt: Callable[[Attempted], None] = lambda _: None,
     ) -> None:
         self.name, self._outbox, self._poster = name, outbox, poster
         self._clock, self._rng, self._on_attempt = clock, rng, on_attempt
-        self._limit = ROUNDS_A_LEASE * concurrency
-        self._lease_s = (ROUNDS_A_LEASE + 1) * timeout_s
-        self._pool = ThreadPoolExecutor(concurrency, thread_name_prefix=f"deliver-{name}")
+        self._limit = ROUNDS_A_LEASE * rules.concurrency
+        self._lease_s = (ROUNDS_A_LEASE + 1) * rules.timeout_s
+        self._bucket = None if rules.per_day is None else TokenBucket(rules.per_day, clock.wall_s())
+        self._pool = ThreadPoolExecutor(rules.concurrency, thread_name_prefix=f"deliver-{name}")
 
     def run_once(self) -> int:
         """Send what is due, up to four times as many as may be under way; how many that were.
@@ -77,13 +88,25 @@ class EndpointSender:
         Raises:
             StoreError: the database refuses.
         """
-        now_s = self._clock.wall_s()
-        messages = self._outbox.lease(self.name, now_s=now_s, until_s=now_s + self._lease_s, limit=self._limit)
+        messages = self._lease(self._clock.wall_s())
         settlements = list(self._pool.map(self._attempt, messages))
         self._outbox.settle(settlements)
         for message, settlement in zip(messages, settlements, strict=True):
             self._tell(message, settlement)
         return len(messages)
+
+    def _lease(self, now_s: float) -> list[Message]:
+        until_s = now_s + self._lease_s
+        if self._bucket is None:
+            return self._outbox.lease(self.name, now_s=now_s, until_s=until_s, limit=self._limit)
+        allowed = self._bucket.available(now_s)
+        if allowed:
+            self._outbox.fold(self.name, FLOODING, now_s=now_s, keep=allowed - 1, make=lambda folded: digest_of(folded, now_s))
+        limit, without = (min(self._limit, allowed), "") if allowed else (self._limit, FLOODING)
+        messages = self._outbox.lease(self.name, now_s=now_s, until_s=until_s, limit=limit, without=without)
+        limited = sum(m.attempts == 0 and (m.type.startswith(FLOODING) or m.type == DIGEST) for m in messages)
+        self._bucket.take(limited)
+        return messages
 
     def run(self, stop: threading.Event) -> None:
         """Deliver until stopped; what is under way then is finished."""

@@ -71,7 +71,7 @@ def _print_verdict(result: show.Show, folder: Path) -> None:
 
 def _serve(folder: Path, listen: str) -> None:
     store = EventStore(open_database(None, folder))
-    page = page_app(lambda: store.list_events(EventQuery(limit=60)), folder / "snapshots", title="streamwatch demo")
+    page = page_app(lambda: store.list_events(EventQuery(limit=60)), folder, title="streamwatch demo")
     server = WebServer(page, listen)
     server.start()
     click.echo(f"5. The page is at http://{listen}/ (Ctrl-C ends)")

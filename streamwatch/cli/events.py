@@ -26,7 +26,7 @@ from streamwatch.config.units import parse_duration_s
 from streamwatch.errors import StreamwatchError, UsageError
 from streamwatch.events.wire import event_document
 from streamwatch.records import SEVERITIES, Event
-from streamwatch.runtime.evidence import evidence_of
+from streamwatch.runtime.evidence import KINDS, check_document, evidence_of, path_of
 from streamwatch.store.event_store import EventQuery, EventStore
 from streamwatch.store.sessions import open_database
 from streamwatch.video.output import write_atomically
@@ -107,8 +107,10 @@ def show(config_path: Path, event_id: str, as_json: bool) -> None:
     config = load_config(config_path)
     with _store(config) as store:
         event = store.find(event_id)
-    snapshot = config.data_dir / "snapshots" / f"{event.id}.jpg"
-    document = {**stored_document(event), "snapshot": str(snapshot) if snapshot.is_file() else None}
+    files = {kind: path for kind in KINDS if (path := path_of(config.data_dir, kind, event.id)).is_file()}
+    snapshot = files.get("snapshots")
+    evidence = {kind: str(path) for kind, path in files.items()}
+    document = {**stored_document(event), "snapshot": str(snapshot) if snapshot else None, "evidence": evidence}
     if as_json:
         click.echo(json.dumps(document))
         return
@@ -122,6 +124,8 @@ def _spoken(name: str, value: Any) -> str:
         return "-"
     if name == "fields":
         return ", ".join(f"{field} {level:g}" for field, level in value.items())
+    if name == "evidence":
+        return ", ".join(value)
     if name == "levels":
         said = ("{level} {share:.0%} ({squared:.0f}, normally {normal[0]:.0f} to {normal[1]:.0f})".format(**v) for v in value)
         return ", ".join(said)
@@ -149,20 +153,20 @@ def export(config_path: Path, form: str, out: Path | None, **asked: Any) -> None
 @command.command("verify")
 @required_config_option
 def verify(config_path: Path) -> None:
-    """Check that every file of evidence belongs to an event; exits with 1 if one does not."""
+    """Check that every file of evidence belongs to an event and is as it was written; exits with 1 if one is not."""
     config = load_config(config_path)
     with _store(config) as store:
         files = evidence_of(config.data_dir)
         known = store.known(sorted(files))
     orphans = [path for event_id, paths in sorted(files.items()) if event_id not in known for path in paths]
-    for path in orphans:
-        click.echo(f"{path}: no event")
+    wrong = [fault for event_id in sorted(known) for fault in check_document(config.data_dir, event_id)]
+    for fault in [*(f"{path}: no event" for path in orphans), *wrong]:
+        click.echo(fault)
     count = sum(map(len, files.values()))
-    if orphans:
-        raise StreamwatchError(
-            f"{len(orphans)} of {count} files belong to no event", hint="the daemon removes them after an hour"
-        )
-    click.echo(f"{count} files, each of an event")
+    if orphans or wrong:
+        said = f"of {count} files {len(orphans)} belong to no event, and {len(wrong)} are not as they were written"
+        raise StreamwatchError(said, hint="the daemon removes files of no event after an hour")
+    click.echo(f"{count} files, each of an event and as it was written")
 
 
 @command.command("label")

@@ -116,6 +116,7 @@ class Webhook(Model):
     severity: Literal["warning", "alert"] = Field("warning", description="the least that an anomaly must have")
     schedule: tuple[ArmedWindow, ...] = Field((), description="when it is told, local time; empty = always")
     heartbeat: DurationS | None = Field(None, description="a system.heartbeat so often; unset = none")
+    rate_limit: BudgetPerDay | None = Field(None, description="messages of anomalies; what is more is told in one digest")
     timeout: Annotated[DurationS, Field(gt=0)] = Field(10.0, description="how long an attempt may take")
     concurrency: int = Field(8, ge=1, le=64, description="attempts under way at once")
 

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 from streamwatch.config.models import Config
 from streamwatch.events.ids import uuid7
 from streamwatch.events.tamper import TamperDetector
 from streamwatch.events.tracker import EventTracker
 from streamwatch.metrics import Metrics
+from streamwatch.model.artifact import read_metadata
+from streamwatch.runtime.evidence import EvidenceKeeper
 from streamwatch.runtime.fleet import source_of
 from streamwatch.runtime.judging import CalibrationBoard
 from streamwatch.runtime.liveness import Liveness
-from streamwatch.runtime.models import CameraScenes, ModelFiles
+from streamwatch.runtime.models import CameraScenes, ModelFiles, other_regimes
 from streamwatch.runtime.pipeline import Pipeline, WatchedCamera
 from streamwatch.runtime.resilience import ScoringEngine
 from streamwatch.runtime.scenes import SceneSet, SceneTerms, terms_for
-from streamwatch.runtime.snapshots import SnapshotWriter
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +38,7 @@ class Adoption:
     engine: ScoringEngine
     pipeline: Pipeline
     board: CalibrationBoard
-    snapshots: SnapshotWriter
+    evidence: EvidenceKeeper
     models: ModelFiles
     liveness: Liveness
     metrics: Metrics
@@ -57,7 +60,8 @@ class Adoption:
         watched = WatchedCamera(trackers, tamper, settings.max_age if live else None, first.drift, switching)
         self.pipeline.add(camera, watched)
         self.board.show(camera, first.judged)
-        self.snapshots.protect(camera, config.cameras[camera].privacy)
+        self.evidence.protect(camera, config.cameras[camera].privacy)
+        self.evidence.describe(camera, _facts(config, camera))
         self.metrics.model_fitted_s.labels(camera).set(scenes.fitted_at_s)
         if live:
             self.liveness.watch(camera, settings.offline_after)
@@ -88,3 +92,13 @@ class Adoption:
         else:
             log.info("camera %s: a %s picture, watched by the model of it", camera, regime)
             self.board.show(camera, terms.judged)
+
+
+def _facts(config: Config, camera: str) -> dict[str, Any]:
+    """By what a camera's events come about; secrets are masked before the configuration is digested."""
+    path = config.model_path(camera)
+    files = dict.fromkeys((path, *other_regimes(path).values()))
+    return {
+        "models": {file.name: read_metadata(file)["sha256"] for file in files},
+        "config_sha256": hashlib.sha256(config.model_dump_json().encode()).hexdigest(),
+    }

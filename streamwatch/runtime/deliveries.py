@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 import httpx
 
 from streamwatch.alerts.formats import renderer
-from streamwatch.alerts.sender import Attempted, EndpointSender, run_all
+from streamwatch.alerts.sender import Attempted, EndpointSender, SendingRules, run_all
 from streamwatch.alerts.signature import key_of
 from streamwatch.alerts.webhook import Webhook as Poster
 from streamwatch.clock import Clock
@@ -52,8 +52,7 @@ def sender_of(webhook: Webhook, outbox: Outbox, clock: Clock, on_attempt: OnAtte
         webhook_of(webhook, clock),
         clock=clock,
         rng=random.Random(),
-        concurrency=webhook.concurrency,
-        timeout_s=webhook.timeout,
+        rules=SendingRules(webhook.concurrency, webhook.timeout, webhook.rate_limit),
         on_attempt=on_attempt,
     )
 
@@ -73,7 +72,13 @@ def mqtt_sender_of(
     broker = module.Broker(mqtt.url.get_secret_value(), mqtt.topic, mqtt.discovery or "", cameras, mqtt.timeout, SOURCE)
     poster = module.MqttPoster(broker)
     return EndpointSender(
-        MQTT, outbox, poster, clock=clock, rng=random.Random(), timeout_s=2 * mqtt.timeout, on_attempt=on_attempt
+        MQTT,
+        outbox,
+        poster,
+        clock=clock,
+        rng=random.Random(),
+        rules=SendingRules(timeout_s=2 * mqtt.timeout),
+        on_attempt=on_attempt,
     )
 
 

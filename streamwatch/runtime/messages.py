@@ -28,11 +28,20 @@ def no_links(_event: Event) -> dict[str, str]:
 
 
 def links_to(public_url: str | None) -> Links:
-    """Links to an event's evidence on the page, which has none of an event that goes on."""
+    """Links to an event's evidence on the page: of one that goes on, the picture that it began with."""
     if public_url is None:
         return no_links
     base = public_url.rstrip("/")
-    return lambda event: {} if event.end_wall_s is None else {"snapshot": f"{base}/snapshots/{event.id}.jpg"}
+
+    def links(event: Event) -> dict[str, str]:
+        start = {"start": f"{base}/starts/{event.id}.jpg"}
+        if event.end_wall_s is None:
+            return start
+        ended = {"peak": "peaks", "snapshot": "snapshots"}
+        pictures = {name: f"{base}/{kind}/{event.id}.jpg" for name, kind in ended.items()}
+        return {**start, **pictures, "evidence": f"{base}/evidence/{event.id}.json"}
+
+    return links
 
 
 @dataclass(frozen=True)

@@ -18,11 +18,11 @@ from streamwatch.metrics import Metrics
 from streamwatch.records import NO_SPREAD, EventChange, Frame, FrameScore, Notice
 from streamwatch.runtime.batcher import Batcher
 from streamwatch.runtime.event_inputs import EventInputs
+from streamwatch.runtime.evidence import EvidenceKeeper
 from streamwatch.runtime.liveness import LivenessChange
 from streamwatch.runtime.normal_frames import NormalFrames
 from streamwatch.runtime.resilience import ScoringEngine
 from streamwatch.runtime.scenes import SceneSet, SceneTerms
-from streamwatch.runtime.snapshots import SnapshotWriter
 
 RELEARN = "if this is how the scene looks from now on, learn it anew with `streamwatch fit`"
 Listener = Callable[[EventChange, Path | None], None]
@@ -48,7 +48,7 @@ class Outputs:
     """Where changes go: stored first, then told."""
 
     store: EventRecorder
-    snapshots: SnapshotWriter
+    evidence: EvidenceKeeper
     inputs: EventInputs
     normal: NormalFrames
     listeners: tuple[Listener, ...] = ()
@@ -239,14 +239,18 @@ class Pipeline:
             watched.drift = terms.drift
 
     def _track(self, scored: FrameScore, tracker: EventTracker) -> None:
-        for change in tracker.observe(scored):
+        changes = tracker.observe(scored)
+        if tracker.holds:
+            self._outputs.evidence.note(scored, tracker.zone)
+        for change in changes:
             self._publish(change)
         if tracker.at_peak:
-            self._outputs.snapshots.note_peak(scored, tracker.zone)
+            self._outputs.evidence.note_peak(scored, tracker.zone)
         if tracker.holds:
             self._outputs.inputs.note(scored, tracker.zone, tracker.cells)
         elif tracker.idle:
             self._outputs.inputs.forget(scored.frame.camera, tracker.zone)
+            self._outputs.evidence.forget(scored.frame.camera, tracker.zone)
 
     def _follow_drift(self, scored: FrameScore, watched: WatchedCamera) -> None:
         """An event says that the scene is not as usual, which is known; drift is what is so outside of events."""
@@ -279,9 +283,11 @@ class Pipeline:
     def _publish(self, change: EventChange) -> None:
         self._outputs.store.record(change)
         ended = change.type == "anomaly.ended"
-        snapshot = self._outputs.snapshots.write(change.event) if ended else None
+        if change.type == "anomaly.started":
+            self._outputs.evidence.begin(change.event)
         if ended:
             self._outputs.inputs.write(change.event)
+        snapshot = self._outputs.evidence.finish(change.event) if ended else None
         camera = change.event.camera
         self._metrics.events.labels(camera, change.type).inc()
         if change.type != "anomaly.updated":

@@ -1,13 +1,14 @@
 """Messages to deliver: written with what they tell of, leased to a sender, settled in batches.
 
-A message is pending until it was delivered, or until its schedule has run out (``dead``). Of one event only the oldest
+A message is pending until it was delivered, or until its schedule has run out (``dead``), or until another one tells what it
+would have told (``folded``). Of one event only the oldest
 pending message of an endpoint is given out, so that a receiver hears of them in order. A lease ends by itself: what a
 sender held when it died is given out again, which is why a receiver may hear of something twice, and never not at all.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -18,8 +19,12 @@ from sqlalchemy.exc import SQLAlchemyError
 from streamwatch.errors import StoreError, UsageError
 from streamwatch.store.tables import attempts, endpoints, outbox
 
-PENDING, DELIVERED, DEAD = "pending", "delivered", "dead"
-STATES = (PENDING, DELIVERED, DEAD)
+PENDING, DELIVERED, DEAD, FOLDED = "pending", "delivered", "dead", "folded"
+STATES = (PENDING, DELIVERED, DEAD, FOLDED)
+
+
+_NUMBERS_AT_ONCE = 500
+"""In one statement: SQLite takes 999 parameters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,14 +150,43 @@ class Outbox:
             connection.execute(delete(outbox).where(*waiting))
             insert_messages(connection, [message])
 
-    def lease(self, endpoint: str, *, now_s: float, until_s: float, limit: int) -> list[Message]:
-        """Up to ``limit`` messages that are due, held until ``until_s``; none of an endpoint that is switched off.
+    def fold(self, endpoint: str, prefix: str, *, now_s: float, keep: int, make: Callable[[list[Message]], NewMessage]) -> int:
+        """Put one message in the place of all but the oldest ``keep`` that were never tried and whose type begins so.
+
+        Returns:
+            How many were folded; 0 if there is but one more than those that stay.
 
         Raises:
             StoreError: the database refused.
         """
+        c = outbox.c
+        fresh = (c.endpoint == endpoint, c.state == PENDING, c.attempts == 0, c.leased_until_wall_s.is_(None))
+        query = select(outbox).where(*fresh, c.type.startswith(prefix, autoescape=True), c.due_wall_s <= now_s)
+        with self._writing("messages could not be folded") as connection:
+            rows = [_message(row) for row in connection.execute(query.order_by(c.id).offset(keep)).mappings()]
+            if len(rows) < 2:
+                return 0
+            folded = {"state": FOLDED, "settled_wall_s": now_s}
+            for at in range(0, len(rows), _NUMBERS_AT_ONCE):
+                numbers = [message.number for message in rows[at : at + _NUMBERS_AT_ONCE]]
+                connection.execute(update(outbox).where(c.id.in_(numbers)).values(folded))
+            insert_messages(connection, [make(rows)])
+            return len(rows)
+
+    def lease(self, endpoint: str, *, now_s: float, until_s: float, limit: int, without: str = "") -> list[Message]:
+        """Up to ``limit`` messages that are due, held until ``until_s``; none of an endpoint that is switched off.
+
+        Args:
+            without: leave out types that begin so; empty leaves out none.
+
+        Raises:
+            StoreError: the database refused.
+        """
+        query = _due(endpoint, now_s, limit)
+        if without:
+            query = query.where(~outbox.c.type.startswith(without, autoescape=True))
         with self._writing("messages could not be leased") as connection:
-            rows = connection.execute(_due(endpoint, now_s, limit)).mappings().all()
+            rows = connection.execute(query).mappings().all()
             numbers = [row["id"] for row in rows]
             if numbers:
                 connection.execute(update(outbox).where(outbox.c.id.in_(numbers)).values(leased_until_wall_s=until_s))
@@ -192,7 +226,8 @@ class Outbox:
     def depths(self) -> dict[str, Depth]:
         """What waits, by endpoint."""
         c = outbox.c
-        query = select(c.endpoint, c.state, func.count(), func.min(c.created_wall_s)).where(c.state != DELIVERED)
+        waits_or_dead = c.state.in_((PENDING, DEAD))
+        query = select(c.endpoint, c.state, func.count(), func.min(c.created_wall_s)).where(waits_or_dead)
         found: dict[str, Depth] = {}
         with self._reading() as connection:
             for name, state, count, oldest in connection.execute(query.group_by(c.endpoint, c.state)):
@@ -253,14 +288,14 @@ class Outbox:
             return connection.execute(update(outbox).where(outbox.c.id.in_(numbers)).values(fresh)).rowcount
 
     def forget_delivered(self, *, before_s: float, limit: int) -> int:
-        """Delete delivered messages that were settled before a Unix time, at most ``limit``; how many.
+        """Delete messages that were delivered or folded before a Unix time, at most ``limit``; how many.
 
         Raises:
             StoreError: the database refused.
         """
         c = outbox.c
         with self._writing("old messages could not be deleted") as connection:
-            old = select(c.id).where(c.state == DELIVERED, c.settled_wall_s < before_s).limit(limit)
+            old = select(c.id).where(c.state.in_((DELIVERED, FOLDED)), c.settled_wall_s < before_s).limit(limit)
             numbers = list(connection.execute(old).scalars())
             connection.execute(delete(attempts).where(attempts.c.outbox_id.in_(numbers)))
             return connection.execute(delete(outbox).where(c.id.in_(numbers))).rowcount

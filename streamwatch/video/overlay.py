@@ -65,6 +65,18 @@ def write_picture(path: str, picture: UInt8Array) -> None:
         raise OSError(f"cannot write {path}")
 
 
+def encode_jpeg(picture: UInt8Array) -> bytes:
+    """An RGB picture as JPEG.
+
+    Raises:
+        OSError: it cannot be encoded.
+    """
+    encoded, data = cv2.imencode(".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+    if not encoded:
+        raise OSError("a picture cannot be encoded")
+    return bytes(data.tobytes())
+
+
 def _enlarged(picture: UInt8Array) -> UInt8Array:
     factor = -(-_MIN_WIDTH_PX // picture.shape[1])
     return np.asarray(picture.repeat(factor, axis=0).repeat(factor, axis=1)) if factor > 1 else picture

@@ -6,11 +6,10 @@ import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import cv2
 from jinja2 import Environment, PackageLoader, select_autoescape
 
-from streamwatch.errors import StreamwatchError
 from streamwatch.records import UInt8Array
+from streamwatch.video.overlay import encode_jpeg
 
 
 @dataclass(frozen=True)
@@ -31,7 +30,7 @@ def render_outliers(camera: str, cards: Sequence[Card]) -> str:
     """The whole page, self-contained.
 
     Raises:
-        StreamwatchError: a picture cannot be encoded.
+        OSError: a picture cannot be encoded.
     """
     environment = Environment(loader=PackageLoader("streamwatch.web"), autoescape=select_autoescape(["j2"]))
     shown = [
@@ -41,7 +40,4 @@ def render_outliers(camera: str, cards: Sequence[Card]) -> str:
 
 
 def _inline(picture: UInt8Array) -> str:
-    encoded, data = cv2.imencode(".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
-    if not encoded:
-        raise StreamwatchError("a picture cannot be encoded")
-    return f"data:image/jpeg;base64,{base64.b64encode(data.tobytes()).decode()}"
+    return f"data:image/jpeg;base64,{base64.b64encode(encode_jpeg(picture)).decode()}"

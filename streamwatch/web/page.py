@@ -13,8 +13,17 @@ from fastapi.responses import FileResponse, HTMLResponse
 
 from streamwatch.events.wire import event_document
 from streamwatch.records import Event
+from streamwatch.runtime.evidence import KINDS
 
 ListEvents = Callable[[], Sequence[Event]]
+SHOWN = {
+    "starts": "image/jpeg",
+    "peaks": "image/jpeg",
+    "snapshots": "image/jpeg",
+    "maps": "application/octet-stream",
+    "evidence": "application/json",
+}
+"""Kinds of evidence that are given out, with their media types; what the model saw is not."""
 _ID = re.compile(r"^[0-9a-f-]{36}$")
 
 _STYLE = """
@@ -28,29 +37,30 @@ h1{font-size:1.4rem;margin-bottom:.2rem}
 """
 
 
-def page_app(list_events: ListEvents, snapshots: Path, *, title: str = "streamwatch") -> FastAPI:
+def page_app(list_events: ListEvents, folder: Path, *, title: str = "streamwatch") -> FastAPI:
     """The app that people look at.
 
     Args:
         list_events: the newest events first.
-        snapshots: folder of ``EVENT_ID.jpg``.
+        folder: of the evidence (``runtime.evidence``).
     """
     app = FastAPI(title=title, openapi_url=None)
 
     @app.get("/", response_class=HTMLResponse)
     def get_page() -> str:
-        return render_page(list_events(), snapshots, title)
+        return render_page(list_events(), folder / "snapshots", title)
 
     @app.get("/api/v1/events")
     def get_events() -> list[dict[str, Any]]:
         return [event_document(event) for event in list_events()]
 
-    @app.get("/snapshots/{event_id}.jpg")
-    def get_snapshot(event_id: str) -> FileResponse:
-        path = snapshots / f"{event_id}.jpg"
-        if not _ID.match(event_id) or not path.is_file():
-            raise HTTPException(404, "no such snapshot")
-        return FileResponse(path, media_type="image/jpeg")
+    @app.get("/{kind}/{name}")
+    def get_evidence(kind: str, name: str) -> FileResponse:
+        event_id, dot, ending = name.partition(".")
+        path = folder / kind / name
+        if kind not in SHOWN or dot + ending != KINDS[kind] or not _ID.match(event_id) or not path.is_file():
+            raise HTTPException(404, "no such evidence")
+        return FileResponse(path, media_type=SHOWN[kind])
 
     return app
 

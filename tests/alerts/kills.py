@@ -22,7 +22,7 @@ from standardwebhooks import Webhook as Verifier
 
 from streamwatch.store.outbox import NewMessage, Outbox
 from streamwatch.store.sessions import open_database
-from tests.alerts.receiver import Receiver, running_receiver
+from tests.alerts.receiver import Received, Receiver, running_receiver
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 MESSAGES_AN_EVENT = 3
@@ -84,11 +84,16 @@ def kill_in_mid_delivery(config: Path, receiver: Receiver, rng: random.Random) -
     sender.wait()
 
 
+def verify(requests: list[Received]) -> None:
+    """Check signatures, soon after they came: five minutes later they are too old to be believed."""
+    for request in requests:
+        Verifier(SECRET).verify(request.body, dict(request.headers))
+
+
 def tally(receiver: Receiver, count: int, kills: int) -> Tally:
     """Judge what the receiver heard."""
     heard: dict[int, list[int]] = {}
     for request in receiver.received:
-        Verifier(SECRET).verify(request.body, dict(request.headers))
         data = request.event["data"]
         heard.setdefault(data["event"], []).append(data["n"])
     numbers = {(event, n) for event, seen in heard.items() for n in seen}
@@ -110,12 +115,14 @@ def run(kills: int, folder: Path, seed: int = 0) -> Tally:
     fill(outbox, count)
     with running_receiver() as receiver:
         config = write_site(folder, receiver.url)
-        done = 0
+        done = verified = 0
         while done < kills and outbox.depths():
             kill_in_mid_delivery(config, receiver, rng)
-            done += 1
+            verify(receiver.received[verified:])
+            done, verified = done + 1, len(receiver.received)
         last = start(config, "--until-empty")
         last.wait(60 + count / 20)
+        verify(receiver.received[verified:])
         return tally(receiver, count, done)
 
 

@@ -11,8 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from standardwebhooks import Webhook as Verifier
 
+from streamwatch.alerts.flood import TokenBucket
 from streamwatch.alerts.schedule import SCHEDULE_S
 from streamwatch.alerts.sender import Attempted, EndpointSender, run_all
 from streamwatch.clock import Clock, SystemClock
@@ -202,3 +205,34 @@ def test_a_dead_endpoint_delays_no_other(tmp_path: Path, receiver: Receiver) -> 
     desk.close()
     assert "ops" not in depths
     assert depths["deaf"].pending == 300
+
+
+def test_a_flood_becomes_one_digest_and_faults_are_told_all_the_same(tmp_path: Path, receiver: Receiver) -> None:
+    desk = Desk(tmp_path, receiver.url, rate_limit="3/hour")
+    desk.put(*(f"e{n}" for n in range(40)))
+    now_s = desk.clock.wall_s()
+    fault = {"time": "2026-01-01T00:00:00.000Z"}
+    desk.outbox.put([NewMessage("f", "ops", "f", "camera.offline", "cam", fault, now_s)])
+    desk.run(rounds=5)
+    types = [r.event["type"].removeprefix("streamwatch.") for r in receiver.received]
+    assert sorted(types) == ["anomaly.started", "anomaly.started", "camera.offline", "system.digest"]
+    digest = next(r.event["data"] for r in receiver.received if r.event["type"].endswith("digest"))
+    assert (digest["text"], digest["events"], len(digest["event_ids"])) == ("38 more events on 1 cameras", 38, 38)
+    desk.put("late")
+    desk.run()
+    assert len(receiver.received) == 4
+    desk.clock.now_s += 1201
+    desk.run()
+    assert receiver.received[-1].message_id == "ops-late-0"
+    desk.close()
+
+
+@given(st.floats(0.1, 10_000), st.lists(st.tuples(st.floats(0, 10_000), st.integers(0, 20)), max_size=50))
+def test_a_bucket_never_gives_more_than_an_hours_worth_and_its_rate(per_day: float, asked: list[tuple[float, int]]) -> None:
+    bucket, now_s, given_out = TokenBucket(per_day, 0.0), 0.0, 0
+    for wait_s, wanted in asked:
+        now_s += wait_s
+        took = min(wanted, bucket.available(now_s))
+        bucket.take(took)
+        given_out += took
+        assert given_out <= max(1.0, per_day / 24) + per_day * now_s / 86_400 + 1e-6

@@ -28,7 +28,7 @@ def clip(scores: list[float], labels: list[int], name: str = "c", threshold: flo
     return ClipScores(name, values, values, values, np.array(labels, bool), np.arange(len(scores)) / 10, threshold)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(st.tuples(st.integers(0, 8), st.booleans()), min_size=2, max_size=80))
 def test_auroc_and_ap_equal_scikit_learn_with_ties(frames: list[tuple[int, bool]]) -> None:
     scores, labels = np.array([s for s, _ in frames], float), np.array([a for _, a in frames])

@@ -100,7 +100,7 @@ ANY_RULES = st.builds(
 )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(SAMPLES, ANY_RULES)
 def test_properties_of_any_stream(steps: list[tuple[float, float]], rules: Rules) -> None:
     now_s, samples = 0.0, []
@@ -123,7 +123,7 @@ def test_properties_of_any_stream(steps: list[tuple[float, float]], rules: Rules
             assert change.peak.score >= max(held, default=0), "a peak was lost"
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(SAMPLES, ANY_RULES)
 def test_a_held_crossing_is_never_lost(steps: list[tuple[float, float]], rules: Rules) -> None:
     """Whatever came before, a crossing held for min_duration lies in an event."""

@@ -26,7 +26,7 @@ streams = st.lists(st.sampled_from([0.0, 4.0, 5.0, 6.0, 8.0, 10.0, 12.0, 15.0]),
 durations = st.sampled_from([0.0, 0.5, 1.0, 1.5, 3.0])
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(streams, st.sampled_from([5.5, 8.0, 11.0]), durations, durations, st.sampled_from([0.0, 1.0, 4.0, 8.0]))
 def test_alarms_are_those_of_stepping_through_every_sample(
     levels: list[float], start: float, min_s: float, delay_s: float, cooldown_s: float
@@ -39,7 +39,7 @@ def test_alarms_are_those_of_stepping_through_every_sample(
     assert [alarm.start_s for alarm in alarms(stream, rules)] == began
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=600)
 @given(streams, durations, durations, st.sampled_from([0.0, 1.0, 4.0, 8.0]))
 def test_at_every_threshold_as_many_peaks_reach_it_as_there_are_alarms(
     levels: list[float], min_s: float, delay_s: float, cooldown_s: float

@@ -22,7 +22,7 @@ def split(frames: int, batch: int) -> tuple[list[int], list[list[int]]]:
     return learned, [block.pixels.squeeze(1).tolist() for block in held]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(1, 4000), st.integers(1, 40))
 def test_every_frame_is_learned_or_held_once(frames: int, batch: int) -> None:
     learned, held = split(frames, batch)

@@ -30,7 +30,7 @@ def fitted(x: torch.Tensor, cuts: list[int]) -> Moments:
     return moments
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(frames=st.integers(3, 60), cuts=st.lists(st.integers(1, 59), max_size=4), offset=st.sampled_from([0.0, 50.0, -300.0]))
 def test_moments_equal_numpy_in_float64(frames: int, cuts: list[int], offset: float) -> None:
     x = sample(frames, 1, offset)
@@ -43,7 +43,7 @@ def test_moments_equal_numpy_in_float64(frames: int, cuts: list[int], offset: fl
         np.testing.assert_allclose(covariance[position], expected, atol=RELATIVE_TOLERANCE * np.abs(expected).max())
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(frames=st.integers(6, 60), cut=st.integers(2, 58), offset=st.sampled_from([0.0, 20.0]))
 def test_merging_halves_equals_one_pass(frames: int, cut: int, offset: float) -> None:
     cut = min(cut, frames - 2)

@@ -25,7 +25,7 @@ def test_beyond_the_counted_part_it_is_exponential() -> None:
     np.testing.assert_allclose(tail.level(far), [3, 4, 8], atol=1e-3)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.floats(0, 1e4), min_size=1, max_size=300), st.lists(st.floats(0, 2e4), min_size=2, max_size=50))
 def test_it_grows_with_the_value_and_is_finite(sample: list[float], at: list[float]) -> None:
     levels = fit_tail(np.array(sample)).level(np.sort(np.array(at, np.float32)))

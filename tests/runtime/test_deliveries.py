@@ -78,7 +78,13 @@ def test_an_event_reaches_its_receiver_as_the_schema_says(tmp_path: Path, receiv
         "streamwatch.camera.offline",
     ]
     last = next(e for e in events if e["type"].endswith("anomaly.ended"))
-    assert last["data"]["links"] == {"snapshot": f"https://cameras.example.org/snapshots/{event_id}.jpg"}
+    base = "https://cameras.example.org"
+    assert last["data"]["links"] == {
+        "start": f"{base}/starts/{event_id}.jpg",
+        "peak": f"{base}/peaks/{event_id}.jpg",
+        "snapshot": f"{base}/snapshots/{event_id}.jpg",
+        "evidence": f"{base}/evidence/{event_id}.json",
+    }
     assert desk.sample("outbox_pending", endpoint="ops") == 0
     assert desk.sample("outbox_oldest_timestamp_seconds", endpoint="ops") is None
     assert desk.sample("delivery_attempts_total", endpoint="ops", result="delivered") == 3

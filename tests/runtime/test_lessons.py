@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from streamwatch.errors import ModelFileError
@@ -93,7 +93,6 @@ def test_an_event_weighs_one_percent_and_every_frame_at_least_once() -> None:
     assert weight_of(300, 16) == 1
 
 
-@settings(deadline=None)
 @given(st.floats(0.1, 100), st.integers(0, 63), st.integers(0, 63))
 def test_a_repeat_two_cells_off_stays_below_the_end_threshold_and_stronger_does_not(
     level: float, row: int, column: int

@@ -22,13 +22,13 @@ from streamwatch.records import EventChange, Frame, FrameScore, Notice, Spread, 
 from streamwatch.runtime.batcher import Batcher
 from streamwatch.runtime.engine import WatchedScene
 from streamwatch.runtime.event_inputs import EventInputs
+from streamwatch.runtime.evidence import EvidenceKeeper
 from streamwatch.runtime.judging import ZoneJudgement
 from streamwatch.runtime.liveness import LivenessChange
 from streamwatch.runtime.normal_frames import NormalFrames
 from streamwatch.runtime.pipeline import Outputs, Pipeline, WatchedCamera
 from streamwatch.runtime.scenes import SceneTerms
 from streamwatch.runtime.slots import FrameSlots
-from streamwatch.runtime.snapshots import SnapshotWriter
 from tests.runtime.test_retry import FakeClock
 
 RNG = np.random.default_rng(0)
@@ -65,7 +65,7 @@ class Bench:
         self.slots = FrameSlots(depth=4, lossless=False, on_drop=lambda *_: None)
         batcher = Batcher(self.slots, max_frames=8, gather_s=0, idle_s=0)
         outputs = Outputs(
-            self, SnapshotWriter(folder), EventInputs(folder / "inputs"), NormalFrames(folder / "normal", lambda _: False)
+            self, EvidenceKeeper(folder), EventInputs(folder / "inputs"), NormalFrames(folder / "normal", lambda _: False)
         )
         self.pipeline = Pipeline(batcher, self.engine, outputs=outputs, metrics=self.metrics, clock=self.clock)
         self.add("cam")

@@ -73,7 +73,7 @@ def test_a_camera_that_slows_down_for_good_is_normal_again() -> None:
     assert not any(flags[110:])
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(st.one_of(st.none(), st.floats(-1e6, 1e6)), min_size=1, max_size=60))
 def test_times_only_ever_advance_whatever_the_camera_says(raw: list[float | None]) -> None:
     timeline = Timeline(0.1)
