@@ -186,6 +186,9 @@ class Outbox:
         if without:
             query = query.where(~outbox.c.type.startswith(without, autoescape=True))
         with self._writing("messages could not be leased") as connection:
+            if connection.dialect.name == "sqlite":
+                # Before the rows are read: else two senders may read the same ones, and one sends an old message last.
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
             rows = connection.execute(query).mappings().all()
             numbers = [row["id"] for row in rows]
             if numbers:
@@ -335,7 +338,7 @@ def _due(endpoint: str, now_s: float, limit: int) -> Select[Any]:
         .order_by(c.due_wall_s, c.id)
         .limit(limit)
     )
-    return query.with_for_update(skip_locked=True, of=outbox)  # two senders on one PostgreSQL; SQLite has one writer
+    return query.with_for_update(skip_locked=True, of=outbox)  # two senders on one PostgreSQL
 
 
 def _new_row(message: NewMessage) -> dict[str, Any]:

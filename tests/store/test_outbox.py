@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from sqlalchemy import Engine
@@ -50,6 +51,23 @@ def test_of_an_event_one_message_at_a_time_and_in_order(outbox: Outbox) -> None:
     assert leased(outbox) == []
     outbox.settle([settled(m, DELIVERED) for m in first])
     assert names(leased(outbox, 102)) == ["a2"]
+
+
+def test_no_two_senders_lease_the_same_message(open_store_database: OpenDatabase) -> None:
+    engines = [open_store_database() for _ in range(4)]
+    Outbox(engines[0]).put([message(f"m{n}", f"e{n}") for n in range(120)])
+
+    def drain(engine: Engine) -> list[int]:
+        taken: list[int] = []
+        while found := Outbox(engine).lease("ops", now_s=100, until_s=1000, limit=3):
+            taken += [m.number for m in found]
+        return taken
+
+    with ThreadPoolExecutor(len(engines)) as pool:
+        taken = [number for numbers in pool.map(drain, engines) for number in numbers]
+    for engine in engines:
+        engine.dispose()
+    assert len(taken) == len(set(taken)) == 120
 
 
 def test_a_lease_ends_by_itself(outbox: Outbox) -> None:
