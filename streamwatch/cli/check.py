@@ -7,9 +7,11 @@ from pathlib import Path
 import click
 
 from streamwatch.cli.options import warn_of_inert_keys
+from streamwatch.clock import SystemClock
 from streamwatch.config.loading import load_config
 from streamwatch.config.models import Config
 from streamwatch.errors import ConfigError, SourceError, StreamwatchError
+from streamwatch.runtime.deliveries import webhook_of
 
 
 @click.command("check")
@@ -23,6 +25,8 @@ def command(config_path: Path, probe_sources: bool) -> None:
         for problem in error.problems[:-1]:
             click.echo(f"error: {problem}", err=True)
         raise ConfigError(error.problems[-1]) from None
+    for webhook in config.alerts.webhooks:
+        webhook_of(webhook, SystemClock()).close()  # raises for a secret or a template that is none
     warn_of_inert_keys(config)
     if probe_sources:
         _probe_all(config)

@@ -116,9 +116,10 @@ def test_no_secret_is_shown(
         assert planted not in stored
 
 
-def test_a_secret_that_is_none_is_refused_without_being_shown(config: Path, cli: Cli) -> None:
+@pytest.mark.parametrize("arguments", [("alerts", "test", "ops", "-c"), ("check",)])
+def test_a_secret_that_is_none_is_refused_without_being_shown(config: Path, cli: Cli, arguments: tuple[str, ...]) -> None:
     config.write_text(config.read_text().replace(SECRET, "planted-short"))
-    refused = cli("alerts", "test", "ops", "-c", config)
+    refused = cli(*arguments, config)
     assert refused.code == 2
     assert "secret" in refused.error_line
     assert "planted-short" not in refused.err
