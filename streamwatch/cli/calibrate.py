@@ -17,6 +17,7 @@ from streamwatch.errors import NotEnoughFrames, UsageError
 from streamwatch.model.artifact import load_model, save_model
 from streamwatch.model.calibration import Calibration, merge_zones
 from streamwatch.model.regime import RegimeSorter
+from streamwatch.model.rehearsal import GAP_S
 from streamwatch.runtime.calibrating import calibrate_on, terms_of
 from streamwatch.runtime.engine import Engine
 from streamwatch.runtime.footage import Footage, expected_frames
@@ -90,15 +91,16 @@ def _calibrate(config: Config, camera: str, path: Path, engine: Engine, sources:
     sorter = RegimeSorter(model.regime) if model.regime and settings.regimes == "auto" else None
     with frame_progress(f"calibrate {path.stem}", expected_frames(footage, opener)) as advance:
         terms = terms_of(config, camera, model.grid)
-        calibration = calibrate_on(
+        calibration, levels = calibrate_on(
             footage, camera, engine, terms, opener=opener, clock=SystemClock(), sorter=sorter, on_frames=advance
         )
     if add and model.calibration_:
         calibration = calibration.with_zones(merge_zones([model.calibration_, calibration]))
-    book = LessonBook(path, lambda: engine)
+        levels = model.levels_.followed_by(levels, GAP_S) if model.levels_ and levels else None
+    book = LessonBook(path, lambda: engine, lambda _: terms)
     lessons = book.lessons()
-    book.recalibrate(calibration)
-    model.calibration_ = calibration
+    book.recalibrate(calibration, levels)
+    model.calibration_, model.levels_ = calibration, levels
     save_model(model, path, provenance)
     book.confirm(lessons)
     return calibration

@@ -296,7 +296,7 @@ def _learn(task: _Task, engine: Engine, update: bool, sorter: RegimeSorter | Non
 def _keep(task: _Task, engine: Engine, learned: Learned) -> None:
     """Write a model where the regime of what it saw belongs, and say what came of it."""
     path = path_for(task.path, learned.model.regime)
-    book = LessonBook(path, lambda: engine)
+    book = LessonBook(path, lambda: engine, lambda _: task.terms)
     lessons = book.lessons()
     keep_previous(path)
     save_model(learned.model, path, learned.provenance)
@@ -312,7 +312,7 @@ def _base(task: _Task, engine: Engine, sorter: RegimeSorter | None) -> SceneMode
     path = path_for(task.path, sorter.wanted) if sorter else task.path
     if path != task.path and not path.is_file():
         return None
-    return load_model(LessonBook(path, lambda: engine).base_path(), with_moments=True)[0]
+    return load_model(LessonBook(path, lambda: engine, None).base_path(), with_moments=True)[0]
 
 
 def _report(task: _Task, path: Path, learned: Learned) -> None:

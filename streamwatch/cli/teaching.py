@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
+from streamwatch.cli.statements import rate_text
 from streamwatch.config.models import Config
+from streamwatch.model.calibration import thresholds_for
 from streamwatch.model.regime import look_of, regime_of
 from streamwatch.records import Event
+from streamwatch.runtime.calibrating import terms_of
 from streamwatch.runtime.event_inputs import inputs_path, load_frames
-from streamwatch.runtime.lessons import LessonBook
+from streamwatch.runtime.judging import budgets_of
+from streamwatch.runtime.lessons import LessonBook, Taught
 from streamwatch.runtime.models import build_engine, other_regimes, spec_of
 
 MUCH_OF_THE_PICTURE = 0.25
@@ -31,7 +36,9 @@ def teach(config: Config, event: Event, label: str) -> str:
 
     def book_of(path: Path) -> LessonBook:
         return LessonBook(
-            path, lambda: build_engine(spec_of(config.backbone), device=config.device, precision=config.precision)
+            path,
+            lambda: build_engine(spec_of(config.backbone), device=config.device, precision=config.precision),
+            partial(terms_of, config, event.camera),
         )
 
     if label != "normal":
@@ -43,9 +50,19 @@ def teach(config: Config, event: Event, label: str) -> str:
         return "; its frames were not kept, so that the model learns nothing from it"
     said = (
         f"; taught {event.camera} {taught.frames} frames that count {taught.weight} times each, and raised the threshold at "
-        f"{taught.cells} cells, up to {taught.factor:.1f} times. {RELOAD}"
+        f"{taught.cells} cells, up to {taught.factor:.1f} times; {_thresholds_said(config, event, taught)}. {RELOAD}"
     )
     return said if taught.share < MUCH_OF_THE_PICTURE else f"{said} {TOO_MUCH.format(taught.share)}"
+
+
+def _thresholds_said(config: Config, event: Event, taught: Taught) -> str:
+    """What became of the threshold of the event's zone."""
+    budget = budgets_of(config, event.camera).get(event.zone)
+    known = [c.peaks_of(event.zone) if c else None for c in (taught.before, taught.after)]
+    if budget is None or not all(known):
+        return "thresholds stay, because what they came from is not known"
+    before, after = (thresholds_for(peaks, budget).start for peaks in known if peaks)
+    return f"the threshold that keeps {rate_text(budget)}, derived anew, is {after:.2f} (it was {before:.2f})"
 
 
 def _model_of(config: Config, event: Event, inputs: Path) -> Path:

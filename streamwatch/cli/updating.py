@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from streamwatch.clock import Clock
 from streamwatch.config.models import Config
 from streamwatch.model.artifact import Provenance, keep_previous, load_model, save_model
 from streamwatch.model.regime import look_of, regime_of
+from streamwatch.runtime.calibrating import terms_of
 from streamwatch.runtime.engine import Engine
 from streamwatch.runtime.event_inputs import EventFrames, inputs_path, load_frames
 from streamwatch.runtime.lessons import LessonBook
@@ -40,7 +42,7 @@ def update_camera(config: Config, camera: str, engine: Engine, *, clock: Clock) 
 
 
 def _update(config: Config, camera: str, path: Path, engine: Engine, day: KeptFrames, clock: Clock) -> str:
-    book = LessonBook(path, lambda: engine)
+    book = LessonBook(path, lambda: engine, partial(terms_of, config, camera))
     lessons = book.lessons()
     model, provenance = load_model(book.base_path(), with_moments=True)
     engine.identity.require_same(model.identity, where=path)

@@ -3,8 +3,9 @@
 Tensors of appearance: ``mean`` (P, d), ``whitener`` (P, d(d+1)/2), ``moments.shift`` (P, d), ``moments.s1`` (P, d),
 ``moments.s2`` (P, d(d+1)/2). Of motion: ``motion.shift``, ``motion.s1``, ``motion.s2`` (P, 1), from which its Gaussians
 follow at once. Of both: ``tail.appearance`` and ``tail.motion`` (257,). Always ``calibration.tail`` (K,), and
-``calibration.peaks`` (K,), zone after zone; ``allowance`` (h, w) if people called events normal. Whiteners and moments are
-lower triangles packed row by row: half the size.
+``calibration.peaks`` (K,), zone after zone; ``allowance`` (h, w) if people called events normal; ``normal.at_s``,
+``normal.levels`` and ``normal.blocks`` (``normal_levels``) if they are known. Whiteners and moments are lower triangles packed
+row by row: half the size.
 The metadata is one JSON document under ``streamwatch``, with a sha256 over itself and over every tensor, so that an altered
 file is told from an intact one.
 """
@@ -35,11 +36,13 @@ from streamwatch.model.gaussian import GaussianField
 from streamwatch.model.identity import EmbeddingIdentity
 from streamwatch.model.moments import Moments, chunks
 from streamwatch.model.motion import MotionField, fit_motion
+from streamwatch.model.normal_levels import NormalLevels
 from streamwatch.model.scene import SceneModel
 from streamwatch.model.tails import Tail
 
 FORMAT_VERSION = 1
 _KEY = "streamwatch"
+_LEVELS = ("at_s", "levels", "blocks")
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,6 +237,8 @@ def _tensors(scene: SceneModel) -> dict[str, Tensor]:
         tensors["tail.motion"] = torch.from_numpy(scene.fusion_.motion.knots)
     if scene.allowance_ is not None:
         tensors["allowance"] = torch.from_numpy(scene.allowance_)
+    if scene.levels_ is not None:
+        tensors |= {f"normal.{name}": torch.from_numpy(getattr(scene.levels_, name)) for name in _LEVELS}
     return {name: tensor.contiguous().cpu() for name, tensor in tensors.items()}
 
 
@@ -263,6 +268,7 @@ def _metadata(scene: SceneModel, provenance: Provenance) -> dict[str, Any]:
         "fields": ["appearance", "motion"] if scene.features == "both" else [scene.features],
         "motion": _motion_facts(scene),
         "fusion": _fusion_facts(scene.fusion_),
+        "normal_levels": list(scene.levels_.zones) if scene.levels_ else None,
         "calibration": _calibration_facts(scene.calibration_) if scene.calibration_ else {},
         "provenance": asdict(provenance),
     }
@@ -325,6 +331,8 @@ def _scene(document: dict[str, Any], tensors: dict[str, Tensor], with_moments: b
         scene.fusion_ = _fusion(document["fusion"], tensors)
     scene.calibration_ = _calibration(document["calibration"], tensors)
     scene.allowance_ = tensors["allowance"].numpy() if "allowance" in tensors else None
+    if (zones := document.get("normal_levels")) is not None:
+        scene.levels_ = NormalLevels(tuple(zones), *(tensors[f"normal.{name}"].numpy() for name in _LEVELS))
     scene.regime = document.get("regime")
     return scene
 

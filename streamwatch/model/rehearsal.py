@@ -7,7 +7,8 @@ where the model that gave them had seen nearly a quarter of all the footage, so 
 frame by a model that has not seen it.
 
 A level is the highest of a function of the two fields' maps that rises with both (``fusion.level_of``). So of each frame
-only the cells are kept that no other cell exceeds in both fields; the fusion, which the whole footage sets, comes later.
+only the cells are kept that no other cell exceeds in both fields, and of each block of cells the highest value of each field
+(``normal_levels``); the fusion, which the whole footage sets, comes later.
 """
 
 from __future__ import annotations
@@ -18,6 +19,14 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from streamwatch.model.fusion import FieldMaps, Fusion, level_of
+from streamwatch.model.normal_levels import (
+    MOST_FRAMES,
+    Float16Array,
+    NormalLevels,
+    cut_at_gaps,
+    highest_of_blocks,
+    rounded_up,
+)
 from streamwatch.model.scoring import spread_of
 from streamwatch.model.temporal import CausalFilter
 from streamwatch.records import BoolGrid, Float32Array, ScoreStream, Spread
@@ -33,12 +42,17 @@ WHOLE_PICTURE: Mapping[str, BoolGrid | None] = {"": None}
 
 @dataclass
 class _Noted:
-    """One frame: how many frames its model had seen, its spread, and per zone the (2, K) cells that stand out."""
+    """One frame: how many frames its model had seen, its spread, and per zone the (2, K) cells that stand out.
+
+    Attributes:
+        blocks: (2, B) appearance and motion, the highest of each block of the picture; None if there were too many frames.
+    """
 
     at_s: float
     seen: int
     spread: Spread
     cells: dict[str, Float32Array]
+    blocks: dict[str, Float16Array] | None = None
 
 
 @dataclass
@@ -68,17 +82,21 @@ class Rehearsal:
         """Note one frame's maps, by a model of ``seen`` frames; a frame that comes after a later one is left out."""
         if self._noted and at_s <= self._noted[-1].at_s:
             return
-        self._noted.append(self._note(maps, at_s, seen, (self._appearance, self._motion)))
+        few = len(self._noted) < MOST_FRAMES
+        self._noted.append(self._note(maps, at_s, seen, (self._appearance, self._motion), with_blocks=few))
 
     def observe_held(self, block: Sequence[FieldMaps], times_s: Sequence[float], seen: int) -> None:
         """Note a block that was held out, by a model of ``seen`` frames that has all but such blocks."""
         filters = CausalFilter(), CausalFilter()
         self._held.append([self._note(maps, at_s, seen, filters) for maps, at_s in zip(block, times_s, strict=True)])
 
-    def _note(self, maps: FieldMaps, at_s: float, seen: int, filters: tuple[CausalFilter, CausalFilter]) -> _Noted:
+    def _note(
+        self, maps: FieldMaps, at_s: float, seen: int, filters: tuple[CausalFilter, CausalFilter], *, with_blocks: bool = False
+    ) -> _Noted:
         smooth = FieldMaps(filters[0].apply(maps.appearance, at_s), filters[1].apply(maps.motion, at_s))
         cells = {zone: outstanding(smooth, mask) for zone, mask in self.zones.items()}
-        return _Noted(at_s, seen, spread_of(smooth), cells)
+        blocks = {zone: _highest_of_fields(smooth, mask) for zone, mask in self.zones.items()} if with_blocks else None
+        return _Noted(at_s, seen, spread_of(smooth), cells, blocks)
 
     def lows(self, frames: int) -> list[float]:
         """The low of the spread of every frame that counts, given how many were learned in all."""
@@ -91,10 +109,20 @@ class Rehearsal:
         """A zone's levels, given the final fusion and how many frames were learned in all."""
         counted = self._counted(frames)
         at_s = np.array([noted.at_s for noted in counted])
-        levels = np.array([_level(noted.cells[zone], fusion) for noted in counted])
-        cuts = np.flatnonzero(np.diff(at_s) > GAP_S) + 1
-        parts = zip(np.split(at_s, cuts), np.split(levels, cuts), strict=True)
-        return [ScoreStream(times, values) for times, values in parts if len(times)]
+        return cut_at_gaps(at_s, np.array([_level(noted.cells[zone], fusion) for noted in counted]), GAP_S)
+
+    def normal_levels(self, fusion: Fusion | None, frames: int) -> NormalLevels | None:
+        """Where the levels of ``stretches`` were; None if there are none, or too many to keep."""
+        counted = self._counted(frames)
+        kept = [noted.blocks for noted in counted if noted.blocks is not None]
+        if not kept or len(kept) < len(counted):
+            return None
+        at_s = np.array([noted.at_s for noted in counted])
+        levels = np.array([[_level(noted.cells[zone], fusion) for noted in counted] for zone in self.zones])
+        blocks = [[rounded_up(_levels(of[zone].astype(np.float32), fusion)) for of in kept] for zone in self.zones]
+        widest = max(len(row) for of_zone in blocks for row in of_zone)  # one, of a frame that says nothing
+        whole = np.stack([[np.broadcast_to(row, widest) for row in of_zone] for of_zone in blocks])
+        return NormalLevels(tuple(self.zones), at_s, levels, whole)
 
     def field_stretches(self, zone: str, frames: int) -> list[list[ScoreStream]]:
         """A zone's highest distance in each field, model by model: what one model says of one field is comparable.
@@ -115,8 +143,7 @@ def _highest(blocks: Sequence[Sequence[_Noted]], zone: str, row: int) -> list[Sc
     for block in blocks:
         pairs = [(n.at_s, float(n.cells[zone][row].max(initial=0.0))) for n in block]
         known = np.array([pair for pair in pairs if np.isfinite(pair[1])]).reshape(-1, 2)
-        cuts = np.flatnonzero(np.diff(known[:, 0]) > GAP_S) + 1
-        streams += [ScoreStream(part[:, 0], part[:, 1]) for part in np.split(known, cuts) if len(part)]
+        streams += cut_at_gaps(known[:, 0], known[:, 1], GAP_S)
     return streams
 
 
@@ -133,12 +160,25 @@ def outstanding(maps: FieldMaps, mask: BoolGrid | None) -> Float32Array:
     return np.stack([appearance[front], motion[front]]).astype(np.float32)
 
 
+def _highest_of_fields(maps: FieldMaps, mask: BoolGrid | None) -> Float16Array:
+    """(2, B) the highest appearance and motion of each block, rounded up; NaN for a field that says nothing."""
+    known = next((m for m in (maps.appearance, maps.motion) if m is not None), None)
+    if known is None:
+        return np.full((2, 1), np.nan, dtype=np.float16)
+    nothing = np.full(known.shape, np.nan, dtype=np.float32)
+    grids = [nothing if m is None else m if mask is None else m * mask for m in (maps.appearance, maps.motion)]
+    return np.stack([rounded_up(highest_of_blocks(grid)) for grid in grids])
+
+
 def _level(cells: Float32Array, fusion: Fusion | None) -> float:
     """The level that the outstanding cells give."""
-    if not cells.size:
-        return 0.0
+    return float(_levels(cells, fusion).max()) if cells.size else 0.0
+
+
+def _levels(cells: Float32Array, fusion: Fusion | None) -> Float32Array:
+    """(K,) the level that each of (2, K) appearance and motion gives."""
     appearance, motion = (None if np.isnan(row).any() else row for row in cells)
     if fusion is not None and appearance is not None:
-        return float(level_of(fusion.tails(FieldMaps(appearance, motion)), fusion.lift).max())
+        return level_of(fusion.tails(FieldMaps(appearance, motion)), fusion.lift)
     alone = appearance if motion is None else motion
-    return 0.0 if alone is None else float(alone.max())
+    return np.zeros(cells.shape[1], dtype=np.float32) if alone is None else alone

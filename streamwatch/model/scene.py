@@ -20,6 +20,7 @@ from streamwatch.model.holdout import MIN_FRAMES, HoldOut
 from streamwatch.model.identity import EmbeddingIdentity
 from streamwatch.model.moments import Moments
 from streamwatch.model.motion import MotionField, choose_shrinkage, fit_motion, require_motion
+from streamwatch.model.normal_levels import NormalLevels
 from streamwatch.model.rehearsal import Rehearsal
 from streamwatch.model.scoring import StreamScorer
 from streamwatch.records import Float32Array, LevelShare
@@ -77,7 +78,8 @@ class SceneModel:
 
     Learned attributes, None before ``fit``: ``moments_`` and ``gaussians_`` of appearance, ``motion_``, ``fusion_``
     and ``calibration_``. ``allowance_`` is (h, w), what a cell's level is divided by because people called what was
-    there normal; None if nobody did. ``regime`` is the one that its footage was of (``regime``); None if that was not asked.
+    there normal; None if nobody did. ``levels_`` are those that the thresholds were derived from; None if they are not
+    known. ``regime`` is the one that its footage was of (``regime``); None if that was not asked.
     """
 
     def __init__(
@@ -100,6 +102,7 @@ class SceneModel:
         self.fusion_: Fusion | None = None
         self.calibration_: Calibration | None = None
         self.allowance_: Float32Array | None = None
+        self.levels_: NormalLevels | None = None
         self.regime: str | None = None
 
     @property
@@ -160,7 +163,7 @@ class SceneModel:
         if self.fusion_ and other.fusion_:
             self.fusion_ = merge_fusions(self.fusion_, other.fusion_)
         known = [c for c in (self.calibration_, other.calibration_) if c]
-        self.calibration_ = merged(known) if known else None
+        self.calibration_, self.levels_ = merged(known) if known else None, None
         allowances = [m.allowance_ for m in (self, other) if m.allowance_ is not None]
         self.allowance_ = np.maximum.reduce(allowances) if allowances else None
         return self

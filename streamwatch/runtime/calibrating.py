@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -23,10 +23,11 @@ from streamwatch.model.calibration import (
     end_threshold_of,
 )
 from streamwatch.model.extremes import FEWEST_PEAKS
+from streamwatch.model.normal_levels import LevelsNoted, NormalLevels
 from streamwatch.model.regime import RegimeSorter
 from streamwatch.model.rehearsal import GAP_S, Rehearsal
 from streamwatch.model.scene import SceneModel
-from streamwatch.records import BoolGrid, Float64Array, FrameScore, ScoreStream
+from streamwatch.records import BoolGrid, Float32Array, Float64Array, FrameScore, ScoreStream
 from streamwatch.runtime.engine import Engine
 from streamwatch.runtime.footage import Footage, readers_of, timeline
 from streamwatch.runtime.offline import score_frames
@@ -82,6 +83,22 @@ def calibrated_in_rehearsal(model: SceneModel, rehearsal: Rehearsal, terms: Alar
     """The calibration that a fit's rehearsal gives; what the model had, if the footage was too short for one."""
     streams = {zone: rehearsal.stretches(zone, model.fusion_, model.frames) for zone in terms.zones}
     return calibration_of(streams, terms, rehearsal.lows(model.frames)) or model.calibration_
+
+
+def recalibrated(
+    calibration: Calibration, levels: NormalLevels | None, allowance: Float32Array | None, terms: AlarmTerms
+) -> Calibration:
+    """The calibration derived anew from the levels that it came from, under what people allowed since.
+
+    As it was where those levels are not known, or not of these zones: an allowance only lowers levels, so that its
+    thresholds are then too high rather than too low.
+    """
+    if levels is None or not set(terms.zones) <= set(levels.zones):
+        return calibration
+    found = calibration_of({zone: levels.streams(zone, allowance, GAP_S) for zone in terms.zones}, terms)
+    if found is None:
+        return calibration
+    return replace(found, calm_spread=calibration.calm_spread, usual_spread=calibration.usual_spread)
 
 
 def calibration_of(
@@ -179,24 +196,29 @@ def calibrate_on(
     clock: Clock,
     sorter: RegimeSorter | None = None,
     on_frames: Callable[[int], None] | None = None,
-) -> Calibration:
+) -> tuple[Calibration, NormalLevels | None]:
     """Score normal footage with the scene that ``engine`` watches as ``camera``, and calibrate on it.
 
     Args:
         sorter: take only the frames that it takes; None takes all.
 
+    Returns:
+        The calibration, and the levels before any allowance that it can be derived anew from.
+
     Raises:
         SourceError: a source cannot be read; NotEnoughFrames: it holds no frame.
     """
-    recorder = LevelRecorder(terms.zones)
+    recorder, noted = LevelRecorder(terms.zones), LevelsNoted(terms.zones)
+    allowance = engine.allowance_of(camera)
     frames = timeline(footage, readers_of(footage, camera, opener, clock))
     taken = frames if sorter is None else (f for f in frames if sorter.takes(f.pixels, f.time_s))
     with closing(frames), closing(score_frames(engine, taken)) as scores:
         for scored in scores:
             recorder.add(scored)
+            noted.add(scored.frame.time_s, scored.level_grid if allowance is None else scored.level_grid * allowance)
             if on_frames:
                 on_frames(1)
     calibration = calibration_of(recorder.streams(), terms, recorder.lows)
     if calibration is None:
         raise NotEnoughFrames("the footage is too short to calibrate on")
-    return calibration
+    return calibration, noted.found()

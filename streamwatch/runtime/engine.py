@@ -17,7 +17,7 @@ from streamwatch.model.fusion import FieldMaps, field_maps_of
 from streamwatch.model.identity import EmbeddingIdentity
 from streamwatch.model.scene import TILE_FRAMES, SceneModel
 from streamwatch.model.scoring import MapScores, StreamScorer
-from streamwatch.records import SPEED_GRID, Frame, FrameScore, LevelShare
+from streamwatch.records import SPEED_GRID, Float32Array, Frame, FrameScore, LevelShare
 
 OnBatch = Callable[[int, float], None]
 _NO_SPEED = np.full((SPEED_GRID, SPEED_GRID), np.nan, dtype=np.float32)
@@ -68,6 +68,10 @@ class Engine:
         self.identity.require_same(scene.model.identity, where=f"camera {camera}")
         self._scenes[camera] = scene.model.to(self.device, self._distance_dtype())
         self._scorers[camera] = StreamScorer(scene.model.grid, scene.model.fusion_, scene.ignored, scene.model.allowance_)
+
+    def allowance_of(self, camera: str) -> Float32Array | None:
+        """(h, w) what the levels of a watched camera are divided by; None for nothing."""
+        return self._scenes[camera].allowance_
 
     def unwatch(self, camera: str) -> None:
         """Forget ``camera``; its frames must not come any more."""

@@ -102,6 +102,7 @@ def learn_scene(
     reading.finish()
     model.regime = taking.sorter.wanted if taking.sorter else model.regime
     model.calibration_ = calibrated_in_rehearsal(model, rehearsal, terms)
+    model.levels_ = rehearsal.normal_levels(model.fusion_, model.frames)
     outliers = tuple(find_outliers([s for zone in terms.zones for s in rehearsal.field_stretches(zone, model.frames)]))
     provenance = Provenance(_labels(footage, taking.excluded), clock.wall_s(), reading.footage_s)
     return Learned(model, provenance, reading.summaries, reading.cuts, outliers, reading.kept(), reading.from_kept)

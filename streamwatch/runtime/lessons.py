@@ -3,7 +3,8 @@
 A lesson does two things. The event's frames join the model's moments, together as much as 1 % of the footage. And because 50
 frames among 5,000 silence nothing, the level that thresholds are compared with is from now on divided, at the event's cells
 and two cells around, by what brings it to 0.9 of the end threshold: a repeat of the same thing stays silent, something
-stronger there does not.
+stronger there does not. The thresholds are then derived anew from the levels of the normal footage as they are under that
+division, so that the scene keeps its budget.
 
 Lessons are taken back by building the model anew, from the model before all lessons and from a journal; never by subtraction.
 Beside ``CAMERA.safetensors`` lies ``CAMERA.lessons/`` with ``base.safetensors``, ``journal.json`` and each event's inputs. The
@@ -27,8 +28,10 @@ from streamwatch.errors import ModelFileError, ModelMissing, UsageError
 from streamwatch.model.artifact import keep_previous, load_model, read_metadata, save_model
 from streamwatch.model.calibration import Calibration
 from streamwatch.model.frames import FrameBatch
+from streamwatch.model.normal_levels import NormalLevels
 from streamwatch.model.scene import SceneModel
 from streamwatch.records import Event, Float32Array
+from streamwatch.runtime.calibrating import AlarmTerms, recalibrated
 from streamwatch.runtime.engine import Engine
 from streamwatch.runtime.event_inputs import EventFrames, inputs_path, load_frames
 from streamwatch.video.output import write_atomically
@@ -51,6 +54,7 @@ class Lesson:
     event_id: str
     end_threshold: float
     weight: int
+    zone: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +63,7 @@ class Taught:
 
     Attributes:
         share: of all cells, those that were raised.
+        before, after: the calibration.
     """
 
     frames: int
@@ -66,6 +71,8 @@ class Taught:
     cells: int
     factor: float
     share: float
+    before: Calibration | None
+    after: Calibration | None
 
 
 def weight_of(frames_known: int, frames: int) -> int:
@@ -87,15 +94,32 @@ def batch_of(kept: EventFrames, device: torch.device) -> FrameBatch:
     return FrameBatch(torch.from_numpy(kept.pixels).to(device), torch.from_numpy(kept.speed).to(device), times)
 
 
+def _level_of(model: SceneModel, engine: Engine, kept: EventFrames) -> Float32Array:
+    """(h, w) highest level of each of an event's cells, as it was seen and as the model sees its frames by themselves."""
+    alone = model.levels(engine.embedder, batch_of(kept, engine.device)).max(axis=0)
+    return np.where(kept.level > 0, np.maximum(alone, kept.level), np.float32(0))
+
+
+def _allow(model: SceneModel, levels: Sequence[tuple[Lesson, Float32Array]]) -> None:
+    """Silence the lessons' events, below their own end thresholds and those of the model."""
+    for lesson, level in levels:
+        known = model.calibration_.peaks_of(lesson.zone) if model.calibration_ else None
+        end_threshold = min(lesson.end_threshold, known.end_threshold) if known else lesson.end_threshold
+        model.allowance_ = allowance_for(level, end_threshold, model.allowance_)
+
+
 class LessonBook:
     """The lessons of one model file.
 
     Args:
         make_engine: gives the engine that makes the model's embeddings; called only if something is learned.
+        terms_at: by what its alarms are judged, given the grid (h, w); None leaves the thresholds of a taught model alone.
     """
 
-    def __init__(self, model_path: Path, make_engine: Callable[[], Engine]) -> None:
-        self._model_path, self._make_engine = model_path, make_engine
+    def __init__(
+        self, model_path: Path, make_engine: Callable[[], Engine], terms_at: Callable[[tuple[int, int]], AlarmTerms] | None
+    ) -> None:
+        self._model_path, self._make_engine, self._terms_at = model_path, make_engine, terms_at
         self._folder = model_path.with_name(f"{model_path.stem}.lessons")
         self._base = self._folder / "base.safetensors"
 
@@ -138,10 +162,12 @@ class LessonBook:
         if not inputs_path(self._folder, event.id).exists():
             shutil.copyfile(source, inputs_path(self._folder, event.id))
         weight = weight_of(int(read_metadata(self._base)["frames"]), len(kept.pixels))
-        model = self._rebuild((*lessons, Lesson(event.id, event.end_threshold, weight)))
+        before = load_model(self._model_path)[0].calibration_
+        model = self._rebuild((*lessons, Lesson(event.id, event.end_threshold, weight, event.zone)))
         raised = allowance_for(kept.level, event.end_threshold, None) > 1
         highest = float(model.allowance_.max()) if model.allowance_ is not None else 1.0
-        return Taught(len(kept.pixels), weight, int(raised.sum()), highest, float(raised.mean()))
+        cells, share = int(raised.sum()), float(raised.mean())
+        return Taught(len(kept.pixels), weight, cells, highest, share, before, model.calibration_)
 
     def forget(self, event_id: str) -> bool:
         """Take a lesson back; whether there was one. Raises as ``teach``."""
@@ -158,15 +184,19 @@ class LessonBook:
             self._replace_base()
             self._rebuild(tuple(lessons))
 
-    def recalibrate(self, calibration: Calibration) -> None:
-        """The model before all lessons gets the thresholds that the taught one was given; call before that is saved.
+    def recalibrate(self, calibration: Calibration, levels: NormalLevels | None) -> None:
+        """The model before all lessons gets the thresholds that go with the taught one's; call before that is saved.
+
+        Args:
+            levels: what they were derived from, before any allowance; None gives it the same ones.
 
         Raises:
             ModelFileError: it cannot be read or written.
         """
         if self.lessons():
             base, provenance = load_model(self._base, with_moments=True)
-            base.calibration_ = calibration
+            base.calibration_, base.levels_ = calibration, levels
+            self._derive(base)
             save_model(base, self._base, provenance)
 
     def confirm(self, lessons: Sequence[Lesson]) -> None:
@@ -194,14 +224,21 @@ class LessonBook:
         pairs = [(lesson, kept) for lesson in lessons if (kept := load_frames(inputs_path(self._folder, lesson.event_id)))]
         for lesson, kept in pairs:
             model.teach(engine.embedder, [batch_of(kept, engine.device)], lesson.weight)
-        for lesson, kept in pairs:
-            alone = model.levels(engine.embedder, batch_of(kept, engine.device)).max(axis=0)
-            level = np.where(kept.level > 0, np.maximum(alone, kept.level), np.float32(0))
-            model.allowance_ = allowance_for(level, lesson.end_threshold, model.allowance_)
+        levels = [(lesson, _level_of(model, engine, kept)) for lesson, kept in pairs]
+        _allow(model, levels)
+        if levels:
+            self._derive(model)
+            _allow(model, levels)  # the end threshold may have come down: what is normal stays below it
         keep_previous(self._model_path)
         save_model(model, self._model_path, provenance)
         self._write_journal([lesson for lesson, _ in pairs])
         return model
+
+    def _derive(self, model: SceneModel) -> None:
+        """Its thresholds, from its normal levels under its allowance."""
+        if self._terms_at and model.calibration_:
+            terms = self._terms_at(model.grid)
+            model.calibration_ = recalibrated(model.calibration_, model.levels_, model.allowance_, terms)
 
     def _write_journal(self, lessons: Sequence[Lesson]) -> None:
         sha256 = read_metadata(self._model_path)["sha256"]

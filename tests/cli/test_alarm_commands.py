@@ -208,12 +208,20 @@ def anomalies_of(learned: Path, cli: Cli) -> list[dict[str, object]]:
 def test_what_is_called_normal_stays_silent_until_that_is_taken_back(learned: Path, cli: Cli) -> None:
     path = learned / "data/models/yard.safetensors"
     (before,) = anomalies_of(learned, cli)
-    known = load_model(path)[0].frames
+    known, untaught = load_model(path)[0].frames, load_model(path)[0].calibration_
     labelled = cli("events", "label", *config(learned), str(before["id"]), "normal")
     assert labelled.code == 0, labelled.err
     assert re.search(r"taught yard (9|1[0-6]) frames that count 1 times each", labelled.out), labelled.out
     taught, _ = load_model(path)
+    assert re.search(r"the threshold that keeps 1/hour, derived anew, is [\d.]+ \(it was [\d.]+\)", labelled.out), labelled.out
     assert taught.frames > known
+    assert untaught
+    assert taught.calibration_
+    for zone in untaught.zones:
+        after = taught.calibration_.peaks_of(zone.zone)
+        assert after
+        assert after.exposure_s == zone.exposure_s
+        assert after.highest <= zone.highest
     assert taught.allowance_ is not None
     assert 0 < (taught.allowance_ > 1).mean() < 0.5
     assert anomalies_of(learned, cli) == []
@@ -223,10 +231,12 @@ def test_what_is_called_normal_stays_silent_until_that_is_taken_back(learned: Pa
     assert json.loads(backtested.out)["events"], "the same thing elsewhere is no longer seen"
     cli("fit", *config(learned), "yard")
     assert anomalies_of(learned, cli) == [], "a new fit forgot what was taught"
+    base, _ = load_model(path.with_name("yard.lessons") / "base.safetensors")
     assert "no longer holds it" in cli("events", "label", *config(learned), str(before["id"]), "none").out
     (again,) = anomalies_of(learned, cli)
     assert again["peak_score"] == before["peak_score"]
     assert load_model(path)[0].frames == known
+    assert load_model(path)[0].calibration_ == base.calibration_
 
 
 def test_a_snoozed_or_disarmed_camera_raises_nothing(learned: Path, cli: Cli) -> None:

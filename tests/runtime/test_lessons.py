@@ -12,7 +12,10 @@ from hypothesis import strategies as st
 
 from streamwatch.errors import ModelFileError
 from streamwatch.model.moments import Moments
+from streamwatch.model.normal_levels import LevelsNoted, NormalLevels
+from streamwatch.model.rehearsal import GAP_S
 from streamwatch.records import Event, Frame, FrameScore, Peak
+from streamwatch.runtime.calibrating import AlarmTerms, calibration_of, recalibrated
 from streamwatch.runtime.event_inputs import MOST_EVENTS, MOST_FRAMES, EventInputs, load_frames
 from streamwatch.runtime.lessons import AROUND_CELLS, SILENCED_TO, LessonBook, allowance_for, weight_of
 
@@ -109,6 +112,46 @@ def test_a_repeat_two_cells_off_stays_below_the_end_threshold_and_stronger_does_
     assert (np.maximum(allowance, 3.0) == allowance_for(grid, end, np.full((64, 64), 3.0, np.float32))).all()
 
 
+def normal_footage() -> NormalLevels:
+    """Ten minutes: calm, but for something in the corner for 2 s every 20 s, and something weaker elsewhere every 30 s."""
+    noted = LevelsNoted({"": None})
+    rng = np.random.default_rng(3)
+    for number in range(3000):
+        at_s, grid = number / 5, rng.uniform(0.5, 1.0, (64, 64)).astype(np.float32)
+        grid[0:8, 0:8] *= 9.0 + rng.uniform() if at_s % 20 < 2 else 1.0
+        grid[40:48, 40:48] *= 3.0 + rng.uniform() if at_s % 30 < 2 else 1.0
+        noted.add(at_s, grid)
+    levels = noted.found()
+    assert levels
+    return levels
+
+
+def test_thresholds_are_derived_anew_from_what_is_left_of_normal_levels() -> None:
+    levels, terms = normal_footage(), AlarmTerms(cooldown_s=2.0)
+    fitted = calibration_of({"": levels.streams("", None, GAP_S)}, terms, [0.1, 0.2])
+    assert fitted
+    same = recalibrated(fitted, levels, None, terms)
+    assert same == fitted
+    allowance = np.ones((64, 64), np.float32)
+    allowance[0:8, 0:8] = 10.0
+    found = recalibrated(fitted, levels, allowance, terms)
+    before, after = (c.peaks_of("") for c in (fitted, found))
+    assert before
+    assert after
+    assert before.highest > 9
+    assert 3.0 < after.highest < 4.01  # what is elsewhere is what is left
+    assert after.end_threshold < before.end_threshold
+    assert (found.calm_spread, found.frames) == (fitted.calm_spread, 3000)
+
+
+def test_thresholds_stay_where_the_levels_they_came_from_are_not_known() -> None:
+    levels, terms = normal_footage(), AlarmTerms()
+    fitted = calibration_of({"": levels.streams("", None, GAP_S)}, terms)
+    assert fitted
+    assert recalibrated(fitted, None, None, terms) is fitted
+    assert recalibrated(fitted, levels, None, AlarmTerms(zones={"": None, "gate": None})) is fitted
+
+
 def test_weighted_moments_are_those_of_repeated_frames() -> None:
     rng = np.random.default_rng(1)
     x, more = (torch.from_numpy(rng.normal(size=(n, 5, 3))).float() for n in (40, 7))
@@ -127,7 +170,7 @@ def test_a_file_that_is_no_archive_is_as_good_as_none(tmp_path: Path) -> None:
 
 def test_a_journal_of_another_model_or_of_a_damaged_one_is_not_in_force(tmp_path: Path) -> None:
     model = tmp_path / "yard.safetensors"
-    book = LessonBook(model, lambda: pytest.fail("no engine is needed"))
+    book = LessonBook(model, lambda: pytest.fail("no engine is needed"), None)
     assert book.lessons() == ()
     (tmp_path / "yard.lessons").mkdir()
     journal = tmp_path / "yard.lessons/journal.json"
