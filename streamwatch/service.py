@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
 import threading
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from types import FrameType
 
 import torch
 
@@ -26,6 +23,8 @@ from streamwatch.runtime.adoption import Adoption
 from streamwatch.runtime.batcher import Batcher
 from streamwatch.runtime.books import Books
 from streamwatch.runtime.camera import CameraContext
+from streamwatch.runtime.clips import ClipRecorder
+from streamwatch.runtime.degraded import DISK_FULL, NO_EVIDENCE, Degradations
 from streamwatch.runtime.endings import Endings
 from streamwatch.runtime.engine import Engine, WatchedScene
 from streamwatch.runtime.event_inputs import EventInputs
@@ -42,10 +41,12 @@ from streamwatch.runtime.readiness import Readiness, readiness
 from streamwatch.runtime.reload import ConfigFollower
 from streamwatch.runtime.resilience import LIVE_CPU_FRAMES, MAX_BATCH_FRAMES, ResilientEngine
 from streamwatch.runtime.retry import Backoff
+from streamwatch.runtime.signals import handling_signals
 from streamwatch.runtime.slots import FrameSlots
 from streamwatch.runtime.systemd import notify
 from streamwatch.runtime.watchdog import Watchdog
 from streamwatch.store.event_store import EventQuery
+from streamwatch.video.clip_ring import ClipRing
 from streamwatch.video.opener import Opener
 from streamwatch.web.page import page_app
 from streamwatch.web.server import WebServer
@@ -141,6 +142,7 @@ class Service:
             for server in self._servers:
                 server.start()
             self._books.start(retain=not self._until_eof)
+            self._clips.start()
             self._loop.start()
             for camera in self._fleet.cameras:
                 self._fleet.start(camera)
@@ -160,25 +162,9 @@ class Service:
         """Read the configuration again soon."""
         self._follower.ask()
 
-    @contextmanager
-    def handling_signals(self) -> Iterator[None]:
+    def handling_signals(self) -> AbstractContextManager[None]:
         """Stop on SIGTERM and SIGINT, a second one exits at once; read the configuration again on SIGHUP."""
-
-        def handle_stop(number: int, _frame: FrameType | None) -> None:
-            if self._stop.is_set():
-                os._exit(128 + number)
-            self._stop.set()
-
-        def handle_reload(_number: int, _frame: FrameType | None) -> None:
-            self.reload()
-
-        handlers = {signal.SIGTERM: handle_stop, signal.SIGINT: handle_stop, signal.SIGHUP: handle_reload}
-        before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
+        return handling_signals(self._stop, self.reload)
 
     def readiness(self) -> Readiness:
         """Whether enough cameras scored a frame lately."""
@@ -192,15 +178,22 @@ class Service:
         config = self._config
         scenes = load_scenes(config, cameras)
         self._engine = ResilientEngine(self._make_engine)
-        self._books = Books(config, self._evidence_dir, metrics=self.metrics, clock=self._clock, on_full=self._tell_full)
+        self._degradations = Degradations(self._tell_degraded)
+        on_full = partial(self._degradations.note, DISK_FULL)
+        self._books = Books(config, self._evidence_dir, metrics=self.metrics, clock=self._clock, on_full=on_full)
         self._stack.callback(self._books.close)
-        self._books.close_left_open()
         self._slots = FrameSlots(
             depth=_LOSSLESS_DEPTH if self._until_eof else 1, lossless=self._until_eof, on_drop=self._count_drop
         )
         most = LIVE_CPU_FRAMES if self._device == "cpu" and not self._until_eof else MAX_BATCH_FRAMES
         batcher = Batcher(self._slots, max_frames=most, gather_s=0.1 if self._until_eof else 0.01)
-        self._evidence = EvidenceKeeper(self._evidence_dir)
+        rings: dict[str, ClipRing] = {}
+        self._clips = ClipRecorder(
+            self._evidence_dir / "clips", config.clips, rings, clock=self._clock, on_written=self._note_written
+        )
+        self._evidence = EvidenceKeeper(self._evidence_dir, self._clips, self._note_written)
+        for event in self._books.close_left_open():
+            self._evidence.document(event)
         inputs = EventInputs(self._evidence_dir / "inputs", self._may_keep)
         normal = NormalFrames(self._evidence_dir / "normal", self._updates)
         outputs = Outputs(self._books.store, self._evidence, inputs, normal, ears.changes, ears.notices, ears.scores)
@@ -208,7 +201,7 @@ class Service:
         context = CameraContext(
             self._slots, self._clock, self.metrics, self.health, self._on_frame, self._on_end, self._backoff
         )
-        self._fleet = Fleet(context, paced=not self._until_eof, opener=opener)
+        self._fleet = Fleet(context, paced=not self._until_eof, opener=opener, rings=rings)
         self._adoption = Adoption(
             self._engine,
             self._pipeline,
@@ -251,7 +244,7 @@ class Service:
     def _may_keep(self, camera: str) -> bool:
         """Whether pictures of ``camera`` may be stored as the model sees them, where nothing is blacked out."""
         known = self._config.cameras.get(camera)
-        return known is not None and not known.privacy
+        return known is not None and not known.privacy and not self._config.settings(camera).pixelate
 
     def _updates(self, camera: str) -> bool:
         """Whether frames of ``camera`` are kept for a nightly update."""
@@ -289,6 +282,7 @@ class Service:
         else:
             log.error("the engine did not stop in time; what is open is closed by the next start")
         self._fleet.stop(timeout_s)
+        self._clips.stop()
         self._books.finish(drain_s=self._config.drain_timeout if reason == "normal" else 0.0)
 
     def _restart(self, loop: str) -> None:
@@ -335,9 +329,12 @@ class Service:
             self._fleet.start(camera)
         log.info("configuration reloaded: %s", change)
 
-    def _tell_full(self, full: bool) -> None:
+    def _tell_degraded(self, what: str, active: bool) -> None:
         notify = self._pipeline.notify
-        self._pipeline.post(partial(notify, "system.degraded", "", self._clock.wall_s(), what="disk is full", active=full))
+        self._pipeline.post(partial(notify, "system.degraded", "", self._clock.wall_s(), what=what, active=active))
+
+    def _note_written(self, written: bool) -> None:
+        self._degradations.note(NO_EVIDENCE, not written)
 
     def _dismiss(self, camera: str, reason: str = "camera_removed") -> None:
         """Stop reading, scoring and tracking a camera; its open event ends for ``reason``."""

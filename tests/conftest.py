@@ -25,7 +25,7 @@ from streamwatch.model.scene import SceneModel
 from streamwatch.records import Frame, UInt8Array
 from streamwatch.video.motion import DEFAULT_STEP_S
 from streamwatch.video.opener import PyAvOpener
-from streamwatch.video.reader import FrameReader, Pace
+from streamwatch.video.reader import FrameReader, Keeping, Pace
 from streamwatch.video.sources import parse_source
 
 settings.register_profile("steady", deadline=None)  # these machines are noisy: a test's time says nothing of the code
@@ -120,7 +120,12 @@ def read(source: Path | str, *, camera: str = "cam", fps: float | None = None) -
 def reader_of(source: Path | str, *, camera: str = "cam", fps: float | None = None, keep: bool = False) -> FrameReader:
     """A reader with the real opener and clock."""
     return FrameReader(
-        camera, parse_source(str(source)), opener=PyAvOpener(), clock=SystemClock(), pace=Pace(fps), keep_pictures=keep
+        camera,
+        parse_source(str(source)),
+        opener=PyAvOpener(),
+        clock=SystemClock(),
+        pace=Pace(fps),
+        keeping=Keeping(pictures=keep),
     )
 
 

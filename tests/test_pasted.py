@@ -23,7 +23,7 @@ from streamwatch.runtime.offline import score_frames
 from streamwatch.video.opener import PyAvOpener
 from streamwatch.video.output import OverlayStyle
 from streamwatch.video.overlay import write_picture
-from streamwatch.video.reader import FrameReader
+from streamwatch.video.reader import FrameReader, Keeping
 from streamwatch.video.sources import parse_source
 from tests.conftest import QUICK_PRECISION, encode, read_moving, shared_file
 
@@ -68,7 +68,7 @@ class Learned:
             parse_source(str(video)),
             opener=PyAvOpener(),
             clock=SystemClock(),
-            keep_pictures=True,
+            keeping=Keeping(pictures=True),
             motion_step_s=self.scene.motion_step_s,
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import math
 import os
@@ -22,12 +23,14 @@ import pytest
 
 from streamwatch.config.loading import load_config
 from streamwatch.model.temporal import TIME_CONSTANT_S
+from streamwatch.runtime.evidence import KINDS
 from streamwatch.runtime.models import build_engine, load_scenes, spec_of
 from streamwatch.simulator.authentication import Credentials
 from streamwatch.simulator.media import encode_track
 from streamwatch.simulator.server import SimulatedCamera
 from streamwatch.store.event_store import EventStore
 from streamwatch.store.sessions import open_database
+from tests.alerts.receiver import running_receiver, status
 from tests.conftest import QUICK_PRECISION, REPOSITORY, Cli, encode, moving_square, read_moving, shared_file
 
 pytestmark = pytest.mark.slow(150)
@@ -127,6 +130,20 @@ def test_an_event_with_its_time_region_and_heat_map(cli: Cli, scene: Path) -> No
     assert boxes[0]["left"] < 0.19 < boxes[0]["right"]
     assert boxes[0]["top"] < 0.79 < boxes[0]["bottom"]
     assert Path(str(ended["snapshot"])).stat().st_size > 5000
+
+
+def test_a_disk_that_refuses_evidence_stops_no_detection_and_is_told(cli: Cli, scene: Path, tmp_path: Path) -> None:
+    (tmp_path / "data/models").mkdir(parents=True)
+    (tmp_path / "data/models/yard.safetensors").hardlink_to(scene / "data/models/yard.safetensors")
+    for kind in KINDS:
+        (tmp_path / "data" / kind).touch()  # no folder of that name can be made
+    result = cli("run", "-c", write_config(tmp_path, {"yard": {"source": str(scene / "today.mp4")}}), "--until-eof")
+    assert result.code == 0, result.err
+    told = lines_of(result.out)
+    assert [line["type"] for line in told if line["type"] != "system.degraded"] == ["anomaly.started", "anomaly.ended"]
+    (degraded,) = [line for line in told if line["type"] == "system.degraded"]
+    assert (degraded["what"], degraded["active"]) == ("evidence cannot be written", True)
+    assert "Traceback" not in result.err
 
 
 def test_run_and_score_give_identical_scores(scene: Path, cli: Cli, tmp_path: Path) -> None:
@@ -257,8 +274,10 @@ def test_a_second_sigterm_stops_at_once(scene: Path, tmp_path: Path) -> None:
             connection.close()
 
 
-def test_no_secret_is_ever_shown(scene: Path, tmp_path: Path) -> None:
-    """A refused and a wrong password, in events, logs at their most talkative, metrics, health, page and API."""
+def test_no_secret_is_ever_shown(scene: Path, tmp_path: Path, cli: Cli) -> None:
+    """Passwords and tokens of cameras, webhooks and a broker, that are refused, wrong or right: in events, messages, logs at
+    their most talkative, metrics, health, page, API, what commands print, evidence and the database.
+    """
     track = encode_track(moving_square(20), 10)
     config, metrics_port, web_port = live_config(scene, tmp_path)
     model = tmp_path / "data/models/yard.safetensors"
@@ -270,19 +289,41 @@ def test_no_secret_is_ever_shown(scene: Path, tmp_path: Path) -> None:
     document["cameras"]["closed"] = {"source": f"rtsp://viewer:{SECRET}@127.0.0.1:{free_port()}/a?token={SECRET}"}
     document["cameras"]["locked"] = {"source": locked.url.replace("://", f"://viewer:{SECRET}@")}
     document["defaults"] |= {"offline_after": "1s"}
-    config.write_text(json.dumps({**document, "logging": {"level": "debug"}}))
+    document["web"] |= {"public_url": "http://127.0.0.1/page"}
+    signing = f"whsec_{base64.b64encode(SECRET.encode() * 2).decode()}"
     shown: list[str] = []
-    with daemon(config) as process, httpx.Client(trust_env=False) as http:
-        first_line(process, within_s=60)
-        for port, paths in ((metrics_port, ("metrics", "healthz", "readyz")), (web_port, ("", "api/v1/events"))):
-            shown += [http.get(f"http://127.0.0.1:{port}/{path}").text for path in paths]
-        process.send_signal(signal.SIGTERM)
-        out, err = process.communicate(timeout=30)
+    with running_receiver() as receiver, httpx.Client(trust_env=False) as http:
+        receiver.answers = [status(500), status(200)]
+        dead = f"127.0.0.1:{free_port()}"
+        webhooks = [
+            {"name": "ops", "url": f"{receiver.url}?token={SECRET}", "secret": signing, "events": ["*"]},
+            {"name": "nobody", "url": f"http://viewer:{SECRET}@{dead}/{SECRET}", "secret": [signing, signing], "events": ["*"]},
+        ]
+        document["alerts"] = {"webhooks": webhooks, "mqtt": {"url": f"mqtt://viewer:{SECRET}@{dead}", "timeout": "500ms"}}
+        config.write_text(json.dumps({**document, "logging": {"level": "debug"}}))
+        with daemon(config) as process:
+            while first_line(process, within_s=60)["type"] != "anomaly.started":
+                pass
+            for port, paths in (
+                (metrics_port, ("metrics", "healthz", "readyz")),
+                (web_port, ("", "api/v1/events", "x", "a/b")),
+            ):
+                shown += [http.get(f"http://127.0.0.1:{port}/{path}").text for path in paths]
+            process.send_signal(signal.SIGTERM)
+            out, err = process.communicate(timeout=30)
+        shown += [request.body.decode() for request in receiver.received]
+    for command in (("alerts", "list", "-c"), ("alerts", "test", "nobody", "-c"), ("events", "list", "-c"), ("check",)):
+        said = cli(*command, config)
+        shown.append(said.out + said.err)
     locked.stop()
     assert "locked" in err
     assert "closed" in err
     assert all(shown)
-    assert not [text for text in (*shown, out, err) if SECRET in text]
+    planted = (SECRET, signing.removeprefix("whsec_"), base64.b64encode(f"viewer:{SECRET}".encode()).decode())
+    assert not [text for text in (*shown, out, err) for secret in planted if secret in text]
+    files = [path for path in (tmp_path / "data").rglob("*") if path.is_file() and path.suffix != ".safetensors"]
+    assert {path.suffix for path in files} >= {".db", ".json", ".jpg", ".mp4", ".svg"}
+    assert not [path for path in files for secret in planted if secret.encode() in path.read_bytes()]
 
 
 def test_a_killed_daemons_event_is_closed_by_the_next(scene: Path, tmp_path: Path) -> None:

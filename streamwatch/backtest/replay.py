@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
-from streamwatch.config.models import Alerts, Config, MetricsConfig, WebConfig
+from streamwatch.config.models import Alerts, Clips, Config, MetricsConfig, WebConfig
 from streamwatch.events.ids import uuid7
 from streamwatch.events.tracker import EventTracker, Judgement
 from streamwatch.model.calibration import END_TO_START
@@ -157,5 +157,6 @@ def _of_recording(config: Config, camera: str, source: str) -> Config:
             "web": WebConfig(listen=None),
             "database": None,
             "alerts": Alerts(),
+            "clips": Clips(enabled=False),
         }
     )

@@ -26,7 +26,7 @@ from streamwatch.runtime.models import build_engine
 from streamwatch.runtime.offline import score_frames
 from streamwatch.video.opener import PyAvOpener
 from streamwatch.video.output import MapFolder, OverlayStyle, OverlayVideo, Sink, require_folder_of, write_atomically
-from streamwatch.video.reader import FrameReader
+from streamwatch.video.reader import FrameReader, Keeping
 from streamwatch.video.sources import Source, parse_source
 
 _CAMERA = "score"
@@ -90,7 +90,7 @@ def _score(
         source,
         opener=opener,
         clock=SystemClock(),
-        keep_pictures=bool(maps_folder or video_path),
+        keeping=Keeping(pictures=bool(maps_folder or video_path)),
         motion_step_s=model.motion_step_s if model.sees_motion else None,
     )
     rows: list[Row] = []

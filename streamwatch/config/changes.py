@@ -21,7 +21,7 @@ _RULES_ONLY = frozenset(
     }
 )
 """Keys that only the decision reads: the camera's stream goes on."""
-_NEEDS_RESTART = ("data_dir", "device", "precision", "backbone", "database", "metrics", "web")
+_NEEDS_RESTART = ("data_dir", "device", "precision", "backbone", "database", "metrics", "web", "clips")
 
 
 @dataclass(frozen=True)

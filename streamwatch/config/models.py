@@ -56,6 +56,7 @@ class CameraDefaults(Model):
     features: Literal["appearance", "motion", "both"] = Field("both", description="the fields that `fit` learns")
     motion_step: MotionStep = Field(0.2, description="age of the picture that motion is measured against")
     regimes: Literal["auto", "off"] = Field("auto", description="auto = a model each for colour, infrared and dark pictures")
+    pixelate: bool = Field(False, description="show only the event's region: the rest of stored pictures in coarse squares")
     nightly_update: bool = Field(False, description="learn the day's normal frames every night, at update_at")
     transport: Literal["tcp", "udp"] = Field("tcp", description="RTSP transport")
     open_timeout: DurationS = Field(10.0, description="how long connecting may take")
@@ -94,6 +95,7 @@ class CameraConfig(Model):
     features: Literal["appearance", "motion", "both"] | None = None
     motion_step: MotionStep | None = None
     regimes: Literal["auto", "off"] | None = None
+    pixelate: bool | None = None
     nightly_update: bool | None = None
     transport: Literal["tcp", "udp"] | None = None
     open_timeout: DurationS | None = None
@@ -196,6 +198,18 @@ class HealthConfig(Model):
     ready_within: DurationS = Field(60.0, description="how lately")
 
 
+class Clips(Model):
+    """The video of events."""
+
+    enabled: bool = True
+    pre_roll: DurationS = Field(5.0, description="how long before an event its clip begins")
+    post_roll: DurationS = Field(5.0, description="how long after it the clip ends")
+    max_length: Annotated[DurationS, Field(gt=0)] = Field(
+        300.0, description="of a clip; the rest of a longer event is not in it"
+    )
+    buffer: SizeBytes = Field(32 * 10**6, description="coded video held in memory, for each camera, at most")
+
+
 class Retention(Model):
     """How long evidence is kept."""
 
@@ -225,6 +239,7 @@ class Config(Model):
     metrics: MetricsConfig = MetricsConfig()
     web: WebConfig = WebConfig()
     health: HealthConfig = HealthConfig()
+    clips: Clips = Clips()
     retention: Retention = Retention()
     logging: Logging = Logging()
     update_at: TimeOfDay = Field(time(3), description="local time of the nightly update, for cameras that have one")

@@ -29,7 +29,7 @@ from streamwatch.runtime.offline import input_batches, score_frames
 from streamwatch.video.motion import DEFAULT_STEP_S
 from streamwatch.video.opener import Opener
 from streamwatch.video.overlay import heat_overlay
-from streamwatch.video.reader import FrameReader
+from streamwatch.video.reader import FrameReader, Keeping
 from streamwatch.video.sources import Source
 
 GALLERY_OF_EACH = 2
@@ -207,7 +207,7 @@ class _SceneEvaluation:
             source,
             opener=self._opener,
             clock=self._clock,
-            keep_pictures=keep_pictures,
+            keeping=Keeping(pictures=keep_pictures),
             motion_step_s=self._settings.motion_step_s,
         )
 

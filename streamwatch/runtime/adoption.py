@@ -23,6 +23,7 @@ from streamwatch.runtime.models import CameraScenes, ModelFiles, other_regimes
 from streamwatch.runtime.pipeline import Pipeline, WatchedCamera
 from streamwatch.runtime.resilience import ScoringEngine
 from streamwatch.runtime.scenes import SceneSet, SceneTerms, terms_for
+from streamwatch.runtime.snapshots import Privacy
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +61,7 @@ class Adoption:
         watched = WatchedCamera(trackers, tamper, settings.max_age if live else None, first.drift, switching)
         self.pipeline.add(camera, watched)
         self.board.show(camera, first.judged)
-        self.evidence.protect(camera, config.cameras[camera].privacy)
+        self.evidence.protect(camera, Privacy(config.cameras[camera].privacy, settings.pixelate))
         self.evidence.describe(camera, _facts(config, camera))
         self.metrics.model_fitted_s.labels(camera).set(scenes.fitted_at_s)
         if live:

@@ -11,6 +11,7 @@ from streamwatch.clock import Clock
 from streamwatch.config.models import Config
 from streamwatch.errors import StoreError
 from streamwatch.metrics import Metrics
+from streamwatch.records import Event
 from streamwatch.runtime.deliveries import Deliveries
 from streamwatch.runtime.messages import Planner, links_to
 from streamwatch.runtime.retention import Retainer
@@ -62,10 +63,12 @@ class Books:
         self.deliveries.follow(config.alerts)
         self._retention = config.retention
 
-    def close_left_open(self) -> None:
+    def close_left_open(self) -> list[Event]:
         """Close the events that a crash left open, and have that told."""
-        for event in self.store.close_left_open():
+        closed = self.store.close_left_open()
+        for event in closed:
             log.warning("event %s of camera %s was left open by a crash; closed", event.id, event.camera)
+        return closed
 
     def beat(self) -> None:
         """Write the heartbeats that are due."""

@@ -8,8 +8,11 @@ from dataclasses import dataclass
 
 from streamwatch.config.models import Config
 from streamwatch.runtime.camera import CameraContext, CameraWorker, Playing
+from streamwatch.runtime.snapshots import Privacy
+from streamwatch.video.clip_feed import ClipFeed, Cover
+from streamwatch.video.clip_ring import ClipRing
 from streamwatch.video.opener import Opener, PyAvOpener, StreamOptions
-from streamwatch.video.reader import FrameReader, Pace
+from streamwatch.video.reader import FrameReader, Keeping, Pace
 from streamwatch.video.sources import Source, parse_source
 
 log = logging.getLogger(__name__)
@@ -19,17 +22,33 @@ _GOLDEN = (5**0.5 - 1) / 2
 
 
 @dataclass(frozen=True)
+class ClipPlan:
+    """How a camera's video is held.
+
+    Attributes:
+        hold_s, max_bytes: see ClipRing.
+        cover: see ClipFeed.
+    """
+
+    hold_s: float
+    max_bytes: int
+    cover: Cover | None
+
+
+@dataclass(frozen=True)
 class CameraPlan:
     """How one camera is read.
 
     Attributes:
         motion_step_s: see FrameReader; None for a model without motion.
+        clips: how its video is held for clips; None holds none.
     """
 
     source: Source
     fps: float | None
     stream: StreamOptions
     motion_step_s: float | None
+    clips: ClipPlan | None = None
 
 
 def source_of(config: Config, camera: str) -> Source:
@@ -47,7 +66,16 @@ def plan_of(config: Config, camera: str, motion_step_s: float | None) -> CameraP
     settings = config.settings(camera)
     stream = StreamOptions(settings.transport, settings.open_timeout, settings.read_timeout)
     fps = None if settings.fps == "native" else settings.fps
-    return CameraPlan(source_of(config, camera), fps, stream, motion_step_s)
+    return CameraPlan(source_of(config, camera), fps, stream, motion_step_s, _clip_plan(config, camera))
+
+
+def _clip_plan(config: Config, camera: str) -> ClipPlan | None:
+    clips, settings, privacy = config.clips, config.settings(camera), config.cameras[camera].privacy
+    if not clips.enabled:
+        return None
+    hold_s = clips.pre_roll + settings.min_duration + _SLACK_S
+    covers = Privacy(privacy, settings.pixelate).covered if privacy or settings.pixelate else None
+    return ClipPlan(hold_s, clips.buffer, covers)
 
 
 class Fleet:
@@ -56,12 +84,16 @@ class Fleet:
     Args:
         paced: play files at their own pace.
         opener: for tests; None opens with FFmpeg.
+        rings: where the cameras' video is held for clips.
     """
 
-    def __init__(self, context: CameraContext, *, paced: bool, opener: Opener | None = None) -> None:
+    def __init__(
+        self, context: CameraContext, *, paced: bool, opener: Opener | None = None, rings: dict[str, ClipRing] | None = None
+    ) -> None:
         self._context, self._paced, self._opener = context, paced, opener
         self._plans: dict[str, CameraPlan] = {}
         self._workers: dict[str, CameraWorker] = {}
+        self._rings = {} if rings is None else rings
         self._taken_on = 0
 
     @property
@@ -102,6 +134,7 @@ class Fleet:
                 log.warning("camera %s: its reader did not stop in time and is left behind", worker.name)
 
     def _retire(self, camera: str) -> None:
+        self._rings.pop(camera, None)
         worker = self._workers.pop(camera, None)
         if worker is not None:
             worker.stop()
@@ -115,6 +148,8 @@ class Fleet:
         self._taken_on += 1
         turn = self._taken_on * _GOLDEN % 1.0 if plan.source.live else None
 
+        feed = self._feed(camera, plan.clips) if plan.clips else None
+
         def make_reader(on_unfit: Callable[[str], None]) -> FrameReader:
             return FrameReader(
                 camera,
@@ -122,9 +157,13 @@ class Fleet:
                 opener=self._opener or PyAvOpener(plan.stream),
                 clock=self._context.clock,
                 pace=Pace(plan.fps, turn),
-                keep_pictures=True,
+                keeping=Keeping(pictures=True, feed=feed),
                 motion_step_s=plan.motion_step_s,
                 on_unfit=on_unfit,
             )
 
         return CameraWorker(camera, make_reader, self._context, playing)
+
+    def _feed(self, camera: str, clips: ClipPlan) -> ClipFeed:
+        self._rings[camera] = ClipRing(hold_s=clips.hold_s, max_bytes=clips.max_bytes)
+        return ClipFeed(self._rings[camera], clips.cover)

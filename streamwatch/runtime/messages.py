@@ -34,11 +34,12 @@ def links_to(public_url: str | None) -> Links:
     base = public_url.rstrip("/")
 
     def links(event: Event) -> dict[str, str]:
-        start = {"start": f"{base}/starts/{event.id}.jpg"}
+        start = {"start": f"{base}/starts/{event.id}.jpg", "clip": f"{base}/clips/{event.id}.mp4"}
         if event.end_wall_s is None:
             return start
         ended = {"peak": "peaks", "snapshot": "snapshots"}
         pictures = {name: f"{base}/{kind}/{event.id}.jpg" for name, kind in ended.items()}
+        pictures["scores"] = f"{base}/scores/{event.id}.svg"
         return {**start, **pictures, "evidence": f"{base}/evidence/{event.id}.json"}
 
     return links

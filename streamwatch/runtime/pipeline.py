@@ -239,7 +239,9 @@ class Pipeline:
             watched.drift = terms.drift
 
     def _track(self, scored: FrameScore, tracker: EventTracker) -> None:
+        held = not tracker.idle
         changes = tracker.observe(scored)
+        self._outputs.evidence.note_level(scored, tracker.zone, tracker.level_of(scored), keep=held or not tracker.idle)
         if tracker.holds:
             self._outputs.evidence.note(scored, tracker.zone)
         for change in changes:

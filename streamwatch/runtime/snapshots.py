@@ -4,13 +4,34 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from streamwatch.records import Event, FrameScore
-from streamwatch.video.overlay import black_out, heat_overlay, write_picture
+from streamwatch.records import Box, Event, FrameScore, UInt8Array
+from streamwatch.video.overlay import black_out, heat_overlay, pixelate, write_picture
 
 log = logging.getLogger(__name__)
 Polygons = Sequence[Sequence[tuple[float, float]]]
+
+
+@dataclass(frozen=True)
+class Privacy:
+    """What of a camera's pictures may not be seen.
+
+    Attributes:
+        polygons: blacked out.
+        pixelate: what is not of an event's region is shown in coarse squares.
+    """
+
+    polygons: Polygons = ()
+    pixelate: bool = False
+
+    def covered(self, picture: UInt8Array, boxes: Sequence[Box] = ()) -> UInt8Array:
+        """The picture (H, W, 3) as it may be seen, ``boxes`` being the event's region."""
+        return black_out(pixelate(picture, boxes) if self.pixelate else picture, self.polygons)
+
+
+NO_PRIVACY = Privacy()
 
 
 class SnapshotWriter:
@@ -18,12 +39,12 @@ class SnapshotWriter:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._privacy: dict[str, Polygons] = {}
+        self._privacy: dict[str, Privacy] = {}
         self._peaks: dict[tuple[str, str], FrameScore] = {}
 
-    def protect(self, camera: str, polygons: Polygons) -> None:
-        """Black out ``polygons`` in everything written of ``camera``."""
-        self._privacy[camera] = polygons
+    def protect(self, camera: str, privacy: Privacy) -> None:
+        """Cover every picture of ``camera`` that is written."""
+        self._privacy[camera] = privacy
 
     def note_peak(self, scored: FrameScore, zone: str) -> None:
         """Remember the frame that is the strongest so far of what is pending or open in a zone of its camera."""
@@ -34,7 +55,8 @@ class SnapshotWriter:
         scored = self._peaks.pop((event.camera, event.zone), None)
         if scored is None or scored.frame.picture is None:
             return None
-        picture = black_out(scored.frame.picture.rgb(), self._privacy.get(event.camera, ()))
+        privacy = self._privacy.get(event.camera, NO_PRIVACY)
+        picture = privacy.covered(scored.frame.picture.rgb(), event.peak.boxes)
         overlay = heat_overlay(
             picture,
             scored.level_grid,

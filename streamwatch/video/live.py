@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import av
 from av.container import InputContainer
@@ -64,6 +64,7 @@ class LiveStream:
         if not container.streams.video:
             raise SourceEmpty("holds no video stream", where=segment.label, hint="check the stream's path")
         self.decode_errors = 0
+        self.on_packet: Callable[[av.Packet[VideoStream]], None] = lambda _: None
         self._container, self._segment = container, segment
         self._stream: VideoStream = container.streams.video[0]
         self._stream.thread_count = 1
@@ -72,6 +73,11 @@ class LiveStream:
         self._guard = IntegrityGuard()
         self._size: tuple[int, int] | None = None
         self._damaged = False
+
+    @property
+    def coded(self) -> VideoStream | None:
+        """See Stream."""
+        return self._stream
 
     @property
     def declared_frames(self) -> int:
@@ -107,6 +113,7 @@ class LiveStream:
             if packet is None:
                 raise self._lost("the stream ended", "eof")
             self._damaged |= packet.is_corrupt
+            self.on_packet(packet)
             return packet.decode()
         except av.error.InvalidDataError:
             self.decode_errors += 1

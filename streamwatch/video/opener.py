@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,14 +29,28 @@ class StreamOptions:
     read_timeout_s: float = 10.0
 
 
+PacketListener = Callable[["av.Packet[VideoStream]"], None]
+
+
+def ignore_packet(_packet: av.Packet[VideoStream]) -> None:
+    """What a stream does with its packets, beyond decoding them, unless it is told otherwise."""
+
+
 class Stream(Protocol):
     """An opened segment.
 
     Attributes:
         decode_errors: packets or pictures that could not be decoded so far.
+        on_packet: told of every packet before it is decoded.
     """
 
     decode_errors: int
+    on_packet: PacketListener
+
+    @property
+    def coded(self) -> VideoStream | None:
+        """What its packets are of; None if it has none."""
+        ...
 
     @property
     def declared_frames(self) -> int:
@@ -132,6 +146,7 @@ class VideoFileStream:
         if not container.streams.video:
             raise SourceEmpty("holds no video stream", where=segment.label, hint="give a file with video in it")
         self.decode_errors = 0
+        self.on_packet: PacketListener = ignore_packet
         self._container, self._segment = container, segment
         self._stream: VideoStream = container.streams.video[0]
         self._stream.thread_count = 1
@@ -140,6 +155,11 @@ class VideoFileStream:
         # AVI stores no presentation times, and FFmpeg hands decode times out in their place, which B-frames
         # put out of order; decode times are in order.
         self._use_dts = container.format.name == "avi"
+
+    @property
+    def coded(self) -> VideoStream | None:
+        """See Stream."""
+        return self._stream
 
     @property
     def declared_frames(self) -> int:
@@ -177,6 +197,7 @@ class VideoFileStream:
                 packet = next(packets, None)
                 if packet is None:
                     return
+                self.on_packet(packet)
                 yield from packet.decode()
             except av.error.InvalidDataError:
                 self.decode_errors += 1
@@ -191,7 +212,13 @@ class ImageStream:
 
     def __init__(self, segment: Segment) -> None:
         self.decode_errors = 0
+        self.on_packet: PacketListener = ignore_packet
         self._segment = segment
+
+    @property
+    def coded(self) -> VideoStream | None:
+        """See Stream: none."""
+        return None
 
     @property
     def declared_frames(self) -> int:

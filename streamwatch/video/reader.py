@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from streamwatch.clock import Clock
 from streamwatch.errors import SourceEmpty
 from streamwatch.records import Frame, SourceSummary
+from streamwatch.video.clip_feed import ClipFeed
 from streamwatch.video.decoded import Decoded
 from streamwatch.video.motion import MotionEstimator
 from streamwatch.video.opener import Opener, Stream
@@ -67,6 +69,22 @@ class Pace:
 EVERY_FRAME = Pace()
 
 
+@dataclass(frozen=True, slots=True)
+class Keeping:
+    """What is kept of what is read.
+
+    Attributes:
+        pictures: a reference to each decoded picture, for overlays and snapshots.
+        feed: what clips are cut from; None keeps nothing.
+    """
+
+    pictures: bool = False
+    feed: ClipFeed | None = None
+
+
+NOTHING_KEPT = Keeping()
+
+
 @dataclass
 class _Progress:
     """What has been read so far."""
@@ -86,7 +104,7 @@ class FrameReader:
         camera: the name that frames carry.
         source: what to read.
         pace: which frames to pass on; every coded one by default.
-        keep_pictures: keep a reference to each decoded picture, for overlays and snapshots.
+        keeping: what is kept beside the frames; nothing by default.
         motion_step_s: measure each frame's speed against the picture this much earlier; None leaves it out.
         on_unfit: told why a frame that was due is not passed on.
     """
@@ -99,13 +117,13 @@ class FrameReader:
         opener: Opener,
         clock: Clock,
         pace: Pace = EVERY_FRAME,
-        keep_pictures: bool = False,
+        keeping: Keeping = NOTHING_KEPT,
         motion_step_s: float | None = None,
         on_unfit: Callable[[str], None] | None = None,
     ) -> None:
         self._camera, self._source = camera, source
         self._opener, self._clock = opener, clock
-        self._pace, self._keep_pictures, self._motion_step_s = pace, keep_pictures, motion_step_s
+        self._pace, self._keeping, self._motion_step_s = pace, keeping, motion_step_s
         self._on_unfit = on_unfit or (lambda _reason: None)
         self._wall = WallLine(clock, live=source.live)
         self._progress = _Progress()
@@ -134,7 +152,7 @@ class FrameReader:
         starts_at_s, frames_before = progress.time_s, progress.frames
         first_s: float | None = None
         step_s = 0.0
-        with self._opener.open(segment) as stream:
+        with self._opener.open(segment) as stream, self._feeding(stream) as keep:
             for decoded in stream.pictures():
                 first_s = decoded.time_s if first_s is None else first_s
                 time_s = starts_at_s + decoded.time_s - first_s
@@ -142,6 +160,7 @@ class FrameReader:
                 index, progress.time_s, progress.frames = progress.frames, time_s, progress.frames + 1
                 progress.size_px = (decoded.frame.width, decoded.frame.height)
                 due = pacer.passes(time_s - starts_at_s)
+                keep(decoded, time_s, due)
                 if decoded.unfit is None:
                     if due:
                         yield maker.frame(decoded, index, time_s)
@@ -152,11 +171,25 @@ class FrameReader:
             progress.time_s += step_s
             self._note_end(segment, stream, progress.frames - frames_before, progress.time_s - starts_at_s)
 
+    @contextmanager
+    def _feeding(self, stream: Stream) -> Iterator[Callable[[Decoded, float, bool], None]]:
+        """Feed the stream's packets or pictures to what clips are cut from."""
+        feed = self._keeping.feed
+        if feed is None:
+            yield lambda _decoded, _time_s, _due: None
+            return
+        feed.begin(stream.coded)
+        stream.on_packet = feed.packet
+        try:
+            yield feed.picture
+        finally:
+            feed.end()
+
     def _maker(self, segment: int) -> _FrameMaker:
         scaler = Scaler()
         motion = MotionEstimator(scaler, self._motion_step_s) if self._motion_step_s else None
         stamp = _Stamp(self._camera, segment, self._wall, self._clock)
-        return _FrameMaker(stamp, scaler, motion, keep_pictures=self._keep_pictures)
+        return _FrameMaker(stamp, scaler, motion, keep_pictures=self._keeping.pictures)
 
     def _note_end(self, segment: Segment, stream: Stream, frames: int, duration_s: float) -> None:
         progress = self._progress

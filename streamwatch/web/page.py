@@ -13,7 +13,7 @@ from fastapi.responses import FileResponse, HTMLResponse
 
 from streamwatch.events.wire import event_document
 from streamwatch.records import Event
-from streamwatch.runtime.evidence import KINDS
+from streamwatch.runtime.evidence import KINDS, path_of
 
 ListEvents = Callable[[], Sequence[Event]]
 SHOWN = {
@@ -21,6 +21,8 @@ SHOWN = {
     "peaks": "image/jpeg",
     "snapshots": "image/jpeg",
     "maps": "application/octet-stream",
+    "scores": "image/svg+xml",
+    "clips": "video/mp4",
     "evidence": "application/json",
 }
 """Kinds of evidence that are given out, with their media types; what the model saw is not."""
@@ -33,6 +35,7 @@ h1{font-size:1.4rem;margin-bottom:.2rem}
 .grid{display:grid;gap:1rem;grid-template-columns:repeat(auto-fill,minmax(20rem,1fr))}
 .event{border:1px solid var(--line);border-radius:.6rem;overflow:hidden}
 .event img{width:100%;display:block;background:var(--soft)}
+.event .scores{background:none;margin:.4rem 0}.event p{margin:0}
 .event div{padding:.6rem .8rem}.muted{opacity:.7}.open{color:#c33;font-weight:600}
 """
 
@@ -48,7 +51,7 @@ def page_app(list_events: ListEvents, folder: Path, *, title: str = "streamwatch
 
     @app.get("/", response_class=HTMLResponse)
     def get_page() -> str:
-        return render_page(list_events(), folder / "snapshots", title)
+        return render_page(list_events(), folder, title)
 
     @app.get("/api/v1/events")
     def get_events() -> list[dict[str, Any]]:
@@ -65,9 +68,9 @@ def page_app(list_events: ListEvents, folder: Path, *, title: str = "streamwatch
     return app
 
 
-def render_page(events: Sequence[Event], snapshots: Path, title: str) -> str:
+def render_page(events: Sequence[Event], folder: Path, title: str) -> str:
     """The whole page as HTML, without scripts; it reloads itself every 5 seconds."""
-    cards = "".join(_card(event, snapshots) for event in events) or "<p>No events yet.</p>"
+    cards = "".join(_card(event, folder) for event in events) or "<p>No events yet.</p>"
     return (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><meta http-equiv="refresh" content="5">'
         f'<meta name="viewport" content="width=device-width"><title>{escape(title)}</title><style>{_STYLE}</style>'
@@ -76,14 +79,19 @@ def render_page(events: Sequence[Event], snapshots: Path, title: str) -> str:
     )
 
 
-def _card(event: Event, snapshots: Path) -> str:
+def _card(event: Event, folder: Path) -> str:
     facts = event_document(event)
     ended = f"{facts['end_s']:.1f} s" if event.end_time_s is not None else '<span class="open">open</span>'
-    has_picture = (snapshots / f"{event.id}.jpg").is_file()
-    picture = f'<img alt="heat map of event {event.id}" src="snapshots/{event.id}.jpg">' if has_picture else ""
+    there = {kind for kind in SHOWN if path_of(folder, kind, event.id).is_file()}
+    shown = next((kind for kind in ("snapshots", "starts") if kind in there), None)
+    alt = "heat map" if shown == "snapshots" else "beginning"
+    picture = f'<img alt="{alt} of event {event.id}" src="{shown}/{event.id}.jpg">' if shown else ""
+    scores = f'<img class=scores alt="score over time" src="scores/{event.id}.svg">' if "scores" in there else ""
+    names = {"clips": "clip", "starts": "start", "peaks": "peak", "evidence": "evidence"}
+    links = " · ".join(f'<a href="{k}/{event.id}{KINDS[k]}">{name}</a>' for k, name in names.items() if k in there)
     return (
         f'<article class="event">{picture}<div><strong>{escape(event.camera)}</strong> '
         f"{event.start_time_s:.1f} s to {ended}<br><span class=muted>score {event.peak.score:.1f}, threshold "
         f"{event.start_threshold:.1f}, {escape(facts['start'])}{', ' + escape(event.reason) if event.reason else ''}</span>"
-        "</div></article>"
+        f"{scores}<p>{links}</p></div></article>"
     )

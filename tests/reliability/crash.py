@@ -19,9 +19,11 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+import av
 import numpy as np
 
-from streamwatch.records import UInt8Array
+from streamwatch.records import Event, UInt8Array
+from streamwatch.runtime.evidence import path_of
 from streamwatch.simulator.media import encode_track
 from streamwatch.simulator.server import SimulatedCamera
 from streamwatch.store.event_store import EventQuery, EventStore
@@ -31,6 +33,8 @@ from tests.conftest import REPOSITORY
 from tests.reliability.harness import FEW_DIMS, RATE_HZ, courtyard_loop, learn, site_config
 
 STARTS_WITHIN_S = 90.0
+A_FRAGMENT_BYTES = 4096
+"""More than the head of a clip: a kill within its first second leaves no picture."""
 
 
 def strange_loop() -> Iterator[UInt8Array]:
@@ -69,6 +73,7 @@ def crash(folder: Path, times: int, rng: random.Random) -> Counter[str]:
     assert set(started) <= {event.id for event in events}
     assert all(event.reason for event in events), "an event without an end"
     _require_told([event.id for event in events], receiver)
+    _require_evidence(folder / "data", [event for event in events if event.reason == "crash"])
     return Counter(str(event.reason) for event in events)
 
 
@@ -81,6 +86,19 @@ def _require_told(event_ids: list[str], receiver: Receiver) -> None:
         types = heard.get(event_id, [])
         assert types == sorted(types, reverse=True), f"{event_id} was heard of as {types}"
         assert set(types) == {"started", "ended"}, f"{event_id} was heard of as {types}"
+
+
+def _require_evidence(folder: Path, crashed: list[Event]) -> None:
+    """What was written of an event before the kill is named by its document; of clips, most are there, and play."""
+    played = 0
+    for event in crashed:
+        named = json.loads(path_of(folder, "evidence", event.id).read_text())["sha256"]
+        assert f"starts/{event.id}.jpg" in named
+        clip = path_of(folder, "clips", event.id)
+        if clip.is_file() and clip.stat().st_size > A_FRAGMENT_BYTES:
+            with av.open(str(clip)) as container:
+                played += next(container.decode(video=0)).width > 0
+    assert played or not crashed, "no clip of a killed daemon plays"
 
 
 def _run_until_event(config: Path, wait_s: float, end: signal.Signals) -> list[str]:

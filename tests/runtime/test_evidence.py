@@ -13,6 +13,7 @@ import pytest
 
 from streamwatch.records import Event, Frame, FrameScore, UInt8Array
 from streamwatch.runtime.evidence import KINDS, EvidenceKeeper, check_document, evidence_of, path_of
+from streamwatch.runtime.snapshots import Privacy
 from tests.store.test_event_store import ended, event
 
 PIXELS = np.zeros((256, 256, 3), np.uint8)
@@ -39,6 +40,7 @@ def scored(level: float, brightness: int) -> FrameScore:
 def happens(keeper: EvidenceKeeper) -> Event:
     """An event that begins dark, peaks grey and ends bright."""
     opened = event()
+    keeper.note_level(scored(11, 20), "", 11.0, keep=True)
     keeper.note(scored(11, 20), "")
     keeper.note_peak(scored(11, 20), "")
     keeper.begin(opened)
@@ -61,7 +63,7 @@ def test_the_start_is_there_at_once_and_the_rest_at_the_end(tmp_path: Path) -> N
     assert [path.parent.name for path in evidence_of(tmp_path)[opened.id]] == ["starts"]
     happened = happens(EvidenceKeeper(tmp_path))
     written = {path.parent.name for path in evidence_of(tmp_path)[happened.id]}
-    assert written == set(KINDS) - {"inputs"}
+    assert written == set(KINDS) - {"inputs", "clips"}
     assert brightness_of(path_of(tmp_path, "starts", happened.id)) == pytest.approx(20, abs=3)
     assert brightness_of(path_of(tmp_path, "peaks", happened.id)) == pytest.approx(120, abs=3)
 
@@ -81,7 +83,9 @@ def test_the_document_says_how_it_came_about_and_every_file_is_as_it_says(tmp_pa
     document = json.loads(path_of(tmp_path, "evidence", happened.id).read_text())
     assert document["event"]["id"] == happened.id
     assert document["made_by"]["models"] == {"cam.safetensors": "ab"}
-    assert set(document["sha256"]) == {f"{k}/{happened.id}{KINDS[k]}" for k in ("starts", "peaks", "snapshots", "maps")}
+    assert set(document["sha256"]) == {
+        f"{k}/{happened.id}{KINDS[k]}" for k in ("starts", "peaks", "snapshots", "maps", "scores")
+    }
     assert check_document(tmp_path, happened.id) == []
     path_of(tmp_path, "peaks", happened.id).write_bytes(b"another picture")
     path_of(tmp_path, "maps", happened.id).unlink()
@@ -91,7 +95,7 @@ def test_the_document_says_how_it_came_about_and_every_file_is_as_it_says(tmp_pa
 
 def test_what_is_private_is_black_in_every_picture(tmp_path: Path) -> None:
     keeper = EvidenceKeeper(tmp_path)
-    keeper.protect("cam", [[(0, 0), (1, 0), (1, 1), (0, 1)]])
+    keeper.protect("cam", Privacy([[(0, 0), (1, 0), (1, 1), (0, 1)]]))
     happened = happens(keeper)
     for kind in ("starts", "peaks"):
         assert brightness_of(path_of(tmp_path, kind, happened.id)) < 3

@@ -1,0 +1,209 @@
+"""The last seconds of a camera's coded video, from which clips are cut at key frames.
+
+Packets are kept as they came, grouped by key frame. A *take* is a part of the stream in which times advance: a reconnect, a
+new file and a jump of the camera's clock begin another, and no clip crosses from one into the next. The ring holds so many
+seconds, more while somebody reads a clip from it, and never more than so many bytes.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from dataclasses import dataclass, field
+from fractions import Fraction
+
+from av.video.stream import VideoStream
+
+JUMP_S = 5.0
+"""A step of the decode times that is larger, or backwards, begins a new take."""
+
+
+@dataclass(frozen=True, slots=True)
+class CodedPacket:
+    """A packet of the stream.
+
+    Attributes:
+        number: counts up in a ring.
+        pts, dts, duration: ticks of the take's time base.
+    """
+
+    number: int
+    data: bytes
+    pts: int
+    dts: int
+    duration: int
+    key: bool
+
+
+@dataclass
+class Take:
+    """A part of the stream in which times advance.
+
+    Attributes:
+        template: a stream that says how the packets are coded; of a container of its own, so that it outlives the source's.
+        copied: the packets are the source's; otherwise they were encoded here.
+        offset_s: what to add to a packet's time to have the frames' time; None until a picture was decoded.
+        ended: no more packets will come.
+    """
+
+    template: VideoStream
+    time_base: Fraction
+    copied: bool
+    offset_s: float | None = None
+    ended: bool = False
+
+    def time_s(self, ticks: int) -> float:
+        """The time of a packet on the frames' time line."""
+        return float(ticks * self.time_base) + (self.offset_s or 0.0)
+
+
+@dataclass
+class _Group:
+    """A key frame and what follows it up to the next."""
+
+    take: Take
+    packets: list[CodedPacket] = field(default_factory=list)
+    size: int = 0
+
+    def add(self, packet: CodedPacket) -> None:
+        self.packets.append(packet)
+        self.size += len(packet.data)
+
+
+@dataclass
+class Cursor:
+    """How far a clip has been read.
+
+    Attributes:
+        next: number of the next packet.
+        gaps: how often packets had gone before they were read.
+    """
+
+    take: Take
+    next: int
+    gaps: int = 0
+
+
+class ClipRing:
+    """A bounded ring of packets, written by the thread that reads the camera and read by another.
+
+    Args:
+        hold_s: seconds that are always there, unless they are more than ``max_bytes``.
+    """
+
+    def __init__(self, *, hold_s: float, max_bytes: int) -> None:
+        self._hold_s, self._max_bytes = hold_s, max_bytes
+        self._lock = threading.Lock()
+        self._groups: deque[_Group] = deque()
+        self._cursors: list[Cursor] = []
+        self._take: Take | None = None
+        self._size = 0
+        self._number = 0
+        self._last_dts = 0
+        self._waits_for_key = True
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes that are held."""
+        return self._size
+
+    def begin(self, template: VideoStream, time_base: Fraction, *, copied: bool) -> None:
+        """A stream begins: packets are coded as ``template`` says."""
+        with self._lock:
+            self._end_take()
+            self._take = Take(template, time_base, copied)
+
+    def end(self) -> None:
+        """The stream has ended."""
+        with self._lock:
+            self._end_take()
+
+    def add(self, data: bytes, *, pts: int | None, dts: int | None, duration: int, key: bool) -> None:
+        """Add the stream's next packet in decode order; what comes before the first key frame is left out."""
+        dts = pts if dts is None else dts
+        if dts is None:
+            return
+        with self._lock:
+            self._begin_anew_if_jumped(dts)
+            if self._take is None or (self._waits_for_key and not key):
+                return
+            if key:
+                self._groups.append(_Group(self._take))
+                self._waits_for_key = False
+            self._number += 1
+            self._groups[-1].add(CodedPacket(self._number, data, dts if pts is None else pts, dts, duration, key))
+            self._size += len(data)
+            self._last_dts = dts
+            self._make_room()
+
+    def align(self, ticks: int, time_s: float) -> None:
+        """The picture of the packet at ``ticks`` has ``time_s`` on the frames' time line."""
+        with self._lock:
+            if self._take is not None:
+                self._take.offset_s = time_s - float(ticks * self._take.time_base)
+
+    def open_at(self, time_s: float) -> Cursor | None:
+        """Begin to read at the last key frame that is not after ``time_s``, or else at the first there is.
+
+        What is read, and all after it, stays until ``close``. None if the present take holds nothing.
+        """
+        with self._lock:
+            groups = [group for group in self._groups if group.take.offset_s is not None]
+            if not groups:
+                return None
+            take = groups[-1].take
+            starts = [group.packets[0] for group in groups if group.take is take]
+            before = [packet for packet in starts if take.time_s(packet.pts) <= time_s]
+            cursor = Cursor(take, (before[-1] if before else starts[0]).number)
+            self._cursors.append(cursor)
+            return cursor
+
+    def read(self, cursor: Cursor, until_s: float) -> tuple[list[CodedPacket], bool]:
+        """The next packets that are decoded by ``until_s``, and whether these were the last such ones."""
+        with self._lock:
+            groups = [group for group in self._groups if group.take is cursor.take]
+            found = [packet for group in groups for packet in group.packets if packet.number >= cursor.next]
+            if found and found[0].number > cursor.next and not found[0].key:
+                found = []  # unreachable: groups go whole, so that what is left begins with a key frame
+            wanted = [packet for packet in found if cursor.take.time_s(packet.dts) <= until_s]
+            if wanted:
+                cursor.gaps += wanted[0].number > cursor.next
+                cursor.next = wanted[-1].number + 1
+            return wanted, cursor.take.ended or len(wanted) < len(found)
+
+    def close(self, cursor: Cursor) -> None:
+        """Reading is over."""
+        with self._lock:
+            self._cursors.remove(cursor)
+            self._make_room()
+
+    def _begin_anew_if_jumped(self, dts: int) -> None:
+        take = self._take
+        if take is None or self._waits_for_key:
+            return
+        step_s = float((dts - self._last_dts) * take.time_base)
+        if step_s > JUMP_S or step_s < 0:
+            self._end_take()
+            self._take = Take(take.template, take.time_base, take.copied)
+
+    def _end_take(self) -> None:
+        if self._take is not None:
+            self._take.ended = True
+        self._take, self._waits_for_key = None, True
+
+    def _make_room(self) -> None:
+        """Forget whole groups, the oldest first: those that nobody needs, and any that are too much."""
+        while len(self._groups) > 1 and (self._size > self._max_bytes or self._may_go(self._groups[0], self._groups[1])):
+            self._size -= self._groups.popleft().size
+        if self._size > self._max_bytes:  # one group alone: a stream without key frames
+            self._groups.clear()
+            self._size, self._waits_for_key = 0, True
+
+    def _may_go(self, oldest: _Group, second: _Group) -> bool:
+        newest = self._groups[-1]
+        if oldest.take is newest.take:
+            held_s = float((newest.packets[-1].dts - second.packets[0].dts) * newest.take.time_base)
+            if held_s < self._hold_s:
+                return False
+        last = oldest.packets[-1].number
+        return not any(cursor.take is oldest.take and cursor.next <= last for cursor in self._cursors)
