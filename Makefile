@@ -6,7 +6,7 @@ INSTALLED := $(VENV)/.installed
 
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: demo test check eval alarms soak reliability bench format clean
+.PHONY: demo test check docs eval alarms soak reliability bench format clean
 
 demo: $(INSTALLED)  ## render a scene, learn it, watch it; DEMO_ARGS="--no-serve" exits at the end
 	$(BIN)/streamwatch demo $(DEMO_ARGS)
@@ -28,13 +28,17 @@ eval: $(INSTALLED) $(PED2)  ## evaluate on the labelled footage beside the proje
 	$(BIN)/streamwatch evaluate shanghaitech $(PED2) --report build/ablation --weights untrained --ablate
 	cp build/ablation/ablation.md docs/accuracy.md
 
-soak: $(INSTALLED)  ## 30 minutes of random faults on 16 simulated cameras, then 20 kills in mid-event and 200 of a sender; SOAK_ARGS="--minutes 5"
+soak: $(INSTALLED)  ## 30 minutes of random faults on 16 simulated cameras, then 20 kills in mid-event and 200 of a sender, and a real Prometheus that sees faults; SOAK_ARGS="--minutes 5"
 	$(BIN)/python -m tests.reliability.soak $(SOAK_ARGS)
 	$(BIN)/python -m tests.reliability.crash
 	$(BIN)/python -m tests.alerts.kills
+	$(BIN)/python -m tests.deploy.monitoring
 
 reliability: $(INSTALLED)  ## every fault on 1 and on 8 cameras; writes docs/reliability.md
 	$(BIN)/python -m tests.reliability.matrix --out docs/reliability.md
+
+docs: $(INSTALLED)  ## write the pages that are made from the code: configuration, metrics, messages
+	$(BIN)/python -m tests.documentation
 
 alarms: $(INSTALLED) $(PED2)  ## alarms on real footage, against labels and promised against realised; writes docs/alarms.md
 	$(BIN)/python -m tests.alarm_figures --out docs/alarms.md

@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 from collections.abc import Callable, Iterator, Mapping
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.openmetrics.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
@@ -13,6 +13,17 @@ from prometheus_client.registry import Collector
 from streamwatch import __version__
 
 CAMERA_STATES = ("starting", "running", "calibrating", "reconnecting", "offline", "finished", "failed")
+RECONNECT_REASONS = ("eof", "timeout", "refused", "auth", "invalid_data", "stall")
+EVENT_TYPES = (
+    "anomaly.started",
+    "anomaly.updated",
+    "anomaly.ended",
+    "camera.offline",
+    "camera.online",
+    "camera.tamper",
+    "model.drift",
+)
+ATTEMPT_RESULTS = ("delivered", "failed", "dead")
 DROP_REASONS = ("displaced", "stale", "await_keyframe", "corrupt", "decode_error", "rate_limit")
 _LATENCY_BUCKETS_S = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _DURATION_BUCKETS_S = (1, 2, 5, 10, 30, 60, 300, 900, 3600)
@@ -44,6 +55,28 @@ class _OutboxGauges(Collector):
         yield oldest
 
 
+MemoryReader = Callable[[], Mapping[str, int]]
+"""Bytes of a device's memory by what they are: ``allocated``, ``reserved``, ``used``, ``total``."""
+
+
+class _DeviceGauges(Collector):
+    """A device's memory, asked for when it is scraped."""
+
+    def __init__(self, device: str, memory: MemoryReader) -> None:
+        self._device, self._memory = device, memory
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """The gauge."""
+        gauge = GaugeMetricFamily(
+            "streamwatch_device_memory_bytes",
+            "Memory of the GPU: allocated by tensors, reserved by this process, used by all, total.",
+            labels=["device", "kind"],
+        )
+        for kind, count in self._memory().items():
+            gauge.add_metric([self._device, kind], count)
+        yield gauge
+
+
 class Metrics:
     """The metrics of one daemon, in a registry of their own.
 
@@ -58,6 +91,29 @@ class Metrics:
         self._declare_deliveries()
         build = self._info("build", "Version of streamwatch and of Python.")
         build.info({"version": __version__, "python": platform.python_version()})
+        ProcessCollector(registry=self.registry)
+
+    def expect_camera(self, camera: str) -> None:
+        """Show a camera's counters at 0: one that begins at 1 has no increase that an alert could see."""
+        self.frames_received.labels(camera)
+        self.frames_scored.labels(camera)
+        for reason in DROP_REASONS:
+            self.frames_dropped.labels(camera, reason)
+        for reason in RECONNECT_REASONS:
+            self.reconnects.labels(camera, reason)
+        for kind in EVENT_TYPES:
+            self.events.labels(camera, kind)
+        self.events_open.labels(camera)
+
+    def expect_endpoint(self, endpoint: str) -> None:
+        """Show an endpoint's counters at 0."""
+        for result in ATTEMPT_RESULTS:
+            self.delivery_attempts.labels(endpoint, result)
+        self.dead_letters.labels(endpoint)
+
+    def show_device(self, device: str, memory: MemoryReader) -> None:
+        """Expose a GPU's memory, read whenever the metrics are."""
+        self.registry.register(_DeviceGauges(device, memory))
 
     def show_outbox(self, read: OutboxReader) -> None:
         """Expose what waits to be delivered, read whenever the metrics are."""
@@ -103,6 +159,7 @@ class Metrics:
         self.drift_ratio = self._gauge(
             "model_drift_ratio", "How far the usual frame is from normal, over what it was when learned.", by_camera
         )
+        self.drift_limit = self._gauge("model_drift_limit", "The drift ratio from which the scene has drifted.", by_camera)
         self.config_reloaded = self._gauge("config_last_reload_successful", "0 if the last reload was refused.")
         self.config_reloaded.set(1)
         self.model_fitted_s = self._gauge("model_fitted_timestamp_seconds", "Unix time of the model's fit.", by_camera)
@@ -131,6 +188,7 @@ class Metrics:
         )
         self.storage_bytes = self._gauge("storage_bytes", "Bytes of evidence, by kind.", ("kind",))
         self.storage_free_bytes = self._gauge("storage_free_bytes", "Bytes that are free where evidence is kept.")
+        self.storage_size_bytes = self._gauge("storage_size_bytes", "Bytes of the file system that evidence is kept on.")
         self.dead_letters = self._counter("dead_letters", "Messages that were given up.", by_endpoint)
 
     def _counter(self, name: str, text: str, labels: tuple[str, ...] = ()) -> Counter:

@@ -26,7 +26,7 @@ from streamwatch.runtime.camera import CameraContext
 from streamwatch.runtime.clips import ClipRecorder
 from streamwatch.runtime.degraded import DISK_FULL, NO_EVIDENCE, Degradations
 from streamwatch.runtime.endings import Endings
-from streamwatch.runtime.engine import Engine, WatchedScene
+from streamwatch.runtime.engine import Engine, WatchedScene, device_memory
 from streamwatch.runtime.event_inputs import EventInputs
 from streamwatch.runtime.evidence import EvidenceKeeper
 from streamwatch.runtime.fleet import CameraPlan, Fleet, plan_of, source_of
@@ -38,7 +38,7 @@ from streamwatch.runtime.nightly_run import NightlyRun, start_update
 from streamwatch.runtime.normal_frames import NormalFrames
 from streamwatch.runtime.pipeline import Listener, NoticeListener, Outputs, Pipeline, ScoreListener
 from streamwatch.runtime.readiness import Readiness, readiness
-from streamwatch.runtime.reload import ConfigFollower
+from streamwatch.runtime.reload import ConfigFile, ConfigFollower
 from streamwatch.runtime.resilience import LIVE_CPU_FRAMES, MAX_BATCH_FRAMES, ResilientEngine
 from streamwatch.runtime.retry import Backoff
 from streamwatch.runtime.signals import handling_signals
@@ -90,7 +90,7 @@ class Service:
     Args:
         until_eof: read files as fast as they are scored, drop nothing, and return when all have ended.
         ears: told of every event change and notice after it is stored.
-        config_path: followed for changes while it runs; None follows nothing.
+        config_file: followed for changes while it runs; None follows nothing.
         backoff: how long to wait before a lost camera is tried again.
         evidence_dir: where the database and snapshots are; the default is ``data_dir``, where the models are.
 
@@ -106,7 +106,7 @@ class Service:
         ears: Ears | None = None,
         clock: Clock | None = None,
         opener: Opener | None = None,
-        config_path: Path | None = None,
+        config_file: ConfigFile | None = None,
         backoff: Backoff | None = None,
         evidence_dir: Path | None = None,
     ) -> None:
@@ -117,8 +117,9 @@ class Service:
         self._stack = ExitStack()
         self._endings = Endings()
         self._backoff = backoff or Backoff()
-        self._follower = ConfigFollower(None if until_eof else config_path)
-        updating = config_path if not until_eof else None
+        self._follower = ConfigFollower(None if until_eof else config_file)
+        self._sharded = config_file is not None and config_file.shard is not None
+        updating = config_file.path if config_file and not until_eof else None
         self._nightly = NightlyRun(self._clock, partial(start_update, updating)) if updating else None
         self.metrics, self.health = Metrics(), Health(self._clock)
         self._liveness, self._calibrations = Liveness(self._clock), CalibrationBoard(self.metrics)
@@ -182,6 +183,8 @@ class Service:
         on_full = partial(self._degradations.note, DISK_FULL)
         self._books = Books(config, self._evidence_dir, metrics=self.metrics, clock=self._clock, on_full=on_full)
         self._stack.callback(self._books.close)
+        if self._device.startswith("cuda"):
+            self.metrics.show_device(self._device, device_memory)
         self._slots = FrameSlots(
             depth=_LOSSLESS_DEPTH if self._until_eof else 1, lossless=self._until_eof, on_drop=self._count_drop
         )
@@ -192,7 +195,7 @@ class Service:
             self._evidence_dir / "clips", config.clips, rings, clock=self._clock, on_written=self._note_written
         )
         self._evidence = EvidenceKeeper(self._evidence_dir, self._clips, self._note_written)
-        for event in self._books.close_left_open():
+        for event in self._books.close_left_open(cameras if self._sharded else None):
             self._evidence.document(event)
         inputs = EventInputs(self._evidence_dir / "inputs", self._may_keep)
         normal = NormalFrames(self._evidence_dir / "normal", self._updates)

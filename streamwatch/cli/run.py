@@ -7,12 +7,15 @@ import logging
 from pathlib import Path
 
 import click
+from pydantic import ValidationError
 
 from streamwatch.cli.options import Duration, note_if_untrained, required_config_option, warn_of_inert_keys
-from streamwatch.config.loading import load_config
+from streamwatch.config.models import MetricsConfig
+from streamwatch.config.sharding import Shard
 from streamwatch.errors import StreamwatchError, UsageError
 from streamwatch.events.wire import change_document, notice_document
 from streamwatch.records import EventChange, Notice
+from streamwatch.runtime.reload import ConfigFile
 from streamwatch.service import Ears, Outcome, Service
 
 
@@ -20,20 +23,33 @@ from streamwatch.service import Ears, Outcome, Service
 @required_config_option
 @click.option("--until-eof", is_flag=True, help="Read files unpaced, drop nothing, exit when all have ended.")
 @click.option("--drain", "drain_s", type=Duration(), help="With --until-eof: deliver for so long at the end. [default: 180s]")
-def command(config_path: Path, until_eof: bool, drain_s: float | None) -> None:
+@click.option("--metrics-listen", metavar="HOST:PORT", help="Where /metrics, /healthz and /readyz are, whatever the file says.")
+@click.option("--shard", metavar="K/N", envvar="STREAMWATCH_SHARD", help="Take only this process's share of the cameras: 0/3.")
+def command(config_path: Path, until_eof: bool, drain_s: float | None, metrics_listen: str | None, shard: str | None) -> None:
     """Watch the cameras of a configuration; events are printed as JSON lines on stdout."""
     if drain_s is not None and not until_eof:
         raise UsageError("--drain needs --until-eof")
-    config = load_config(config_path)
+    file = ConfigFile(config_path, Shard.parse(shard) if shard else None)
+    config = file.load()
     config = config if drain_s is None else config.model_copy(update={"drain_timeout": drain_s})
+    config = config if metrics_listen is None else config.model_copy(update={"metrics": _metrics_at(metrics_listen)})
     logging.getLogger("streamwatch").setLevel(config.logging.level.upper())
     warn_of_inert_keys(config)
+    if file.shard:
+        logging.getLogger("streamwatch").info("shard %s takes %s", shard, ", ".join(config.cameras) or "no camera")
     note_if_untrained(config.backbone.weights)
     ears = Ears((_print_change,), (_print_notice,))
-    service = Service(config, until_eof=until_eof, ears=ears, config_path=config_path)
+    service = Service(config, until_eof=until_eof, ears=ears, config_file=file)
     with service.handling_signals():
         outcome = service.run()
     _report(outcome)
+
+
+def _metrics_at(address: str) -> MetricsConfig:
+    try:
+        return MetricsConfig(listen=address)
+    except ValidationError as error:
+        raise UsageError(f"--metrics-listen {address}: {error.errors()[0]['msg']}") from None
 
 
 def _print_change(change: EventChange, snapshot: Path | None) -> None:

@@ -37,7 +37,9 @@ class Model(BaseModel):
 class BackboneConfig(Model):
     """The pretrained network whose activations describe a patch."""
 
-    name: Literal["resnet18", "wide_resnet50_2", "efficientnet_b5"] = "resnet18"
+    name: Literal["resnet18", "wide_resnet50_2", "efficientnet_b5"] = Field(
+        "resnet18", description="resnet18 | wide_resnet50_2 | efficientnet_b5"
+    )
     weights: str = Field("default", description="default | builtin | untrained | path of a state dict")
     dims: int | None = Field(None, ge=1, description="kept channels; unset = the paper's number for the backbone")
     seed: int = Field(1024, ge=0, description="seed of the channel choice, and of untrained weights")
@@ -69,8 +71,8 @@ class CameraDefaults(Model):
 class Zone(Model):
     """A named part of the picture with its own budget."""
 
-    polygon: Polygon
-    alarm_budget: BudgetPerDay | None = None
+    polygon: Polygon = Field(description="corners in 0..1")
+    alarm_budget: BudgetPerDay | None = Field(None, description="of its own; unset = its camera's")
     schedule: tuple[ArmedWindow, ...] = Field((), description="when it is armed; empty = as its camera is")
 
 
@@ -79,7 +81,7 @@ class CameraConfig(Model):
 
     source: SecretStr = Field(description="RTSP URL, file, folder, glob or device; may hold credentials")
     normal: tuple[str, ...] = Field((), description="what `fit` learns from if no SOURCE is given")
-    enabled: bool = True
+    enabled: bool = Field(True, description="false leaves it out")
     ignore: tuple[Polygon, ...] = Field((), description="polygons in 0..1 whose anomalies do not count")
     threshold: Threshold = Field("auto", description="auto = from alarm_budget and normal footage; or a score")
     zones: dict[Name, Zone] = Field(default_factory=dict, description="parts of the picture with events of their own")
@@ -108,10 +110,12 @@ class CameraConfig(Model):
 class Webhook(Model):
     """Where messages are posted."""
 
-    name: Name
-    url: SecretStr
+    name: Name = Field(description="what it is called in metrics and commands")
+    url: SecretStr = Field(description="where messages are posted; it may hold a token")
     secret: SecretStr | tuple[SecretStr, ...] | None = Field(None, description="signs; of several, the newest first")
-    format: Literal["cloudevents", "alertmanager", "slack", "template"] = "cloudevents"
+    format: Literal["cloudevents", "alertmanager", "slack", "template"] = Field(
+        "cloudevents", description="cloudevents | alertmanager | slack | template"
+    )
     template: str | None = Field(None, description="of format template: Jinja2, sandboxed")
     events: tuple[str, ...] = Field(("anomaly.started", "anomaly.ended"), description="types; * stands for anything")
     cameras: tuple[str, ...] = Field((), description="only these; * stands for anything; empty = all")
@@ -179,8 +183,8 @@ class MetricsConfig(Model):
 class Tls(Model):
     """Certificate and key of the page."""
 
-    certificate: Path
-    key: Path
+    certificate: Path = Field(description="PEM file")
+    key: Path = Field(description="PEM file")
 
 
 class WebConfig(Model):
@@ -201,7 +205,7 @@ class HealthConfig(Model):
 class Clips(Model):
     """The video of events."""
 
-    enabled: bool = True
+    enabled: bool = Field(True, description="false keeps none")
     pre_roll: DurationS = Field(5.0, description="how long before an event its clip begins")
     post_roll: DurationS = Field(5.0, description="how long after it the clip ends")
     max_length: Annotated[DurationS, Field(gt=0)] = Field(
@@ -221,16 +225,16 @@ class Retention(Model):
 class Logging(Model):
     """What is logged on stderr."""
 
-    level: Literal["debug", "info", "warning", "error"] = "info"
+    level: Literal["debug", "info", "warning", "error"] = Field("info", description="debug | info | warning | error")
 
 
 class Config(Model):
     """A whole configuration file."""
 
-    version: Literal[1]
+    version: Literal[1] = Field(description="1")
     data_dir: Path = Field(Path("streamwatch-data"), description="models, events.db, snapshots, clips")
     device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="auto | cpu | cuda | cuda:1")
-    precision: Precision = "auto"
+    precision: Precision = Field("auto", description="auto | float32 | bf16 | fp16 | reference")
     backbone: BackboneConfig = BackboneConfig()
     database: SecretStr | None = Field(None, description="SQLAlchemy URL; unset = data_dir/events.db")
     defaults: CameraDefaults = CameraDefaults()

@@ -51,6 +51,11 @@ class DriftMonitor:
         """Slow mean of the spread over the usual one; 1 is as learned."""
         return self._ratio
 
+    @property
+    def limit(self) -> float:
+        """The ratio from which the scene has drifted."""
+        return self._limit
+
     def observe(self, low: float, wall_s: float) -> DriftChange | None:
         """Take the low of one frame's spread; what has changed, if anything."""
         step_s = 0.0 if self._last_wall_s is None else min(max(wall_s - self._last_wall_s, 0.0), GAP_S)

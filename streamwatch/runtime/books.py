@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from streamwatch.clock import Clock
@@ -63,9 +63,9 @@ class Books:
         self.deliveries.follow(config.alerts)
         self._retention = config.retention
 
-    def close_left_open(self) -> list[Event]:
-        """Close the events that a crash left open, and have that told."""
-        closed = self.store.close_left_open()
+    def close_left_open(self, cameras: Sequence[str] | None) -> list[Event]:
+        """Close the events that a crash left open, of these cameras or of all, and have that told."""
+        closed = self.store.close_left_open(cameras)
         for event in closed:
             log.warning("event %s of camera %s was left open by a crash; closed", event.id, event.camera)
         return closed

@@ -115,6 +115,7 @@ class Deliveries:
         self._threads: list[threading.Thread] = []
         self._beats_due_s: dict[str, float] = {}
         metrics.show_outbox(self._waiting)
+        self._expect_endpoints()
 
     def start(self) -> None:
         """Begin to deliver."""
@@ -141,6 +142,7 @@ class Deliveries:
         self.stop()
         self._alerts, self._senders, self._stop = alerts, senders, threading.Event()
         self._planner.follow(alerts)
+        self._expect_endpoints()
         self.start()
 
     def drain(self, timeout_s: float) -> bool:
@@ -168,9 +170,15 @@ class Deliveries:
             depths = self._outbox.depths()
         except StoreError:
             return {}
-        names = [*(webhook.name for webhook in self._alerts.webhooks), *([MQTT] if self._alerts.mqtt else [])]
-        known = {name: depths.get(name) for name in names}
+        known = {name: depths.get(name) for name in self._endpoints()}
         return {name: (depth.pending, depth.oldest_wall_s) if depth else (0, None) for name, depth in known.items()}
+
+    def _endpoints(self) -> list[str]:
+        return [*(webhook.name for webhook in self._alerts.webhooks), *([MQTT] if self._alerts.mqtt else [])]
+
+    def _expect_endpoints(self) -> None:
+        for name in self._endpoints():
+            self._metrics.expect_endpoint(name)
 
     def _pending(self) -> bool:
         """Whether something waits for an endpoint that is not switched off."""

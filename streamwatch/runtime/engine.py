@@ -35,6 +35,13 @@ class WatchedScene:
     ignored: npt.NDArray[np.bool_] | None = None
 
 
+def device_memory() -> dict[str, int]:
+    """Bytes of the present GPU's memory: what tensors take, what this process holds of it, and all there is."""
+    free, total = torch.cuda.mem_get_info()
+    allocated, reserved = torch.cuda.memory_allocated(), torch.cuda.memory_reserved()
+    return {"allocated": allocated, "reserved": reserved, "used": total - free, "total": total}
+
+
 class Engine:
     """Embeds and scores.
 

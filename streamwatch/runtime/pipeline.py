@@ -99,6 +99,7 @@ class Pipeline:
     def add(self, camera: str, watched: WatchedCamera) -> None:
         """Turn ``camera``'s scores into events from now on."""
         self._cameras[camera] = watched
+        self._metrics.expect_camera(camera)
         self._metrics.threshold.labels(camera).set(watched.trackers[0].start_threshold)
 
     def remove(self, camera: str, reason: str) -> None:
@@ -246,6 +247,7 @@ class Pipeline:
             self._outputs.evidence.note(scored, tracker.zone)
         for change in changes:
             self._publish(change)
+            self._measure_change(change, scored.frame)
         if tracker.at_peak:
             self._outputs.evidence.note_peak(scored, tracker.zone)
         if tracker.holds:
@@ -261,6 +263,7 @@ class Pipeline:
         camera = scored.frame.camera
         change = watched.drift.observe(scored.spread.low, scored.frame.wall_s)
         self._metrics.drift_ratio.labels(camera).set(watched.drift.ratio)
+        self._metrics.drift_limit.labels(camera).set(watched.drift.limit)
         if change:
             self._tell_drift(camera, scored.frame.wall_s, change)
 
@@ -298,6 +301,12 @@ class Pipeline:
             self._metrics.event_duration.observe(change.event.end_wall_s - change.event.start_wall_s)
         for listener in self._outputs.listeners:
             listener(change, snapshot)
+
+    def _measure_change(self, change: EventChange, frame: Frame) -> None:
+        """How long it took to tell of an event's start since its deciding frame was decoded, with the event as exemplar."""
+        if change.type == "anomaly.started":
+            latency_s = max(self._clock.monotonic_s() - frame.captured_at_s, 0.0)
+            self._metrics.frame_latency.labels("capture_to_event").observe(latency_s, {"event_id": change.event.id})
 
     def _measure(self, scored: FrameScore, watched: WatchedCamera) -> None:
         camera, metrics = scored.frame.camera, self._metrics

@@ -4,11 +4,27 @@ from __future__ import annotations
 
 import logging
 import threading
+from dataclasses import dataclass
 from pathlib import Path
 
 from streamwatch.config.loading import load_config
 from streamwatch.config.models import Config
+from streamwatch.config.sharding import Shard
 from streamwatch.errors import StreamwatchError
+
+
+@dataclass(frozen=True)
+class ConfigFile:
+    """Where the configuration is, and which of its cameras are this process's; None is all."""
+
+    path: Path
+    shard: Shard | None = None
+
+    def load(self) -> Config:
+        """Read it. Raises as ``load_config``."""
+        config = load_config(self.path)
+        return self.shard.share_of(config) if self.shard else config
+
 
 log = logging.getLogger(__name__)
 
@@ -17,11 +33,11 @@ class ConfigFollower:
     """Watches one file.
 
     Args:
-        path: None follows nothing.
+        file: None follows nothing.
     """
 
-    def __init__(self, path: Path | None) -> None:
-        self._path = path
+    def __init__(self, file: ConfigFile | None) -> None:
+        self._file = file
         self._asked = threading.Event()
         self._stamp = self._stamp_now()
 
@@ -32,19 +48,19 @@ class ConfigFollower:
     def poll(self) -> Config | StreamwatchError | None:
         """The configuration if it is to be read again, the error if it is not valid, None if nothing happened."""
         stamp = self._stamp_now()
-        if self._path is None or (stamp == self._stamp and not self._asked.is_set()):
+        if self._file is None or (stamp == self._stamp and not self._asked.is_set()):
             return None
         self._stamp = stamp
         self._asked.clear()
         try:
-            return load_config(self._path)
+            return self._file.load()
         except StreamwatchError as error:
             return error
 
     def _stamp_now(self) -> tuple[int, int] | None:
         """Modification time and size; None while the file is away, as it is for a moment when an editor replaces it."""
         try:
-            stat = self._path.stat() if self._path else None
+            stat = self._file.path.stat() if self._file else None
         except OSError:
             return self._stamp if hasattr(self, "_stamp") else None
         return (stat.st_mtime_ns, stat.st_size) if stat else None

@@ -128,6 +128,7 @@ class Retainer:
             total = sum(_size(path) for paths in files.values() for path in paths if path.parent.name == kind)
             self._metrics.storage_bytes.labels(kind).set(total)
         self._metrics.storage_free_bytes.set(usage.free)
+        self._metrics.storage_size_bytes.set(usage.total)
 
     def _say_if_full(self, full: bool) -> None:
         if full != self._full:

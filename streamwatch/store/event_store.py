@@ -190,13 +190,17 @@ class EventStore:
         except SQLAlchemyError as error:
             raise StoreError(f"events could not be deleted ({error.__class__.__name__})", hint="check the disk") from error
 
-    def close_left_open(self) -> list[Event]:
+    def close_left_open(self, cameras: Sequence[str] | None = None) -> list[Event]:
         """Close events that a process left open when it died, with reason ``crash``, at their peak.
 
         The peak is the last moment that is known of such an event.
+
+        Args:
+            cameras: only of these, because other processes write here too; None is all.
         """
         closed: list[Event] = []
-        for event in self.list_events(EventQuery(state="open", limit=1_000_000)):
+        left = self.list_events(EventQuery(state="open", limit=1_000_000))
+        for event in (event for event in left if cameras is None or event.camera in cameras):
             ended = replace(event, end_wall_s=event.peak.wall_s, end_time_s=event.peak.time_s, reason="crash")
             self.record(EventChange("anomaly.ended", ended, event.peak.wall_s))
             closed.append(ended)

@@ -10,7 +10,7 @@ import pytest
 from streamwatch.config.changes import ConfigChange, compare
 from streamwatch.config.models import Config
 from streamwatch.errors import ConfigError
-from streamwatch.runtime.reload import ConfigFollower
+from streamwatch.runtime.reload import ConfigFile, ConfigFollower
 
 
 def config(cameras: dict[str, dict[str, Any]], **more: Any) -> Config:
@@ -42,7 +42,7 @@ def test_only_what_changed_is_touched(new: Config, expected: ConfigChange) -> No
 def test_a_file_is_read_again_when_it_changes_or_when_asked(tmp_path: Path) -> None:
     path = tmp_path / "c.yaml"
     path.write_text("version: 1\ncameras:\n  a: {source: rtsp://h/a}\n")
-    follower = ConfigFollower(path)
+    follower = ConfigFollower(ConfigFile(path))
     assert follower.poll() is None
     follower.ask()
     assert isinstance(follower.poll(), Config)

@@ -27,6 +27,7 @@ from streamwatch.records import EventChange, Frame, FrameScore, Notice, UInt8Arr
 from streamwatch.runtime.footage import Footage
 from streamwatch.runtime.learning import learn_scene
 from streamwatch.runtime.models import build_engine
+from streamwatch.runtime.reload import ConfigFile
 from streamwatch.runtime.retry import Backoff
 from streamwatch.service import Ears, Service
 from streamwatch.simulator.faults import Fault
@@ -200,7 +201,11 @@ def running_site(folder: Path, count: int, *, fps: float = 5.0, transport: str =
     observed = Observed()
     ears = Ears((lambda change, _path: observed.changes.append(change),), (observed.notices.append,))
     service = Service(
-        Config.model_validate(document), until_eof=False, ears=ears, config_path=path, backoff=Backoff(0.5, 4.0, 60.0)
+        Config.model_validate(document),
+        until_eof=False,
+        ears=ears,
+        config_file=ConfigFile(path),
+        backoff=Backoff(0.5, 4.0, 60.0),
     )
     service._pipeline._engine = _Spy(service._pipeline._engine, observed, references)
     handler = _RetryNotes(observed)

@@ -1,0 +1,1 @@
+"""What is deployed: rules, dashboards, units and images."""
