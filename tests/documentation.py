@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import types
 import typing
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import time
 from pathlib import Path
 from typing import Any
@@ -33,8 +33,8 @@ TYPES = {
     "anomaly.ended": "the event is over; sent once",
     "camera.offline": "a camera was silent for `offline_after`",
     "camera.online": "it is back",
-    "camera.tamper": "the picture cannot be watched (`tamper`: GlobalSceneChange, ImageTooDark, ImageTooBright, ImageTooBlurry, "
-    "SignalLoss), or can again (`active`)",
+    "camera.tamper": "the picture cannot be watched (`tamper`: GlobalSceneChange, ImageTooDark, ImageTooBright, "
+    "ImageTooBlurry, SignalLoss), or can again (`active`)",
     "model.drift": "the scene has slowly become another (`ratio`, `limit`), or is back (`active`)",
     "model.ready": "a model was put to work",
     "system.degraded": "something does not work while detection goes on (`what`), or works again (`active`)",
@@ -54,9 +54,9 @@ def metrics_page() -> str:
     metrics.show_device("cuda", lambda: {"total": 0})
     rows = "\n".join(_metric_rows(metrics.registry))
     return (
-        f"# Metrics\n\n{GENERATED}`/metrics` is in OpenMetrics format, at `metrics.listen` or `--metrics-listen`. Names are fixed: "
-        "dashboards and rules depend on them. Counters of a camera or an endpoint are there from the start, at 0. Histograms of "
-        "latency carry the event as exemplar. Rules and dashboards are in `deploy/`.\n\n"
+        f"# Metrics\n\n{GENERATED}`/metrics` is in OpenMetrics format, at `metrics.listen` or `--metrics-listen`. Names "
+        "are fixed: dashboards and rules depend on them. Counters of a camera or an endpoint are there from the start, at 0. "
+        "Histograms of latency carry the event as exemplar. Rules and dashboards are in `deploy/`.\n\n"
         f"| metric | kind | labels | what it says |\n|---|---|---|---|\n{rows}\n"
     )
 
@@ -119,7 +119,7 @@ def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
 
 def _suffix(field: FieldInfo) -> str:
     origin = typing.get_origin(field.annotation)
-    return {dict: ".NAME", tuple: "[]"}.get(origin, "")  # type: ignore[call-overload, no-any-return]
+    return ".NAME" if origin is dict else "[]" if origin is tuple else ""
 
 
 def _default(field: FieldInfo) -> str:
@@ -138,13 +138,19 @@ def _spoken(value: Any, read_by: set[Any]) -> str:
         return f"[{', '.join(value)}]"
     if isinstance(value, time):
         return f"{value:%H:%M}"
-    if parse_duration_s in read_by:
-        return f"{value:g}s" if value >= 1 else f"{1000 * value:g}ms"
-    if parse_budget_per_day in read_by:
-        return f"{value:g}/day"
-    if parse_size_bytes in read_by:
-        return f"{value / 10**9:g}GB" if value >= 10**9 else f"{value / 10**6:g}MB"
-    return f"{100 * value:g}%" if parse_share in read_by else str(value)
+    speak = next(
+        (say for reader, say in _SPEAK.items() if reader in read_by),
+        lambda value: f"{value:g}" if isinstance(value, float) else str(value),
+    )
+    return speak(value)
+
+
+_SPEAK: dict[Any, Callable[[Any], str]] = {
+    parse_duration_s: lambda value: f"{value:g}s" if value >= 1 else f"{1000 * value:g}ms",
+    parse_budget_per_day: lambda value: f"{value:g}/day",
+    parse_size_bytes: lambda value: f"{value / 10**9:g}GB" if value >= 10**9 else f"{value / 10**6:g}MB",
+    parse_share: lambda value: f"{100 * value:g}%",
+}
 
 
 def _said(field: FieldInfo, models: list[type[BaseModel]]) -> str:
@@ -155,9 +161,7 @@ def _said(field: FieldInfo, models: list[type[BaseModel]]) -> str:
 def messages_page() -> str:
     """Every type of message."""
     schema = json.loads((REPOSITORY / "configs/message.schema.json").read_text())
-    parts = [
-        f"# Messages\n\n{GENERATED}What webhooks of format `cloudevents`, MQTT and `streamwatch run`'s standard output say. "
-    ]
+    parts = [f"# Messages\n\n{GENERATED}What webhooks of format `cloudevents`, MQTT and the output of `run` say. "]
     parts.append("[The JSON schema](../configs/message.schema.json) is normative. Receivers ignore what they do not know.\n")
     parts.append("\n## Types\n\n| `type`, after `streamwatch.` | when |\n|---|---|\n")
     parts += [f"| `{name}` | {when} |\n" for name, when in TYPES.items()]
