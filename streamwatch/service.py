@@ -372,9 +372,9 @@ class Service:
             self._pipeline.end_camera(camera, "normal")
             failure = self._endings.ended[camera]
             if failure:
-                log.error("camera %s: %s", camera, failure)
+                log.error("camera %s: %s", camera, failure, extra={"camera": camera})
             else:
-                log.info("camera %s: finished", camera)
+                log.info("camera %s: finished", camera, extra={"camera": camera})
 
     def _outcome(self, stopped: bool) -> Outcome:
         failures = {camera: error for camera, error in self._endings.ended.items() if error}

@@ -200,6 +200,7 @@ def main() -> None:
     for name, page in PAGES.items():
         path: Path = DOCS / name
         path.write_text(page())
+    (REPOSITORY / "configs/config.schema.json").write_text(json.dumps(Config.model_json_schema(), indent=2) + "\n")
 
 
 if __name__ == "__main__":

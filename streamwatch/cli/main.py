@@ -11,6 +11,7 @@ import click
 
 from streamwatch import __version__
 from streamwatch.errors import StreamwatchError
+from streamwatch.logs import set_up_logging
 
 # Before torch is imported: a spinning OpenMP thread beside a busy decoder makes inference 10 times slower on few
 # cores (measured, DESIGN section 2).
@@ -29,6 +30,8 @@ COMMANDS = {
     "snooze": "raise no events of a camera for a while",
     "evaluate": "evaluate on ShanghaiTech Campus or UCSD, with a report",
     "simulate": "serve a file as an RTSP camera that misbehaves on command",
+    "backup": "write models, events, evidence and configuration to one file",
+    "restore": "put them back, here or on another machine",
     "check": "check a configuration file",
     "schema": "print the JSON schema of the configuration",
     "weights": "list, fetch and verify pretrained weights",
@@ -63,10 +66,7 @@ class LazyGroup(click.Group):
 def cli(debug: bool) -> None:
     """Learn what each camera normally sees, and raise an alarm when a scene does something new."""
     level = logging.DEBUG if debug else logging.INFO
-    logging.basicConfig(stream=sys.stderr, level=level, format="%(asctime)s %(levelname)-7s %(message)s")
-    for noisy in ("alembic", "asyncio", "uvicorn", "PIL"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
-    logging.getLogger("libav").setLevel(logging.CRITICAL)  # video/live.py reads what FFmpeg says, and counts it
+    set_up_logging(level)
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -35,7 +35,7 @@ class Shard:
         Raises:
             UsageError: it is neither.
         """
-        match = re.fullmatch(r"(?:.*-)?(\d{1,6})/(\d{1,6})", text.strip())
+        match = re.fullmatch(r"(?:.+-)?(\d{1,6})/(\d{1,6})", text.strip())
         if not match:
             raise UsageError(f"shard {text!r} is not K/N", hint="of three: 0/3, 1/3 and 2/3")
         return cls(int(match[1]), int(match[2]))

@@ -88,10 +88,15 @@ class Adoption:
 
     def _switched(self, camera: str, regime: str, terms: SceneTerms | None) -> None:
         if terms is None:
-            log.warning("camera %s: a %s picture, of which it has no model: no alarms until `streamwatch fit`", camera, regime)
+            log.warning(
+                "camera %s: a %s picture, of which it has no model: no alarms until `streamwatch fit`",
+                camera,
+                regime,
+                extra={"camera": camera},
+            )
             self.board.unlearned(camera)
         else:
-            log.info("camera %s: a %s picture, watched by the model of it", camera, regime)
+            log.info("camera %s: a %s picture, watched by the model of it", camera, regime, extra={"camera": camera})
             self.board.show(camera, terms.judged)
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from streamwatch.clock import Clock
 from streamwatch.config.models import Config
 from streamwatch.errors import StoreError
+from streamwatch.logs import about
 from streamwatch.metrics import Metrics
 from streamwatch.records import Event
 from streamwatch.runtime.deliveries import Deliveries
@@ -38,7 +39,7 @@ class Books:
         self, config: Config, folder: Path, *, metrics: Metrics, clock: Clock, on_full: Callable[[bool], None]
     ) -> None:
         database = open_database(config.database.get_secret_value() if config.database else None, folder)
-        planner = Planner(config.alerts, clock, links_to(config.web.public_url))
+        planner = Planner(config.alerts, clock, links_to(config.web.public_url, clips=config.clips.enabled))
         outbox = Outbox(database)
         self.store, self.snoozes = EventStore(database, planner), Snoozes(database, clock)
         self.deliveries = Deliveries(
@@ -67,7 +68,7 @@ class Books:
         """Close the events that a crash left open, of these cameras or of all, and have that told."""
         closed = self.store.close_left_open(cameras)
         for event in closed:
-            log.warning("event %s of camera %s was left open by a crash; closed", event.id, event.camera)
+            log.warning("event %s of camera %s was left open by a crash; closed", event.id, event.camera, extra=about(event))
         return closed
 
     def beat(self) -> None:

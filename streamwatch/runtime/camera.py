@@ -104,7 +104,7 @@ class CameraWorker:
             if self._stop.is_set():
                 return
         for warning in self._reader.summary().warnings:
-            log.warning("camera %s: %s", self.name, warning)
+            log.warning("camera %s: %s", self.name, warning, extra={"camera": self.name})
 
     def _beat(self) -> None:
         if not self._stop.is_set():
@@ -158,4 +158,4 @@ class CameraWorker:
         kind = error.kind if isinstance(error, SourceDisconnected) else "invalid_data"
         self._context.metrics.camera_state_is(self.name, "reconnecting")
         self._context.metrics.reconnects.labels(self.name, kind).inc()
-        log.warning("camera %s: %s; trying again in %.1f s", self.name, error, delay_s)
+        log.warning("camera %s: %s; trying again in %.1f s", self.name, error, delay_s, extra={"camera": self.name})

@@ -163,7 +163,9 @@ class ClipRecorder:
 
     def _fail(self, job: _Job, error: Exception) -> None:
         job.failed = True
-        log.warning("clip %s not written: %s", job.path.name, error)  # evidence must never stop detection
+        log.warning(
+            "clip %s not written: %s", job.path.name, error, extra={"event_id": job.path.stem}
+        )  # evidence must never stop detection
         self._on_written(False)
 
     def _tell(self, job: _Job, event: Event) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from streamwatch.errors import UsageError
+from streamwatch.logs import about
 from streamwatch.records import BoolGrid, Event, Float32Array, Frame, FrameScore, UInt8Array
 from streamwatch.video.output import write_atomically
 
@@ -108,7 +109,7 @@ class EventInputs:
             write_atomically(path, _frames_of(sample.frames, sample.level).encoded())
             self._make_room()
         except (OSError, UsageError) as error:  # evidence must never stop detection
-            log.warning("model inputs of event %s not written: %s", event.id, error)
+            log.warning("model inputs of event %s not written: %s", event.id, error, extra=about(event))
             return None
         return path
 

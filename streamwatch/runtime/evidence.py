@@ -21,6 +21,7 @@ import numpy as np
 from streamwatch import __version__
 from streamwatch.errors import UsageError
 from streamwatch.events.wire import event_document
+from streamwatch.logs import about
 from streamwatch.records import Event, FrameScore
 from streamwatch.runtime.snapshots import NO_PRIVACY, Privacy, SnapshotWriter
 from streamwatch.runtime.sparkline import Levels, draw_sparkline
@@ -180,7 +181,7 @@ class EvidenceKeeper:
             path.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(path, content)
         except (OSError, UsageError) as error:
-            log.warning("%s of event %s not written: %s", kind, event.id, error)
+            log.warning("%s of event %s not written: %s", kind, event.id, error, extra=about(event))
             self._on_written(False)
         else:
             self._on_written(True)

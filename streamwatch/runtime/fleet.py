@@ -131,7 +131,9 @@ class Fleet:
         deadline_s = clock.monotonic_s() + timeout_s
         for worker in self._workers.values():
             if not worker.join(deadline_s - clock.monotonic_s()):
-                log.warning("camera %s: its reader did not stop in time and is left behind", worker.name)
+                log.warning(
+                    "camera %s: its reader did not stop in time and is left behind", worker.name, extra={"camera": worker.name}
+                )
 
     def _retire(self, camera: str) -> None:
         self._rings.pop(camera, None)

@@ -27,14 +27,16 @@ def no_links(_event: Event) -> dict[str, str]:
     return {}
 
 
-def links_to(public_url: str | None) -> Links:
-    """Links to an event's evidence on the page: of one that goes on, the picture that it began with."""
+def links_to(public_url: str | None, *, clips: bool = True) -> Links:
+    """Links to an event's evidence on the page: of one that goes on, the picture that it began with, and its clip, if kept."""
     if public_url is None:
         return no_links
     base = public_url.rstrip("/")
 
     def links(event: Event) -> dict[str, str]:
-        start = {"start": f"{base}/starts/{event.id}.jpg", "clip": f"{base}/clips/{event.id}.mp4"}
+        start = {"start": f"{base}/starts/{event.id}.jpg"}
+        if clips:
+            start["clip"] = f"{base}/clips/{event.id}.mp4"
         if event.end_wall_s is None:
             return start
         ended = {"peak": "peaks", "snapshot": "snapshots"}

@@ -119,4 +119,6 @@ class NormalFrames:
                 file.seek(size - size % _RECORD.itemsize)  # over what a crash cut short
                 file.write(record.tobytes())
         except OSError as error:  # learning must never stop detection
-            log.warning("a normal frame of camera %s not kept: %s", frame.camera, error.strerror)
+            log.warning(
+                "a normal frame of camera %s not kept: %s", frame.camera, error.strerror, extra={"camera": frame.camera}
+            )

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from streamwatch.logs import about
 from streamwatch.records import Box, Event, FrameScore, UInt8Array
 from streamwatch.video.overlay import black_out, heat_overlay, pixelate, write_picture
 
@@ -70,6 +71,6 @@ class SnapshotWriter:
             self._folder.mkdir(parents=True, exist_ok=True)
             write_picture(str(path), overlay)
         except OSError as error:  # evidence must never stop detection
-            log.warning("snapshot of event %s not written: %s", event.id, error)
+            log.warning("snapshot of event %s not written: %s", event.id, error, extra=about(event))
             return None
         return path

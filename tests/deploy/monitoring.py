@@ -150,6 +150,7 @@ def monitored(folder: Path, hurry: float) -> Iterator[Monitored]:
             yield site
         finally:
             site.stop()
+            site.http.close()
             server.terminate()
             server.wait(10)
             for camera in cameras.values():

@@ -81,6 +81,8 @@ def test_an_event_reaches_its_receiver_as_the_schema_says(tmp_path: Path, receiv
     base = "https://cameras.example.org"
     assert last["data"]["links"] == {
         "start": f"{base}/starts/{event_id}.jpg",
+        "clip": f"{base}/clips/{event_id}.mp4",
+        "scores": f"{base}/scores/{event_id}.svg",
         "peak": f"{base}/peaks/{event_id}.jpg",
         "snapshot": f"{base}/snapshots/{event_id}.jpg",
         "evidence": f"{base}/evidence/{event_id}.json",

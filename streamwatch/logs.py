@@ -1,0 +1,56 @@
+"""How log lines look: for people on a terminal, one JSON document a line elsewhere; one for a change of state, none per frame.
+
+Modules log with the standard library and name what a line is about (``extra={"camera": ..., "event_id": ...}``), so that lines
+are found again by camera and by event; structlog renders them.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import TextIO
+
+import structlog
+
+from streamwatch.records import Event
+
+NOISY = ("alembic", "asyncio", "uvicorn", "httpx", "httpcore", "PIL")
+
+
+def set_up_logging(level: int, stream: TextIO | None = None) -> None:
+    """Send all log lines to ``stream``, standard error by default, as it suits its reader; who has set up logging keeps that."""
+    target = stream or sys.stderr
+    handler = logging.StreamHandler(target)
+    handler.setFormatter(_formatter(for_people=target.isatty()))
+    logging.basicConfig(level=level, handlers=[handler])
+    for name in NOISY:
+        logging.getLogger(name).setLevel(logging.WARNING)
+    logging.getLogger("libav").setLevel(logging.CRITICAL)  # video/live.py reads what FFmpeg says, and counts it
+
+
+def about(event: Event) -> dict[str, str]:
+    """What a line that tells of an event is found by: ``log.warning(..., extra=about(event))``."""
+    return {"camera": event.camera, "event_id": event.id}
+
+
+def _formatter(*, for_people: bool) -> logging.Formatter:
+    shared: list[structlog.types.Processor] = [
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.stdlib.ExtraAdder(),
+        structlog.processors.TimeStamper(fmt="iso", utc=not for_people),
+    ]
+    last: list[structlog.types.Processor] = (
+        [_only_the_message, structlog.dev.ConsoleRenderer()]
+        if for_people
+        else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+    )
+    return structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=shared, processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last]
+    )
+
+
+def _only_the_message(_: object, _name: str, event: structlog.types.EventDict) -> structlog.types.EventDict:
+    """What a line is about stands in its text already; people need it once."""
+    kept = {"event", "level", "timestamp", "exc_info", "exception"}
+    return {key: value for key, value in event.items() if key in kept}

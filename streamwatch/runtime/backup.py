@@ -1,0 +1,161 @@
+"""A site in one file: its models, events, labels, evidence and configuration, to keep or to move.
+
+A tar archive with ``manifest.json`` first, which names every file with its size and sha256. SQLite's database is copied by its
+own online backup, so that a daemon may go on meanwhile; a database by URL is its owner's to back up.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import json
+import shutil
+import sqlite3
+import tarfile
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from streamwatch import __version__
+from streamwatch.config.models import Config
+from streamwatch.errors import UsageError
+from streamwatch.runtime.evidence import KINDS
+
+FORMAT = 1
+MANIFEST, CONFIGURATION, DATABASE = "manifest.json", "configuration.yaml", "events.db"
+_PLACES = frozenset({"models", DATABASE, CONFIGURATION, *KINDS})
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What a backup holds.
+
+    Attributes:
+        database: whether the events are in it; not if they are in a database by URL.
+    """
+
+    files: int
+    bytes: int
+    database: bool
+
+
+def write_backup(config: Config, config_path: Path, out: Path, *, evidence: bool) -> Contents:
+    """Write a backup of a site: complete, or not at all; readable by nobody else, because it may hold what cameras saw.
+
+    Raises:
+        UsageError: something cannot be read or written.
+    """
+    temporary = out.with_name(f".{out.name}.tmp")
+    try:
+        with tempfile.TemporaryDirectory(dir=out.parent) as folder:
+            files = dict(_files(config, config_path, Path(folder), evidence=evidence))
+            entries = {name: {"bytes": path.stat().st_size, "sha256": _sha256(path)} for name, path in files.items()}
+            temporary.touch(mode=0o600)
+            with tarfile.open(temporary, "w") as archive:
+                _add_manifest(archive, entries)
+                for name, path in files.items():
+                    archive.add(path, name, recursive=False)
+        temporary.replace(out)
+    except (OSError, sqlite3.Error, tarfile.TarError) as error:
+        raise UsageError(f"cannot be written ({error})", where=out, hint="check the folder and free space") from None
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+    return _contents(entries)
+
+
+def _files(config: Config, config_path: Path, working: Path, *, evidence: bool) -> Iterator[tuple[str, Path]]:
+    """Archive name and path of everything that belongs to the site."""
+    yield CONFIGURATION, config_path
+    data_dir = config.data_dir
+    if config.database is None and (data_dir / DATABASE).is_file():
+        yield DATABASE, _copy_of(data_dir / DATABASE, working / DATABASE)
+    folders = ["models", *(KINDS if evidence else ())]
+    for folder in folders:
+        for path in sorted((data_dir / folder).rglob("*")):
+            kept_inputs = any(part.endswith(".inputs") for part in path.relative_to(data_dir).parts)
+            if path.is_file() and not path.name.startswith(".") and not kept_inputs:
+                yield path.relative_to(data_dir).as_posix(), path
+
+
+def _copy_of(database: Path, target: Path) -> Path:
+    with contextlib.closing(sqlite3.connect(database)) as source, contextlib.closing(sqlite3.connect(target)) as copy:
+        source.backup(copy)
+    return target
+
+
+def _add_manifest(archive: tarfile.TarFile, entries: dict[str, dict[str, Any]]) -> None:
+    content = json.dumps({"format": FORMAT, "streamwatch": __version__, "files": entries}, indent=1).encode()
+    member = tarfile.TarInfo(MANIFEST)
+    member.size = len(content)
+    archive.addfile(member, io.BytesIO(content))
+
+
+def restore_backup(archive: Path, data_dir: Path, config_out: Path | None, *, force: bool) -> Contents:
+    """Put a backup's files into ``data_dir``, which must not hold a site unless ``force`` replaces what it has.
+
+    Everything is unpacked beside it and checked before the first file is put into its place.
+
+    Raises:
+        UsageError: it is no backup, is damaged, or there is a site already; nothing has been changed then.
+    """
+    taken = [name for name in ("models", DATABASE) if (data_dir / name).exists()]
+    if taken and not force:
+        raise UsageError(f"holds a site already ({', '.join(taken)})", where=data_dir, hint="restore elsewhere, or use --force")
+    if config_out is not None and config_out.exists() and not force:
+        raise UsageError("exists already", where=config_out, hint="name another file, or use --force")
+    try:
+        data_dir.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=data_dir, prefix=".restore-") as folder:
+            entries = _unpacked(archive, Path(folder))
+            _put_in_place(Path(folder), data_dir, config_out, entries)
+    except (OSError, tarfile.TarError) as error:
+        raise UsageError(f"cannot be restored ({error})", where=archive, hint="check the file and free space") from None
+    return _contents(entries)
+
+
+def _unpacked(archive: Path, folder: Path) -> dict[str, dict[str, Any]]:
+    """Unpack into a folder, and check every file against the manifest."""
+    with tarfile.open(archive, "r:") as file:
+        file.extractall(folder, filter="data")
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text())
+        version, entries = manifest["format"], dict(manifest["files"])
+    except (OSError, ValueError, KeyError, TypeError):
+        raise UsageError("not a backup of streamwatch", where=archive) from None
+    if version != FORMAT:
+        raise UsageError(
+            f"backup format {version}, and this streamwatch reads {FORMAT}", where=archive, hint="update streamwatch"
+        )
+    for name, entry in entries.items():
+        if PurePosixPath(name).parts[0] not in _PLACES or _sha256(folder / name) != entry["sha256"]:
+            raise UsageError(f"damaged: {name} is not what it was", where=archive, hint="take another backup")
+    return entries
+
+
+def _put_in_place(folder: Path, data_dir: Path, config_out: Path | None, entries: dict[str, dict[str, Any]]) -> None:
+    if DATABASE in entries:
+        for suffix in ("-wal", "-shm"):  # of the database that is replaced
+            (data_dir / f"{DATABASE}{suffix}").unlink(missing_ok=True)
+    for name in entries:
+        if name != CONFIGURATION:
+            (data_dir / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).replace(data_dir / name)
+    if config_out is not None:
+        shutil.copyfile(folder / CONFIGURATION, config_out)
+        config_out.chmod(0o600)
+
+
+def _contents(entries: dict[str, dict[str, Any]]) -> Contents:
+    return Contents(len(entries), sum(entry["bytes"] for entry in entries.values()), DATABASE in entries)
+
+
+def _sha256(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except FileNotFoundError:
+        return "missing"
