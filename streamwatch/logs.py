@@ -18,7 +18,7 @@ NOISY = ("alembic", "asyncio", "uvicorn", "httpx", "httpcore", "PIL")
 
 
 def set_up_logging(level: int, stream: TextIO | None = None) -> None:
-    """Send all log lines to ``stream``, standard error by default, as it suits its reader; who has set up logging keeps that."""
+    """Send all log lines to ``stream``, standard error by default, unless logging is set up already."""
     target = stream or sys.stderr
     handler = logging.StreamHandler(target)
     handler.setFormatter(_formatter(for_people=target.isatty()))

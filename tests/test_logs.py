@@ -22,15 +22,19 @@ class Terminal(io.StringIO):
 def logging_as_it_was() -> Iterator[None]:
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
-    root.handlers[:] = []
     yield
     root.handlers[:] = handlers
     root.setLevel(level)
 
 
+def set_up(stream: io.StringIO) -> None:
+    logging.getLogger().handlers[:] = []  # pytest's own
+    set_up_logging(logging.INFO, stream)
+
+
 def test_a_program_reads_one_document_a_line() -> None:
     stream = io.StringIO()
-    set_up_logging(logging.INFO, stream)
+    set_up(stream)
     happened = event()
     logging.getLogger("streamwatch.x").warning("event %s of %s", happened.id, "cam", extra=about(happened))
     logging.getLogger("streamwatch.x").debug("not this")
@@ -45,7 +49,7 @@ def test_a_program_reads_one_document_a_line() -> None:
 
 def test_an_exception_is_one_line_for_programs() -> None:
     stream = io.StringIO()
-    set_up_logging(logging.INFO, stream)
+    set_up(stream)
     logging.getLogger("streamwatch").error("failed", exc_info=ValueError("why"))
     (line,) = stream.getvalue().splitlines()
     assert "ValueError: why" in json.loads(line)["exception"]
@@ -53,7 +57,7 @@ def test_an_exception_is_one_line_for_programs() -> None:
 
 def test_people_read_a_sentence() -> None:
     stream = Terminal()
-    set_up_logging(logging.INFO, stream)
+    set_up(stream)
     logging.getLogger("streamwatch.x").info("camera dock: finished", extra={"camera": "dock"})
     text = stream.getvalue()
     assert "camera dock: finished" in text
