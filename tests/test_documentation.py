@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import importlib
 import json
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
 from pydantic import BaseModel
 
@@ -56,3 +61,45 @@ def test_links_lead_somewhere(path: Path) -> None:
         if not target.startswith(("http://", "https://")) and not (page.parent / target).exists()
     ]
     assert dead == []
+
+
+RUNNABLE = re.compile(r"<!-- run(?:: (\S+))? -->\n```\w+\n(.*?)```", re.DOTALL)
+
+
+@pytest.mark.slow(110)
+@pytest.mark.timeout(600)
+def test_blocks_that_are_marked_as_runnable_run(tmp_path: Path) -> None:
+    """In their order, in an empty folder, as a new user would."""
+    blocks = RUNNABLE.findall((REPOSITORY / "README.md").read_text())
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    commands = []
+    for name, content in blocks:
+        if name:
+            (tmp_path / name).write_text(content)
+            continue
+        commands += content.splitlines()
+        done = subprocess.run(
+            ["/bin/sh", "-ec", content], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, f"{content}\n{done.stdout}\n{done.stderr}"
+        assert "Traceback" not in done.stderr
+    assert len(commands) >= 10
+    assert len((tmp_path / "events.csv").read_text().splitlines()) == 4, "three things do not belong, and a head line"
+    assert (tmp_path / "moved/models/square.safetensors").is_file()
+
+
+def test_commands_in_the_pages_exist() -> None:
+    """Every ``streamwatch COMMAND`` that a page shows, with the options that it shows."""
+    for page in DOCUMENTS:
+        for line in re.findall(r"^(?:\$ )?streamwatch (.*)$", page.read_text(), re.MULTILINE):
+            words = line.split("#")[0].split("&&")[0].split()
+            group = importlib.import_module(f"streamwatch.cli.{words[0]}").command
+            known = {option for parameter in _parameters(group, words[1:]) for option in parameter.opts}
+            assert {word for word in words if re.match(r"--?[a-z]", word)} <= known | {"--json"}, (page.name, line)
+
+
+def _parameters(command: click.Command, words: list[str]) -> list[click.Parameter]:
+    found = list(command.params)
+    if isinstance(command, click.Group) and words and words[0] in command.commands:
+        found += command.commands[words[0]].params
+    return found
