@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Iterator
 
 import httpx
@@ -64,6 +65,27 @@ def test_metrics_are_openmetrics_with_the_fixed_names(client: Telemetry) -> None
     assert sum(f'state="{state}"}} 1.0' in answer.text for state in CAMERA_STATES) == 1
     assert "streamwatch_build_info{" in answer.text
     assert answer.text.endswith("# EOF\n")
+
+
+def test_latency_names_its_event_and_the_process_is_measured(client: Telemetry) -> None:
+    http, _, metrics = client
+    metrics.frame_latency.labels("capture_to_event").observe(0.3, {"event_id": "01a2"})
+    text = http.get("/metrics").text
+    assert re.search(r'stage="capture_to_event".* # \{event_id="01a2"\} 0.3', text)
+    assert "process_resident_memory_bytes" in text
+    assert text.endswith("# EOF\n")
+
+
+def test_counters_are_there_before_anything_is_counted(client: Telemetry) -> None:
+    http, _, metrics = client
+    metrics.expect_camera("dock")
+    metrics.expect_endpoint("ops")
+    metrics.show_device("cuda:0", lambda: {"total": 80, "used": 3})
+    text = http.get("/metrics").text
+    assert 'streamwatch_events_total{camera="dock",type="anomaly.started"} 0.0' in text
+    assert 'streamwatch_camera_frames_dropped_total{camera="dock",reason="displaced"} 0.0' in text
+    assert 'streamwatch_dead_letters_total{endpoint="ops"} 0.0' in text
+    assert 'streamwatch_device_memory_bytes{device="cuda:0",kind="total"} 80.0' in text
 
 
 def test_health_follows_the_loops_and_readiness_the_cameras(client: Telemetry) -> None:

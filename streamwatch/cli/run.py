@@ -49,7 +49,8 @@ def _metrics_at(address: str) -> MetricsConfig:
     try:
         return MetricsConfig(listen=address)
     except ValidationError as error:
-        raise UsageError(f"--metrics-listen {address}: {error.errors()[0]['msg']}") from None
+        reason = error.errors()[0]["msg"].removeprefix("Value error, ")
+        raise UsageError(f"--metrics-listen {address}: {reason}") from None
 
 
 def _print_change(change: EventChange, snapshot: Path | None) -> None:

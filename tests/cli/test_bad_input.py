@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from streamwatch.config.sharding import Shard
 from streamwatch.model.artifact import Provenance, save_model
 from streamwatch.model.backbone import ARCHITECTURES, untrained_model
 from streamwatch.model.identity import BackboneSpec, build_embedder
@@ -132,6 +133,10 @@ def test_configurations_that_are_wrong(cli: Cli, tmp_path: Path, video: Path, ex
         (("score", "x"), "--model"),
         (("score", "--model", "m", "rtsp://u:s3cret@127.0.0.1:9/x"), "streamwatch run"),
         (("run", "-c", "none.yaml"), "no such configuration file"),
+        (("run", "-c", "none.yaml", "--shard", "3/3"), "K/N takes K from 0 to N-1"),
+        (("run", "-c", "none.yaml", "--shard", "third"), "is not K/N"),
+        (("backup", "-c", "none.yaml", "out.tar"), "no such configuration file"),
+        (("restore", "none.tar", "--to", "x"), "does not exist"),
         (("watch",), "No such command"),
         (("demo", "--device", "tpu"), "device"),
     ],
@@ -150,6 +155,20 @@ def test_an_unknown_camera_and_backbone_options_with_a_configuration(cli: Cli, t
     assert "no camera 'door'" in cli("fit", "-c", path, "door").error_line
     assert "cannot be given with -c" in cli("fit", "-c", path, "dock", "--dims", "5").error_line
     assert "no footage to learn from" in cli("fit", "-c", path, "dock").error_line
+
+
+def test_a_metrics_address_that_is_none(cli: Cli, tmp_path: Path, video: Path) -> None:
+    result = cli("run", "-c", config(tmp_path, video), "--metrics-listen", "everywhere")
+    assert (result.code, result.error_line) == (2, "error: --metrics-listen everywhere: must be HOST:PORT, like 127.0.0.1:9464")
+
+
+def test_a_shard_without_cameras_has_nothing_to_do_and_the_others_share_them(cli: Cli, tmp_path: Path, video: Path) -> None:
+    path = config(tmp_path, video)
+    names = [name for name in ("0/2", "1/2") if not Shard.parse(name).takes("dock")]
+    idle = cli("run", "-c", path, "--until-eof", "--shard", names[0])
+    assert (idle.code, idle.out) == (0, "")
+    busy = cli("run", "-c", path, "--until-eof", "--shard", "0/1")
+    assert "camera dock has no model" in busy.error_line, "the one that takes the camera needs its model"
 
 
 def test_a_port_that_is_taken(cli: Cli, tmp_path: Path, video: Path, model: Path) -> None:
