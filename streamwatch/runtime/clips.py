@@ -24,6 +24,8 @@ from streamwatch.video.clip_ring import ClipRing, Cursor
 
 log = logging.getLogger(__name__)
 EVERY_S = 0.25
+STOP_S = 10.0
+_REFUSED = (OSError, ValueError, av.error.FFmpegError)
 LATE_S = 10.0
 """How long the end of a clip is waited for, if the camera sends nothing more."""
 
@@ -80,9 +82,10 @@ class ClipRecorder:
         """Finish all clips with what there is."""
         self._stop.set()
         if self._thread is not None:
-            self._thread.join()
+            self._thread.join(STOP_S)
+            if not self._thread.is_alive():  # else the disk hangs; what is written plays
+                self.run_once(last=True)
             self._thread = None
-            self.run_once(last=True)
 
     def begin(self, event: Event) -> None:
         """An event started: its clip begins."""
@@ -144,7 +147,7 @@ class ClipRecorder:
                 job.file = ClipFile(job.path, job.cursor.take)
             if packets and job.file is not None:
                 job.file.write(packets)
-        except (OSError, av.error.FFmpegError) as error:
+        except _REFUSED as error:
             self._fail(job, error)
         ended = job.event is not None and (all_there or self._clock.monotonic_s() >= job.give_up_at_s)
         broken_off = job.cursor.take.ended or (all_there and until_s == job.cap_s)
@@ -158,7 +161,7 @@ class ClipRecorder:
             try:
                 job.file.close()
                 self._on_written(True)
-            except (OSError, av.error.FFmpegError) as error:
+            except _REFUSED as error:
                 self._fail(job, error)
 
     def _fail(self, job: _Job, error: Exception) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import logging
 from collections.abc import Callable
+from contextlib import suppress
 from fractions import Fraction
 
 import av
@@ -21,6 +23,10 @@ ENCODED_TIME_BASE = Fraction(1, 90_000)
 KEY_FRAME_EVERY_S = 2.0
 _NOMINAL_RATE_HZ = 25
 
+_REFUSED = (av.error.FFmpegError, ValueError, OSError)
+"""What a codec or a container says to what it does not take."""
+log = logging.getLogger(__name__)
+
 Cover = Callable[[UInt8Array], UInt8Array]
 """What is done to an RGB picture before it may be kept."""
 
@@ -36,7 +42,7 @@ class ClipFeed:
         self._ring, self._cover = ring, cover
         self._encoder: _Encoder | None = None
         self._source: VideoStream | None = None
-        self._use_dts = False
+        self._use_dts = self._given_up = False
 
     @property
     def copies(self) -> bool:
@@ -45,13 +51,16 @@ class ClipFeed:
 
     def begin(self, source: VideoStream | None) -> None:
         """A stream begins; None for one without packets."""
-        self._source = None if source is None or self._cover or source.codec_context.name not in COPYABLE else source
-        self._encoder = None
-        if self._source is not None and self._source.time_base is not None:
-            self._use_dts = self._source.container.format.name == "avi"
-            self._ring.begin(_template_of(self._source), self._source.time_base, copied=True)
-        else:
-            self._source = None
+        self._source = self._encoder = None
+        self._given_up = False
+        if source is None or self._cover or source.codec_context.name not in COPYABLE or source.time_base is None:
+            return
+        try:
+            self._ring.begin(_template_of(source), source.time_base, copied=True)
+        except _REFUSED as error:
+            log.info("video of %s cannot be copied (%s): it is encoded", source.codec_context.name, error)
+            return
+        self._source, self._use_dts = source, source.container.format.name == "avi"
 
     def packet(self, packet: av.Packet[VideoStream]) -> None:
         """A packet of the source."""
@@ -67,13 +76,19 @@ class ClipFeed:
             if ticks is not None:
                 self._ring.align(ticks, time_s)
             return
-        if due and decoded.unfit is None:
-            self._encode(DecodedPicture(decoded.frame).rgb(), time_s)
+        if due and decoded.unfit is None and not self._given_up:
+            try:
+                self._encode(DecodedPicture(decoded.frame).rgb(), time_s)
+            except _REFUSED as error:  # evidence must never stop detection
+                log.warning("clips are not kept of a camera whose pictures cannot be encoded: %s", error)
+                self._given_up, self._encoder = True, None
+                self._ring.end()
 
     def end(self) -> None:
         """The stream has ended."""
         if self._encoder is not None:
-            self._encoder.finish()
+            with suppress(*_REFUSED):
+                self._encoder.finish()
         self._encoder = self._source = None
         self._ring.end()
 

@@ -153,6 +153,17 @@ def test_odd_sizes_and_a_change_of_size_are_encoded(tmp_path: Path) -> None:
     assert {picture.shape for _, picture in pictures_of(file.path)} == {(48, 64, 3)}, "a clip is of one size, the newest"
 
 
+def test_pictures_that_no_codec_takes_stop_the_clips_and_not_the_camera(tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    for number in range(5):
+        write_picture(str(tmp_path / f"images/{number}.png"), np.full((1, 40, 3), 50, np.uint8))
+    ring = ClipRing(hold_s=10, max_bytes=10**6)
+    source = parse_source(str(tmp_path / "images"))
+    reader = FrameReader("cam", source, opener=PyAvOpener(), clock=SystemClock(), keeping=Keeping(feed=ClipFeed(ring)))
+    assert sum(1 for _ in reader.frames()) == 5
+    assert ring.open_at(0.0) is None
+
+
 @pytest.mark.skipif(not shutil.which("ffprobe"), reason="ffprobe is not installed")
 @pytest.mark.parametrize("name", ["h264.mp4", "mpeg4.avi", "images"])
 def test_ffprobe_reads_it(sources: dict[str, Path], tmp_path: Path, name: str) -> None:
