@@ -130,6 +130,15 @@ class Metrics:
             self.camera_state.labels(camera, name).set(1 if name == state else 0)
         self.camera_up.labels(camera).set(1 if state in ("running", "calibrating", "finished") else 0)
 
+    def state_of(self, camera: str) -> str:
+        """The state that a camera was last said to be in."""
+        states = (state for state in CAMERA_STATES if self.value("camera_state", camera=camera, state=state))
+        return next(states, "starting")
+
+    def value(self, name: str, **labels: str) -> float:
+        """A sample's value; 0 if there is none."""
+        return self.registry.get_sample_value(f"streamwatch_{name}", labels) or 0.0
+
     def _declare_cameras(self) -> None:
         by_camera = ("camera",)
         self.camera_up = self._gauge("camera_up", "1 while the camera delivers frames, or has played to its end.", by_camera)

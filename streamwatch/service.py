@@ -17,14 +17,14 @@ from streamwatch.config.changes import ConfigChange, compare
 from streamwatch.config.models import Config
 from streamwatch.errors import StreamwatchError
 from streamwatch.health import Health
-from streamwatch.metrics import CAMERA_STATES, Metrics
+from streamwatch.metrics import Metrics
 from streamwatch.records import Frame
 from streamwatch.runtime.adoption import Adoption
 from streamwatch.runtime.batcher import Batcher
 from streamwatch.runtime.books import Books
 from streamwatch.runtime.camera import CameraContext
 from streamwatch.runtime.clips import ClipRecorder
-from streamwatch.runtime.degraded import DISK_FULL, NO_EVIDENCE, Degradations
+from streamwatch.runtime.degraded import DISK_FULL, NO_CLIPS, NO_EVIDENCE, Degradations
 from streamwatch.runtime.endings import Endings
 from streamwatch.runtime.engine import Engine, WatchedScene, device_memory
 from streamwatch.runtime.event_inputs import EventInputs
@@ -43,6 +43,7 @@ from streamwatch.runtime.resilience import LIVE_CPU_FRAMES, MAX_BATCH_FRAMES, Re
 from streamwatch.runtime.retry import Backoff
 from streamwatch.runtime.signals import handling_signals
 from streamwatch.runtime.slots import FrameSlots
+from streamwatch.runtime.snapshots import Privacy
 from streamwatch.runtime.systemd import notify
 from streamwatch.runtime.watchdog import Watchdog
 from streamwatch.store.event_store import EventQuery
@@ -171,7 +172,7 @@ class Service:
         """Whether enough cameras scored a frame lately."""
         now_s, scored_at_s = self._clock.monotonic_s(), self._pipeline.scored_at_s()
         ago = {c: now_s - scored_at_s[c] if c in scored_at_s else None for c in self._fleet.cameras}
-        finished = {c for c in self._fleet.cameras if self._state_of(c) == "finished"}
+        finished = {c for c in self._fleet.cameras if self.metrics.state_of(c) == "finished"}
         rules = self._config.health
         return readiness(ago, finished, share=rules.ready_share, within_s=rules.ready_within)
 
@@ -192,11 +193,14 @@ class Service:
         batcher = Batcher(self._slots, max_frames=most, gather_s=0.1 if self._until_eof else 0.01)
         rings: dict[str, ClipRing] = {}
         self._clips = ClipRecorder(
-            self._evidence_dir / "clips", config.clips, rings, clock=self._clock, on_written=self._note_written
+            self._evidence_dir / "clips",
+            config.clips,
+            rings,
+            clock=self._clock,
+            on_written=partial(self._note_written, NO_CLIPS),
         )
-        self._evidence = EvidenceKeeper(self._evidence_dir, self._clips, self._note_written)
-        for event in self._books.close_left_open(cameras if self._sharded else None):
-            self._evidence.document(event)
+        self._evidence = EvidenceKeeper(self._evidence_dir, self._clips, partial(self._note_written, NO_EVIDENCE))
+        crashed = self._books.close_left_open(cameras if self._sharded else None)
         inputs = EventInputs(self._evidence_dir / "inputs", self._may_keep)
         normal = NormalFrames(self._evidence_dir / "normal", self._updates)
         outputs = Outputs(self._books.store, self._evidence, inputs, normal, ears.changes, ears.notices, ears.scores)
@@ -218,6 +222,8 @@ class Service:
         for camera, known in scenes.items():
             self._adoption.adopt(config, camera, known)
             self._fleet.add(camera, self._plan(config, camera, known.first))
+        for event in crashed:
+            self._evidence.document(event)
         self._loop = PipelineLoop(self._pipeline, self.health, on_round=self._on_round, recover=self._engine.begin_anew)
         self._watchdog = Watchdog(self.health, self._restart)
         self._servers = self._open_servers()
@@ -326,6 +332,8 @@ class Service:
             self._pipeline.post(partial(self._adoption.retune, new, camera, scenes[camera]))
         for camera, plan in plans.items():
             if camera in change.restarted:
+                privacy = Privacy(new.cameras[camera].privacy, new.settings(camera).pixelate)
+                self._pipeline.post(partial(self._evidence.protect, camera, privacy))  # holds for the event that ends by it
                 self._dismiss(camera, "model_replaced" if camera in change.remodelled else "camera_removed")
             self._pipeline.post(partial(self._adoption.adopt, new, camera, scenes[camera]))
             self._fleet.add(camera, plan)
@@ -336,8 +344,8 @@ class Service:
         notify = self._pipeline.notify
         self._pipeline.post(partial(notify, "system.degraded", "", self._clock.wall_s(), what=what, active=active))
 
-    def _note_written(self, written: bool) -> None:
-        self._degradations.note(NO_EVIDENCE, not written)
+    def _note_written(self, what: str, written: bool) -> None:
+        self._degradations.note(what, not written)
 
     def _dismiss(self, camera: str, reason: str = "camera_removed") -> None:
         """Stop reading, scoring and tracking a camera; its open event ends for ``reason``."""
@@ -378,17 +386,9 @@ class Service:
 
     def _outcome(self, stopped: bool) -> Outcome:
         failures = {camera: error for camera, error in self._endings.ended.items() if error}
-        received = {c: int(self._sample("streamwatch_camera_frames_received_total", c)) for c in self._fleet.cameras}
-        scored = {c: int(self._sample("streamwatch_camera_frames_scored_total", c)) for c in self._fleet.cameras}
+        received = {c: int(self.metrics.value("camera_frames_received_total", camera=c)) for c in self._fleet.cameras}
+        scored = {c: int(self.metrics.value("camera_frames_scored_total", camera=c)) for c in self._fleet.cameras}
         return Outcome(received, scored, failures, stopped)
-
-    def _state_of(self, camera: str) -> str:
-        value = self.metrics.registry.get_sample_value
-        states = (s for s in CAMERA_STATES if value("streamwatch_camera_state", {"camera": camera, "state": s}))
-        return next(states, "starting")
-
-    def _sample(self, name: str, camera: str) -> float:
-        return self.metrics.registry.get_sample_value(name, {"camera": camera}) or 0.0
 
     def _count_drop(self, camera: str, reason: str) -> None:
         self.metrics.frames_dropped.labels(camera, reason).inc()

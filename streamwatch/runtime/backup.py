@@ -1,6 +1,6 @@
 """A site in one file: its models, events, labels, evidence and configuration, to keep or to move.
 
-A tar archive with ``manifest.json`` first, which names every file with its size and sha256. SQLite's database is copied by its
+A tar archive with ``manifest.json`` last, which names every file with its size and sha256. SQLite's database is copied by its
 own online backup, so that a daemon may go on meanwhile; a database by URL is its owner's to back up.
 """
 
@@ -17,7 +17,7 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, BinaryIO
 
 from streamwatch import __version__
 from streamwatch.config.models import Config
@@ -51,13 +51,12 @@ def write_backup(config: Config, config_path: Path, out: Path, *, evidence: bool
     temporary = out.with_name(f".{out.name}.tmp")
     try:
         with tempfile.TemporaryDirectory(dir=out.parent) as folder:
-            files = dict(_files(config, config_path, Path(folder), evidence=evidence))
-            entries = {name: {"bytes": path.stat().st_size, "sha256": _sha256(path)} for name, path in files.items()}
             temporary.touch(mode=0o600)
+            entries: dict[str, dict[str, Any]] = {}
             with tarfile.open(temporary, "w") as archive:
+                for name, path in _files(config, config_path, Path(folder), evidence=evidence):
+                    entries |= _added(archive, name, path)
                 _add_manifest(archive, entries)
-                for name, path in files.items():
-                    archive.add(path, name, recursive=False)
         temporary.replace(out)
     except (OSError, sqlite3.Error, tarfile.TarError) as error:
         raise UsageError(f"cannot be written ({error})", where=out, hint="check the folder and free space") from None
@@ -79,6 +78,33 @@ def _files(config: Config, config_path: Path, working: Path, *, evidence: bool) 
             kept_inputs = any(part.endswith(".inputs") for part in path.relative_to(data_dir).parts)
             if path.is_file() and not path.name.startswith(".") and not kept_inputs:
                 yield path.relative_to(data_dir).as_posix(), path
+
+
+class _Hashing(io.RawIOBase):
+    """Reads a file and digests what was read: a clip may grow meanwhile, and what is in the archive is what counts."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.digest = hashlib.sha256()
+
+    def read(self, size: int = -1) -> bytes:
+        content = self._file.read(size)
+        self.digest.update(content)
+        return content
+
+
+def _added(archive: tarfile.TarFile, name: str, path: Path) -> dict[str, dict[str, Any]]:
+    """Add a file as it is now; nothing for evidence that retention has just taken."""
+    try:
+        file = path.open("rb")
+    except FileNotFoundError:
+        if name.partition("/")[0] in KINDS:
+            return {}
+        raise
+    with file:
+        member, hashing = archive.gettarinfo(arcname=name, fileobj=file), _Hashing(file)
+        archive.addfile(member, hashing)
+    return {name: {"bytes": member.size, "sha256": hashing.digest.hexdigest()}}
 
 
 def _copy_of(database: Path, target: Path) -> Path:
@@ -120,6 +146,8 @@ def restore_backup(archive: Path, data_dir: Path, config_out: Path | None, *, fo
 def _unpacked(archive: Path, folder: Path) -> dict[str, dict[str, Any]]:
     """Unpack into a folder, and check every file against the manifest."""
     with tarfile.open(archive, "r:") as file:
+        if not all(member.isreg() for member in file.getmembers()):
+            raise UsageError("not a backup of streamwatch", where=archive)
         file.extractall(folder, filter="data")
     try:
         manifest = json.loads((folder / MANIFEST).read_text())
@@ -131,19 +159,25 @@ def _unpacked(archive: Path, folder: Path) -> dict[str, dict[str, Any]]:
             f"backup format {version}, and this streamwatch reads {FORMAT}", where=archive, hint="update streamwatch"
         )
     for name, entry in entries.items():
-        if PurePosixPath(name).parts[0] not in _PLACES or _sha256(folder / name) != entry["sha256"]:
+        if not _is_of_a_site(name) or _sha256(folder / name) != entry["sha256"]:
             raise UsageError(f"damaged: {name} is not what it was", where=archive, hint="take another backup")
     return entries
 
 
+def _is_of_a_site(name: str) -> bool:
+    parts = PurePosixPath(name).parts
+    return bool(parts) and ".." not in parts and parts[0] in _PLACES
+
+
 def _put_in_place(folder: Path, data_dir: Path, config_out: Path | None, entries: dict[str, dict[str, Any]]) -> None:
+    for name in entries:
+        if name not in (CONFIGURATION, DATABASE):
+            (data_dir / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.move(folder / name, data_dir / name)  # a folder may be on another disk
     if DATABASE in entries:
         for suffix in ("-wal", "-shm"):  # of the database that is replaced
             (data_dir / f"{DATABASE}{suffix}").unlink(missing_ok=True)
-    for name in entries:
-        if name != CONFIGURATION:
-            (data_dir / name).parent.mkdir(parents=True, exist_ok=True)
-            (folder / name).replace(data_dir / name)
+        shutil.move(folder / DATABASE, data_dir / DATABASE)
     if config_out is not None:
         shutil.copyfile(folder / CONFIGURATION, config_out)
         config_out.chmod(0o600)

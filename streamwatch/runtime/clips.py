@@ -30,7 +30,7 @@ LATE_S = 10.0
 """How long the end of a clip is waited for, if the camera sends nothing more."""
 
 
-@dataclass
+@dataclass(eq=False)
 class _Job:
     """A clip in the making.
 
@@ -139,6 +139,10 @@ class ClipRecorder:
     def _write(self, job: _Job, *, last: bool) -> None:
         if job.complete:
             return
+        ending, over = (
+            job.event is not None,
+            job.cursor.take.ended,
+        )  # before reading: what comes meanwhile is read the next time
         until_s = min(job.until_s, job.cap_s)
         packets, all_there = job.ring.read(job.cursor, until_s)
         try:
@@ -149,8 +153,8 @@ class ClipRecorder:
                 job.file.write(packets)
         except _REFUSED as error:
             self._fail(job, error)
-        ended = job.event is not None and (all_there or self._clock.monotonic_s() >= job.give_up_at_s)
-        broken_off = job.cursor.take.ended or (all_there and until_s == job.cap_s)
+        ended = ending and (all_there or self._clock.monotonic_s() >= job.give_up_at_s)
+        broken_off = over or (all_there and until_s == job.cap_s)
         if job.failed or last or ended or broken_off:
             self._complete(job)
 

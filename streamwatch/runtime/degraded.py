@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 DISK_FULL = "disk is full"
 NO_EVIDENCE = "evidence cannot be written"
+NO_CLIPS = "clips cannot be written"
 
 
 class Degradations:

@@ -101,7 +101,7 @@ class EventInputs:
     def write(self, event: Event) -> Path | None:
         """Write the event's frames; None if there are none, or they cannot be written."""
         sample = self._samples.pop((event.camera, event.zone), None)
-        if sample is None or sample.level is None:
+        if sample is None or sample.level is None or not self._may_keep(event.camera):
             return None
         path = inputs_path(self._folder, event.id)
         try:

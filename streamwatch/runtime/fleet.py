@@ -136,7 +136,9 @@ class Fleet:
                 )
 
     def _retire(self, camera: str) -> None:
-        self._rings.pop(camera, None)
+        ring = self._rings.pop(camera, None)
+        if ring is not None:
+            ring.retire()
         worker = self._workers.pop(camera, None)
         if worker is not None:
             worker.stop()

@@ -73,7 +73,7 @@ class Retainer:
         while not self._clock.wait(stop, wait_s):
             try:
                 wait_s = 0.1 if self.run_once() else EVERY_S
-            except StoreError as error:
+            except (StoreError, OSError) as error:
                 log.warning("retention: %s", error)
                 wait_s = EVERY_S
 

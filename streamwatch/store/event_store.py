@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Protocol
 
@@ -162,17 +163,25 @@ class EventStore:
             raise StoreError(f"the export could not be noted ({error.__class__.__name__})", hint="check the disk") from error
 
     def expendable(self, *, before_s: float, limit: int) -> list[str]:
-        """Ids of events that ended before a Unix time, were neither labelled nor exported, the oldest first."""
+        """Ids of events that ended before a Unix time, were neither labelled nor exported, the oldest first.
+
+        Raises:
+            StoreError: the database refused.
+        """
         c = events.c
         query = select(c.id).where(c.end_wall_s < before_s, c.label.is_(None), c.exported.is_(false()))
-        with self._engine.connect() as connection:
+        with _reading(), self._engine.connect() as connection:
             return list(connection.execute(query.order_by(c.start_wall_s, c.id).limit(limit)).scalars())
 
     def known(self, event_ids: Sequence[str], *, expendable: bool = False) -> set[str]:
-        """Which of these events are stored; only those that nobody labelled or exported, and that have ended, if asked."""
+        """Which of these events are stored; only those that nobody labelled or exported, and that have ended, if asked.
+
+        Raises:
+            StoreError: the database refused.
+        """
         c, found = events.c, set[str]()
         free = (c.end_wall_s.is_not(None), c.label.is_(None), c.exported.is_(false())) if expendable else ()
-        with self._engine.connect() as connection:
+        with _reading(), self._engine.connect() as connection:
             for at in range(0, len(event_ids), _IDS_AT_ONCE):
                 query = select(c.id).where(c.id.in_(event_ids[at : at + _IDS_AT_ONCE]), *free)
                 found.update(connection.execute(query).scalars())
@@ -209,6 +218,15 @@ class EventStore:
     def close(self) -> None:
         """Release all connections."""
         self._engine.dispose()
+
+
+@contextmanager
+def _reading() -> Iterator[None]:
+    """A refusal of the database in the project's terms."""
+    try:
+        yield
+    except SQLAlchemyError as error:
+        raise StoreError(f"events could not be read ({error.__class__.__name__})", hint="check the database") from error
 
 
 def _row(event: Event) -> dict[str, Any]:

@@ -53,7 +53,7 @@ class ClipFeed:
         """A stream begins; None for one without packets."""
         self._source = self._encoder = None
         self._given_up = False
-        if source is None or self._cover or source.codec_context.name not in COPYABLE or source.time_base is None:
+        if source is None or self._cover or source.time_base is None or not _is_described(source):
             return
         try:
             self._ring.begin(_template_of(source), source.time_base, copied=True)
@@ -140,6 +140,13 @@ class _Encoder:
 def _nowhere() -> OutputContainer:
     """A container that goes nowhere: it owns a stream's description."""
     return av.open(io.BytesIO(), "w", format="mp4", options={"movflags": "empty_moov+frag_keyframe"})
+
+
+def _is_described(source: VideoStream) -> bool:
+    """Whether an MP4 file's head can be written: a stream that was joined in its middle may not say its sizes yet."""
+    coded = source.codec_context
+    headers = bool(coded.extradata) or coded.name in ("vp9", "mpeg4")
+    return coded.name in COPYABLE and bool(coded.width and coded.height) and headers
 
 
 def _template_of(source: VideoStream) -> VideoStream:

@@ -70,7 +70,7 @@ class _Group:
         self.size += len(packet.data)
 
 
-@dataclass
+@dataclass(eq=False)
 class Cursor:
     """How far a clip has been read.
 
@@ -101,6 +101,7 @@ class ClipRing:
         self._number = 0
         self._last_dts = 0
         self._waits_for_key = True
+        self._retired = False
 
     @property
     def size_bytes(self) -> int:
@@ -111,12 +112,18 @@ class ClipRing:
         """A stream begins: packets are coded as ``template`` says."""
         with self._lock:
             self._end_take()
-            self._take = Take(template, time_base, copied)
+            self._take = None if self._retired else Take(template, time_base, copied)
 
     def end(self) -> None:
         """The stream has ended."""
         with self._lock:
             self._end_take()
+
+    def retire(self) -> None:
+        """The camera is read in another way from now on: what its reader still adds is not kept."""
+        with self._lock:
+            self._end_take()
+            self._retired = True
 
     def add(self, data: bytes, *, pts: int | None, dts: int | None, duration: int, key: bool) -> None:
         """Add the stream's next packet in decode order; what comes before the first key frame is left out."""
@@ -182,7 +189,7 @@ class ClipRing:
         if take is None or self._waits_for_key:
             return
         step_s = float((dts - self._last_dts) * take.time_base)
-        if step_s > JUMP_S or step_s < 0:
+        if step_s < 0 or (step_s > JUMP_S and take.copied):  # pictures that are encoded here may rightly be far apart
             self._end_take()
             self._take = Take(take.template, take.time_base, take.copied)
 

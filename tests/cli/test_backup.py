@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import tarfile
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from streamwatch.records import EventChange
+from streamwatch.runtime.backup import _added
 from streamwatch.store.event_store import EventStore
 from streamwatch.store.sessions import open_database
 from tests.conftest import Cli
@@ -79,7 +81,7 @@ def test_nothing_is_written_over_unasked(site: Path, cli: Cli) -> None:
     assert (site / "old/models/yard.safetensors").read_bytes() == b"a model"
 
 
-@pytest.mark.parametrize("damage", ["altered", "cut", "no backup", "outside"])
+@pytest.mark.parametrize("damage", ["altered", "cut", "no backup", "outside", "link"])
 def test_a_damaged_backup_changes_nothing(site: Path, cli: Cli, damage: str) -> None:
     out = site / "site.tar"
     cli("backup", "-c", site / "site.yaml", out)
@@ -88,6 +90,11 @@ def test_a_damaged_backup_changes_nothing(site: Path, cli: Cli, damage: str) -> 
         out.write_bytes(content.replace(b"a model", b"A model"))
     elif damage == "cut":
         out.write_bytes(content[: len(content) // 2])
+    elif damage == "link":
+        with tarfile.open(out, "a") as archive:
+            link = tarfile.TarInfo("clips/link.mp4")
+            link.type, link.linkname = tarfile.SYMTYPE, "../models/yard.safetensors"
+            archive.addfile(link)
     else:
         with tarfile.open(out, "w") as archive:
             archive.add(site / "site.yaml", "models/x" if damage == "no backup" else "../escaped")
@@ -96,3 +103,19 @@ def test_a_damaged_backup_changes_nothing(site: Path, cli: Cli, damage: str) -> 
     assert len(refused.err.splitlines()) == 1
     assert not (site / "new/models").exists()
     assert not (site / "escaped").exists()
+
+
+def test_a_clip_that_grows_while_it_is_saved_is_in_the_backup_as_far_as_it_was(site: Path, tmp_path: Path) -> None:
+    """A daemon may go on: what counts is what is in the archive, not what was on the disk a moment before."""
+    growing = tmp_path / "growing.mp4"
+    growing.write_bytes(b"begins")
+    with tarfile.open(tmp_path / "one.tar", "w") as archive:
+        entry = _added(archive, "clips/growing.mp4", growing)
+        growing.write_bytes(b"begins and goes on")
+    with tarfile.open(tmp_path / "one.tar") as archive:
+        content = archive.extractfile("clips/growing.mp4")
+        assert content
+        assert entry["clips/growing.mp4"]["sha256"] == hashlib.sha256(content.read()).hexdigest()
+        assert _added(archive, "clips/gone.mp4", tmp_path / "gone.mp4") == {}
+    with pytest.raises(FileNotFoundError), tarfile.open(tmp_path / "two.tar", "w") as archive:
+        _added(archive, "models/gone.safetensors", tmp_path / "gone.safetensors")

@@ -159,3 +159,34 @@ def test_the_end_of_the_stream_ends_a_clip() -> None:
     assert held.read(cursor, 100.0) == ([], True)
     held.add(b"x", pts=11, dts=11, duration=1, key=True)
     assert held.read(cursor, 100.0) == ([], True)
+
+
+def test_two_readers_at_the_same_place_are_two() -> None:
+    held = ring(hold_s=100)
+    feed(held, range(10))
+    one, other = opened(held, 0.0), opened(held, 0.0)
+    held.close(other)
+    assert ticks_of(held, one, 100.0) == list(range(10))
+    held.close(one)
+
+
+def test_what_a_camera_sends_after_it_is_read_in_another_way_is_not_kept() -> None:
+    held = ring(hold_s=100)
+    feed(held, range(10))
+    cursor = opened(held, 0.0)
+    held.retire()
+    feed(held, range(10, 20))
+    held.begin(TEMPLATE, TICK, copied=True)
+    feed(held, range(20, 30))
+    assert held.read(cursor, 100.0)[1]
+    assert held.read(cursor, 100.0) == ([], True)
+    assert held.open_at(2.5) is None or held.open_at(2.5).take is cursor.take  # type: ignore[union-attr]
+
+
+def test_pictures_that_are_encoded_may_be_far_apart() -> None:
+    held = ClipRing(hold_s=100, max_bytes=1000)
+    held.begin(TEMPLATE, TICK, copied=False)
+    for tick in (0, 100, 200):
+        held.add(b"x", pts=tick, dts=tick, duration=1, key=True)
+        held.align(tick, tick / 10)
+    assert ticks_of(held, opened(held, 0.0), 100.0) == [0, 100, 200]
