@@ -83,6 +83,16 @@ def shifted(picture: UInt8Array, shift: tuple[float, float]) -> UInt8Array:
     return np.asarray(moved, dtype=np.uint8)
 
 
+def lengths(flow: Flow) -> Float32Array:
+    """(H, W) lengths of (H, W, 2) vectors.
+
+    Not by OpenCV's magnitude: its last bit depends on where in memory the vectors lie (OpenCV 5.0 with AVX-512: 2 of 65,536 values),
+    so that the same file, read twice, had other scores now and then.
+    """
+    x, y = flow[..., 0], flow[..., 1]
+    return np.asarray(np.sqrt(x * x + y * y), dtype=np.float32)
+
+
 def _cell_means(flow: Flow) -> Flow:
     """(256, 256) or (256, 256, 2) to the 64x64 grid; area interpolation by a whole factor is the mean."""
     return np.asarray(cv2.resize(flow, (SPEED_GRID, SPEED_GRID), interpolation=cv2.INTER_AREA), dtype=np.float32)
@@ -147,7 +157,7 @@ class MotionEstimator:
         shift = common_shift(flow, now)
         if shift is not None:
             flow = self._flow_of(now, shifted(before, shift))
-        return _cell_means(np.asarray(cv2.magnitude(flow[..., 0], flow[..., 1]), dtype=np.float32))
+        return _cell_means(lengths(flow))
 
     def _flow_of(self, now: UInt8Array, before: UInt8Array) -> Flow:
         return np.asarray(self._flow.calc(now, before, _NO_GUESS), dtype=np.float32)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from streamwatch.records import Float32Array, UInt8Array
-from streamwatch.video.motion import MotionEstimator, common_shift, flow_estimator, grey_of, same_place
+from streamwatch.video.motion import MotionEstimator, common_shift, flow_estimator, grey_of, lengths, same_place
 from streamwatch.video.scaling import Scaler
 from tests.conftest import encode, read_moving, shared_file
 
@@ -183,3 +183,15 @@ def test_a_new_file_is_a_cut(tmp_path: Path) -> None:
         encode(tmp_path / f"{name}.mp4", iter([with_walker(20 + 2 * n) for n in range(6)]))
     speeds = [frame.speed is not None for frame in read_moving(tmp_path)]
     assert speeds == [False, True, True, True, True, True] * 2  # one picture earlier is half a step: old enough
+
+
+@pytest.mark.parametrize("offset", [4, 16, 32, 48])
+def test_lengths_are_the_same_wherever_vectors_lie_in_memory(offset: int) -> None:
+    """OpenCV's are not, and a file that is read twice must have the same scores."""
+    flow = np.random.default_rng(0).normal(size=(256, 256, 2)).astype(np.float32)
+    raw = np.zeros(flow.nbytes + 128, np.uint8)
+    start = -raw.ctypes.data % 64 + offset
+    moved = raw[start : start + flow.nbytes].view(np.float32).reshape(flow.shape)
+    moved[:] = flow
+    assert (lengths(moved) == lengths(flow)).all()
+    assert lengths(flow) == pytest.approx(np.hypot(flow[..., 0], flow[..., 1]), rel=1e-6)
