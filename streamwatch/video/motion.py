@@ -86,8 +86,8 @@ def shifted(picture: UInt8Array, shift: tuple[float, float]) -> UInt8Array:
 def lengths(flow: Flow) -> Float32Array:
     """(H, W) lengths of (H, W, 2) vectors.
 
-    Not by OpenCV's magnitude: its last bit depends on where in memory the vectors lie (5.0 with AVX-512: 2 of 65,536 values), so
-    that the same file, read twice, had other scores now and then.
+    Not by OpenCV's magnitude: its last bit depends on where in memory the vectors lie (5.0 with AVX-512: 2 values of 65,536),
+    so that the same file, read twice, had other scores now and then.
     """
     x, y = flow[..., 0], flow[..., 1]
     return np.asarray(np.sqrt(x * x + y * y), dtype=np.float32)
