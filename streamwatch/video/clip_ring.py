@@ -170,8 +170,6 @@ class ClipRing:
         with self._lock:
             groups = [group for group in self._groups if group.take is cursor.take]
             found = [packet for group in groups for packet in group.packets if packet.number >= cursor.next]
-            if found and found[0].number > cursor.next and not found[0].key:
-                found = []  # unreachable: groups go whole, so that what is left begins with a key frame
             wanted = [packet for packet in found if cursor.take.time_s(packet.dts) <= until_s]
             if wanted:
                 cursor.gaps += wanted[0].number > cursor.next
