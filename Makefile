@@ -6,7 +6,7 @@ INSTALLED := $(VENV)/.installed
 
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: demo test check docs eval alarms soak reliability bench format clean
+.PHONY: demo test check clean-room docs eval alarms soak reliability bench format clean
 
 demo: $(INSTALLED)  ## render a scene, learn it, watch it; DEMO_ARGS="--no-serve" exits at the end
 	$(BIN)/streamwatch demo $(DEMO_ARGS)
@@ -33,6 +33,9 @@ soak: $(INSTALLED)  ## 30 minutes of random faults on 16 simulated cameras, then
 	$(BIN)/python -m tests.reliability.crash
 	$(BIN)/python -m tests.alerts.kills
 	$(BIN)/python -m tests.deploy.monitoring
+
+clean-room: $(INSTALLED)  ## README and docs/ from their first line in a new Debian, without root; itself it needs root, debootstrap, a network
+	$(BIN)/python -m tests.deploy.clean_room $(CLEAN_ROOM_ARGS)
 
 reliability: $(INSTALLED)  ## every fault on 1 and on 8 cameras; writes docs/reliability.md
 	$(BIN)/python -m tests.reliability.matrix --out docs/reliability.md

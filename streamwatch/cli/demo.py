@@ -27,12 +27,15 @@ from streamwatch.web.server import WebServer
 @click.option("--no-serve", is_flag=True, help="Exit at the end instead of serving the page.")
 @click.option("--listen", default="127.0.0.1:8466", show_default=True, help="HOST:PORT of the page.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
-@click.option("--render-only", type=click.Path(path_type=Path), help="Write normal.mp4 and today.mp4 to this folder, and stop.")
+@click.option("--render-only", type=click.Path(path_type=Path), help="Write its videos to this folder, and stop.")
 def command(out: Path | None, no_serve: bool, listen: str, device: str, render_only: Path | None) -> None:
     """Render a scene, learn what is normal in it, then watch a day with three things that do not belong."""
     if render_only:
         show.render_videos(show.demo_config(render_only, device="cpu"))
-        click.echo(f"{render_only}: normal.mp4, to learn from, and today.mp4, with three things that do not belong")
+        show.render_another(render_only)
+        click.echo(
+            f"{render_only}: normal.mp4, to learn from; another.mp4, as normal; today.mp4, with three things that are not"
+        )
         return
     logging.getLogger("streamwatch").setLevel(logging.WARNING)
     resolve_device(device)

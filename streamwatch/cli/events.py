@@ -103,7 +103,7 @@ def list_events(config_path: Path, limit: int, as_json: bool, **asked: Any) -> N
 @click.argument("event_id", metavar="ID")
 @json_option
 def show(config_path: Path, event_id: str, as_json: bool) -> None:
-    """Show one event; ID may be shortened as long as it is one event's."""
+    """Show one event; ID may be shortened as long as it is one event's, or be `latest`."""
     config = load_config(config_path)
     with _store(config) as store:
         event = store.find(event_id)
@@ -174,7 +174,7 @@ def verify(config_path: Path) -> None:
 @click.argument("event_id", metavar="ID")
 @click.argument("label", type=click.Choice(["normal", "anomaly", "none"]))
 def label_event(config_path: Path, event_id: str, label: str) -> None:
-    """Say what an event was; none takes it back.
+    """Say what an event was; none takes it back. ID may be shortened, or be `latest`.
 
     The label is kept with the event and exported with it. What is called normal is taught to the camera's model: the same
     thing in the same place raises no alarm again. Anything else takes that back.

@@ -21,7 +21,7 @@ from streamwatch.video.opener import PyAvOpener
 from streamwatch.video.sources import parse_source
 
 CAMERA = "square"
-_NORMAL_SEED, _WATCHED_SEED = 11, 23
+_NORMAL_SEED, _WATCHED_SEED, _ANOTHER_SEED = 11, 23, 37
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,11 @@ def render_videos(config: Config) -> None:
     config.data_dir.mkdir(parents=True, exist_ok=True)
     write_video(config.data_dir / "normal.mp4", render(NORMAL_S, _NORMAL_SEED))
     write_video(config.data_dir / "today.mp4", render(WATCHED_S, _WATCHED_SEED, anomalous_actors()))
+
+
+def render_another(folder: Path) -> None:
+    """Render another normal day, which the demo has no use for, to calibrate on."""
+    write_video(folder / "another.mp4", render(WATCHED_S, _ANOTHER_SEED))
 
 
 def learn(config: Config, clock: Clock, on_frames: Callable[[int], None]) -> int:

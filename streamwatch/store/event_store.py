@@ -123,11 +123,13 @@ class EventStore:
             return [_event(row) for row in connection.execute(_select(query or EventQuery())).mappings()]
 
     def find(self, event_id: str) -> Event:
-        """One event, by its id or the only one that begins with it.
+        """One event, by its id, the only one that begins with it, or ``latest``, the one that began last.
 
         Raises:
             UsageError: there is none, or more than one.
         """
+        if event_id == "latest":
+            return self._latest()
         query = select(events).where(events.c.id >= event_id, events.c.id < event_id + "~").limit(2)
         with self._engine.connect() as connection:
             found = [_event(row) for row in connection.execute(query).mappings()]
@@ -135,6 +137,12 @@ class EventStore:
             what = "more than one event begins" if found else "no event begins"
             raise UsageError(f"{what} with {event_id!r}", hint="`streamwatch events list` shows them")
         return found[0]
+
+    def _latest(self) -> Event:
+        newest = self.list_events(EventQuery(limit=1))
+        if not newest:
+            raise UsageError("there is no event yet")
+        return newest[0]
 
     def label(self, event_id: str, label: str | None) -> None:
         """Write down what a person says of an event; None takes it back.
