@@ -145,8 +145,9 @@ def _nowhere() -> OutputContainer:
 def _is_described(source: VideoStream) -> bool:
     """Whether an MP4 file's head can be written: a stream that was joined in its middle may not say its sizes yet."""
     coded = source.codec_context
-    headers = bool(coded.extradata) or coded.name in ("vp9", "mpeg4")
-    return coded.name in COPYABLE and bool(coded.width and coded.height) and headers
+    name = coded.codec.canonical_name  # `name` is the decoder's: libdav1d, say
+    headers = bool(coded.extradata) or name in ("vp9", "mpeg4")
+    return name in COPYABLE and bool(coded.width and coded.height) and headers
 
 
 def _template_of(source: VideoStream) -> VideoStream:
