@@ -28,6 +28,7 @@ from streamwatch.video.opener import PyAvOpener
 from streamwatch.video.reader import FrameReader, Keeping, Pace
 from streamwatch.video.sources import parse_source
 
+pytest_plugins = ["tests.databases"]
 settings.register_profile("steady", deadline=None)  # these machines are noisy: a test's time says nothing of the code
 settings.load_profile("steady")
 QUICK_PRECISION = "bf16" if "avx512_bf16" in Path("/proc/cpuinfo").read_text() else "float32"

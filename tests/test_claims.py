@@ -132,7 +132,7 @@ finally:
 """
 
 
-FEW, MANY = 400, 1600
+FEW, MANY = 300, 900
 
 
 def fit_peak_mib(tmp_path: Path, frames: int) -> float:
@@ -149,6 +149,8 @@ def fit_peak_mib(tmp_path: Path, frames: int) -> float:
         str(tmp_path / "m.safetensors"),
         "--weights",
         "untrained",
+        "--dims",
+        "30",
         "--precision",
         QUICK_PRECISION,
         str(video),

@@ -101,7 +101,7 @@ def site(pictures: list[UInt8Array], tmp_path_factory: pytest.TempPathFactory) -
     document = {
         "version": 1,
         "data_dir": str(folder / "data"),
-        "backbone": {"weights": "untrained"},
+        "backbone": {"weights": "untrained", "dims": 30},
         "precision": QUICK_PRECISION,
         "cameras": {"yard": {"source": str(folder / "changed.mp4"), "normal": [str(folder / "normal.mp4")]}},
         "metrics": {"listen": None},

@@ -39,14 +39,14 @@ STOPS_WITHIN_S = 5.0
 SECRET = "s3cret-w0rd"
 
 
-def cut(source: Path, first: Path, rest: Path, share: float) -> tuple[int, int]:
-    """Split a video at ``share`` of its frames, encoding both parts anew; the number of frames of each."""
+def cut(source: Path, first: Path, rest: Path, shares: tuple[float, float]) -> int:
+    """Encode anew what a video shows up to the first share of its frames, and from the second on; the latter's frames."""
     with av.open(str(source)) as container:
         pictures = [np.asarray(frame.to_ndarray(format="rgb24"), dtype=np.uint8) for frame in container.decode(video=0)]
-    at = int(len(pictures) * share)
-    encode(first, iter(pictures[:at]))
-    encode(rest, iter(pictures[at:]))
-    return at, len(pictures) - at
+    until, since = (int(len(pictures) * share) for share in shares)
+    encode(first, iter(pictures[:until]))
+    encode(rest, iter(pictures[since:]))
+    return len(pictures) - since
 
 
 def free_port() -> int:
@@ -59,7 +59,8 @@ def write_config(folder: Path, cameras: dict[str, dict[str, object]], **more: ob
     base = {
         "version": 1,
         "data_dir": str(folder / "data"),
-        "backbone": {"weights": "untrained"},
+        "backbone": {"weights": "untrained", "dims": 30},
+        "precision": QUICK_PRECISION,
         "defaults": {"fps": "native", "min_duration": "500ms", "cooldown": "2s", "end_delay": "1s"},
         "cameras": cameras,
         "metrics": {"listen": None},
@@ -79,9 +80,9 @@ def test_two_real_cameras_at_once_lose_no_frame(cli: Cli, tmp_path: Path) -> Non
     expected: dict[str, int] = {}
     for name in ("courtyard", "plaza"):
         first, rest = tmp_path / f"{name}-normal.mp4", tmp_path / f"{name}-today.mp4"
-        _, expected[name] = cut(shared_file(f"{name}.avi"), first, rest, 0.6)
+        expected[name] = cut(shared_file(f"{name}.avi"), first, rest, (0.3, 0.6))
         cameras[name] = {"source": str(rest), "normal": [str(first)]}
-    config = write_config(tmp_path, cameras, precision=QUICK_PRECISION)
+    config = write_config(tmp_path, cameras)
     assert cli("fit", "-c", config, "--all").code == 0
     result = cli("run", "-c", config, "--until-eof")
     assert result.code == 0, result.err

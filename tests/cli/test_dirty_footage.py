@@ -33,7 +33,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     document = {
         "version": 1,
         "data_dir": str(folder / "data"),
-        "backbone": {"weights": "untrained"},
+        "backbone": {"weights": "untrained", "dims": 30},
         "precision": QUICK_PRECISION,
         "defaults": {"fps": "native"},
         "cameras": {

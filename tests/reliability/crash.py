@@ -72,12 +72,12 @@ def crash(folder: Path, times: int, rng: random.Random) -> Counter[str]:
     assert len({event.id for event in events}) == len(events)
     assert set(started) <= {event.id for event in events}
     assert all(event.reason for event in events), "an event without an end"
-    _require_told([event.id for event in events], receiver)
-    _require_evidence(folder / "data", [event for event in events if event.reason == "crash"])
+    require_told([event.id for event in events], receiver)
+    require_evidence(folder / "data", [event for event in events if event.reason == "crash"])
     return Counter(str(event.reason) for event in events)
 
 
-def _require_told(event_ids: list[str], receiver: Receiver) -> None:
+def require_told(event_ids: list[str], receiver: Receiver) -> None:
     """Every event's start and end arrived, at least once, in this order."""
     heard: dict[str, list[str]] = {}
     for request in receiver.received:
@@ -88,7 +88,7 @@ def _require_told(event_ids: list[str], receiver: Receiver) -> None:
         assert set(types) == {"started", "ended"}, f"{event_id} was heard of as {types}"
 
 
-def _require_evidence(folder: Path, crashed: list[Event]) -> None:
+def require_evidence(folder: Path, crashed: list[Event]) -> None:
     """What was written of an event before the kill is named by its document; of clips, most are there, and play."""
     played = 0
     for event in crashed:

@@ -36,7 +36,7 @@ from streamwatch.simulator.server import SimulatedCamera
 from streamwatch.video.opener import PyAvOpener
 from streamwatch.video.scaling import Scaler
 from streamwatch.video.sources import parse_source
-from tests.conftest import encode
+from tests.conftest import QUICK_PRECISION, encode
 
 RATE_HZ = 10
 LOOP_FRAMES = 100
@@ -229,7 +229,7 @@ def running_site(folder: Path, count: int, *, fps: float = 5.0, transport: str =
 def learn(folder: Path, cameras: Iterable[str], dims: int = DIMS) -> None:
     """One model for all: they show the same place."""
     normal = encode(folder / "normal.mp4", (p for seed in range(LEARNED_LOOPS) for p in courtyard_loop(seed)), fps=RATE_HZ)
-    engine = build_engine(BackboneSpec(weights="untrained", dims=dims), device="auto", precision="auto")
+    engine = build_engine(BackboneSpec(weights="untrained", dims=dims), device="auto", precision=QUICK_PRECISION)
     footage = Footage((parse_source(str(normal)),), features="both")
     learned = learn_scene(footage, engine, opener=PyAvOpener(), clock=SystemClock())
     for name in cameras:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from datetime import datetime, time
 from pathlib import Path
 
@@ -39,12 +40,18 @@ def footage(tmp_path_factory: pytest.TempPathFactory) -> UInt8Array:
     return inputs(read(video)).numpy()
 
 
-@pytest.fixture
-def model(engine: Engine, footage: UInt8Array) -> SceneModel:
+@pytest.fixture(scope="module")
+def fitted(engine: Engine, footage: UInt8Array) -> SceneModel:
     """Learned from the first 240."""
     fitted = SceneModel(engine.identity).fit(engine.embedder, [batch_of(torch.from_numpy(footage[:240]))])
     assert fitted.calibration_
     return fitted
+
+
+@pytest.fixture
+def model(fitted: SceneModel) -> SceneModel:
+    """One that may be changed."""
+    return deepcopy(fitted)
 
 
 def day_of(pixels: UInt8Array) -> KeptFrames:

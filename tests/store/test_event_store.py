@@ -17,8 +17,8 @@ from streamwatch.store import event_store
 from streamwatch.store.event_store import EventQuery, EventStore
 from streamwatch.store.sessions import open_database
 from streamwatch.store.tables import metadata
+from tests.databases import OpenDatabase
 from tests.store.bench import fill, questions
-from tests.store.conftest import OpenDatabase
 
 
 def event(start_s: float = 100.0, camera: str = "cam") -> Event:

@@ -12,7 +12,7 @@ from streamwatch.errors import StoreError, UsageError
 from streamwatch.records import EventChange
 from streamwatch.store.event_store import EventStore
 from streamwatch.store.outbox import DEAD, DELIVERED, PENDING, Depth, Message, NewMessage, Outbox, Settlement
-from tests.store.conftest import OpenDatabase
+from tests.databases import OpenDatabase
 from tests.store.test_event_store import event
 
 

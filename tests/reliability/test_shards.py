@@ -1,0 +1,143 @@
+"""Two processes share a site and a PostgreSQL: one is killed in mid-event and comes back, which is nothing to the other.
+
+``tests.reliability.crash`` kills a process that is alone, 20 times.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from streamwatch.config.sharding import spread_of
+from streamwatch.records import Event, UInt8Array
+from streamwatch.runtime.evidence import path_of
+from streamwatch.simulator.media import encode_track
+from streamwatch.simulator.server import SimulatedCamera
+from streamwatch.store.event_store import EventQuery, EventStore
+from streamwatch.store.sessions import open_database
+from tests.alerts.receiver import running_receiver
+from tests.conftest import REPOSITORY
+from tests.databases import open_admin
+from tests.reliability.crash import A_FRAGMENT_BYTES, STARTS_WITHIN_S, require_evidence, require_told, strange_loop
+from tests.reliability.harness import FEW_DIMS, RATE_HZ, courtyard_loop, learn, site_config
+
+pytestmark = pytest.mark.slow(50)
+
+
+def strange_for_good() -> Iterator[UInt8Array]:
+    """The courtyard with something in it that does not belong and does not leave."""
+    for picture in courtyard_loop():
+        picture[320:448, 32:192] = (255, 240, 0)
+        yield np.asarray(picture)
+
+
+class Shard:
+    """One of the processes, which says on stdout what it sees."""
+
+    def __init__(self, config: Path, share: str) -> None:
+        command = [sys.executable, "-m", "streamwatch", "run", "-c", str(config), "--shard", share]
+        environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+        self._process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=REPOSITORY, env=environment
+        )
+
+    def next_event(self) -> tuple[str, str]:
+        """Id and camera of the next event that begins."""
+        assert self._process.stdout
+        deadline_s = time.monotonic() + STARTS_WITHIN_S
+        while time.monotonic() < deadline_s:
+            if select.select([self._process.stdout], [], [], 1.0)[0]:
+                document = json.loads(self._process.stdout.readline() or "{}")
+                if document.get("type") == "anomaly.started":
+                    return document["id"], document["camera"]
+        raise AssertionError("no event in time")
+
+    def end(self, number: signal.Signals) -> None:
+        if self._process.poll() is None:
+            self._process.send_signal(number)
+            self._process.communicate(timeout=30)
+
+
+@contextmanager
+def shard(config: Path, share: str) -> Iterator[Shard]:
+    running = Shard(config, share)
+    try:
+        yield running
+    finally:
+        running.end(signal.SIGKILL)
+
+
+@contextmanager
+def simulated(pictures: Iterator[UInt8Array]) -> Iterator[SimulatedCamera]:
+    camera = SimulatedCamera(encode_track(pictures, RATE_HZ))
+    camera.start()
+    try:
+        yield camera
+    finally:
+        camera.stop()
+
+
+def test_a_killed_process_closes_its_own_events_and_no_others(postgres: str, tmp_path: Path) -> None:
+    admin = open_admin(postgres)
+    with admin.connect() as connection:
+        connection.exec_driver_sql("CREATE DATABASE shards")
+    admin.dispose()
+    url = f"{postgres}/shards"
+    (comes_and_goes, *_), (stays, *_) = spread_of([f"cam{n}" for n in range(16)], 2)
+    learn(tmp_path, [comes_and_goes, stays], FEW_DIMS)
+    with ExitStack() as stack:
+        receiver = stack.enter_context(running_receiver())
+        cameras = {
+            comes_and_goes: stack.enter_context(simulated(strange_loop())),
+            stays: stack.enter_context(simulated(strange_for_good())),
+        }
+        alerts = {"webhooks": [{"name": "ops", "url": receiver.url, "timeout": "1s"}]}
+        document = {**site_config(tmp_path, cameras, 5.0, "tcp", FEW_DIMS), "alerts": alerts, "database": url}
+        path = tmp_path / "site.yaml"
+        path.write_text(json.dumps(document))
+        first, second = stack.enter_context(shard(path, "0/2")), stack.enter_context(shard(path, "1/2"))
+        lasting, of = second.next_event()
+        assert of == stays
+        crashed, of = first.next_event()
+        assert of == comes_and_goes
+        clip = path_of(tmp_path / "data", "clips", crashed)
+        wait_until(lambda: clip.is_file() and clip.stat().st_size > A_FRAGMENT_BYTES)
+        first.end(signal.SIGKILL)
+        again = stack.enter_context(shard(path, "0/2"))
+        again.next_event()
+        store = EventStore(open_database(url, tmp_path))
+        stack.callback(store.close)
+        assert store.find(crashed).reason == "crash"
+        assert store.find(lasting).reason is None, "it is the other process's, which lives"
+        again.end(signal.SIGTERM)
+        second.end(signal.SIGTERM)
+        sender = [sys.executable, "-m", "streamwatch", "alerts", "send", "--until-empty", "-c", str(path)]
+        subprocess.run(sender, check=True, cwd=REPOSITORY, timeout=60)
+        events = store.list_events(EventQuery(limit=1000))
+        assert len({event.id for event in events}) == len(events) >= 3
+        assert {event.camera for event in events} == {comes_and_goes, stays}
+        assert reason_of(events, lasting) == "shutdown"
+        require_told([event.id for event in events], receiver)
+        require_evidence(tmp_path / "data", [event for event in events if event.id == crashed])
+
+
+def wait_until(holds: Callable[[], bool]) -> None:
+    deadline_s = time.monotonic() + 20
+    while not holds():
+        assert time.monotonic() < deadline_s
+        time.sleep(0.05)
+
+
+def reason_of(events: list[Event], event_id: str) -> str | None:
+    return next(event.reason for event in events if event.id == event_id)
