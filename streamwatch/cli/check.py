@@ -45,7 +45,8 @@ def _probe_all(config: Config) -> None:
         try:
             source = parse_source(camera.source.get_secret_value(), frame_rate_hz=settings.frame_rate)
             extent = probe(source, opener)
-            click.echo(f"camera {name}: {source.label}: opens, {extent.frames or 'unknown'} frames declared")
+            length = f", {extent.frames} frames declared" if extent.frames else ""
+            click.echo(f"camera {name}: {source.label}: opens{length}")
         except StreamwatchError as error:
             click.echo(f"camera {name}: {error}", err=True)
             failed.append(name)

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
-from scipy import optimize, stats
+from scipy import optimize, special, stats
 
 FEWEST_PEAKS = 30
 """Below this many peaks the tail's shape cannot be told, and thresholds are those of an exponential tail (xi = 0)."""
@@ -64,7 +64,7 @@ class RateModel:
 
         def excess(log_rate: float) -> float:
             # lambda | count ~ Gamma(count + 1/2, exposure): Jeffreys' prior of a Poisson rate
-            below = stats.gamma.cdf(np.exp(log_rate) * self.exposure_s / survival, self.count + 0.5)
+            below = special.gammainc(self.count + 0.5, np.exp(log_rate) * self.exposure_s / survival)
             return float(nothing + shares @ below) - probability
 
         most = np.log(4 * (self.count + 10) / self.exposure_s)

@@ -27,29 +27,30 @@ def frames(video: Path) -> torch.Tensor:
 
 def test_two_halves_merged_equal_one_pass(frames: torch.Tensor, untrained: Untrained) -> None:
     embedder, identity = untrained
-    whole = SceneModel(identity).fit(embedder, [batch_of(frames)])
+    whole = SceneModel(identity).fit(embedder, [batch_of(frames[:64])])
     merged = (
         SceneModel(identity)
-        .fit(embedder, [batch_of(frames[:40])])
-        .merge(SceneModel(identity).fit(embedder, [batch_of(frames[40:])]))
+        .fit(embedder, [batch_of(frames[:32])])
+        .merge(SceneModel(identity).fit(embedder, [batch_of(frames[32:64])]))
     )
-    assert merged.frames == whole.frames == 80
+    assert merged.frames == whole.frames == 64
     a, b = (model.score(embedder, frames[::7]).grids for model in (whole, merged))
     assert ((a - b).abs() / a).max() <= MERGE_RELATIVE_TOLERANCE
 
 
 def test_update_equals_fitting_everything(frames: torch.Tensor, untrained: Untrained) -> None:
     embedder, identity = untrained
-    whole = SceneModel(identity).fit(embedder, [batch_of(frames)])
-    updated = SceneModel(identity).fit(embedder, [batch_of(frames[:40])]).update(embedder, [batch_of(frames[40:])])
+    whole = SceneModel(identity).fit(embedder, [batch_of(frames[:64])])
+    updated = SceneModel(identity).fit(embedder, [batch_of(frames[:32])]).update(embedder, [batch_of(frames[32:64])])
     a, b = (model.score(embedder, frames[::7]).grids for model in (whole, updated))
     assert ((a - b).abs() / a).max() <= MERGE_RELATIVE_TOLERANCE
 
 
 def test_a_score_does_not_depend_on_its_batch(frames: torch.Tensor, untrained: Untrained, fitted: SceneModel) -> None:
-    whole = fitted.score(untrained[0], frames).grids
+    some = frames[:24]
+    whole = fitted.score(untrained[0], some).grids
     for size in (1, 3, 8, 11):
-        parts = [fitted.score(untrained[0], part).grids for part in torch.split(frames, size)]
+        parts = [fitted.score(untrained[0], part).grids for part in torch.split(some, size)]
         assert torch.equal(torch.cat(parts), whole), size
 
 

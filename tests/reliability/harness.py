@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import logging
+import tempfile
 import threading
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +27,7 @@ from streamwatch.model.artifact import save_model
 from streamwatch.model.identity import BackboneSpec
 from streamwatch.records import EventChange, Frame, FrameScore, Notice, UInt8Array
 from streamwatch.runtime.footage import Footage
-from streamwatch.runtime.learning import learn_scene
+from streamwatch.runtime.learning import Learned, learn_scene
 from streamwatch.runtime.models import build_engine
 from streamwatch.runtime.reload import ConfigFile
 from streamwatch.runtime.retry import Backoff
@@ -228,12 +230,19 @@ def running_site(folder: Path, count: int, *, fps: float = 5.0, transport: str =
 
 def learn(folder: Path, cameras: Iterable[str], dims: int = DIMS) -> None:
     """One model for all: they show the same place."""
-    normal = encode(folder / "normal.mp4", (p for seed in range(LEARNED_LOOPS) for p in courtyard_loop(seed)), fps=RATE_HZ)
-    engine = build_engine(BackboneSpec(weights="untrained", dims=dims), device="auto", precision=QUICK_PRECISION)
-    footage = Footage((parse_source(str(normal)),), features="both")
-    learned = learn_scene(footage, engine, opener=PyAvOpener(), clock=SystemClock())
+    learned = _courtyard(dims)
     for name in cameras:
         save_model(learned.model, folder / "data/models" / f"{name}.safetensors", learned.provenance)
+
+
+@cache
+def _courtyard(dims: int) -> Learned:
+    """The courtyard, learned once a process."""
+    engine = build_engine(BackboneSpec(weights="untrained", dims=dims), device="auto", precision=QUICK_PRECISION)
+    with tempfile.TemporaryDirectory() as folder:
+        loops = (picture for seed in range(LEARNED_LOOPS) for picture in courtyard_loop(seed))
+        source = parse_source(str(encode(Path(folder) / "normal.mp4", loops, fps=RATE_HZ)))
+        return learn_scene(Footage((source,), features="both"), engine, opener=PyAvOpener(), clock=SystemClock())
 
 
 @dataclass(frozen=True)
