@@ -11,8 +11,10 @@ export OMP_WAIT_POLICY ?= PASSIVE
 demo: $(INSTALLED)  ## render a scene, learn it, watch it; DEMO_ARGS="--no-serve" exits at the end
 	$(BIN)/streamwatch demo $(DEMO_ARGS)
 
-test: $(INSTALLED)  ## all tests: first what can share the machine, then what measures time; TEST_ARGS goes to both
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not alone" --numprocesses 2 --dist loadscope --no-loadscope-reorder $(TEST_ARGS)
+TWO_AT_ONCE := --numprocesses 2 --dist loadscope --no-loadscope-reorder
+test: $(INSTALLED)  ## all tests: first what shares the cores, then what plays in real time, then what measures time; TEST_ARGS goes to all
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not alone and not paced" $(TWO_AT_ONCE) $(TEST_ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m paced $(TWO_AT_ONCE) $(TEST_ARGS)
 	$(BIN)/python -m pytest -m alone $(TEST_ARGS)
 
 check: $(INSTALLED)  ## style, types and the layers of the house

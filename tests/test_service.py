@@ -327,22 +327,6 @@ def test_no_secret_is_ever_shown(scene: Path, tmp_path: Path, cli: Cli) -> None:
     assert not [path for path in files for secret in planted if secret.encode() in path.read_bytes()]
 
 
-def test_a_killed_daemons_event_is_closed_by_the_next(scene: Path, tmp_path: Path) -> None:
-    config, _, _ = live_config(scene, tmp_path)
-    with daemon(config) as process:
-        started = first_line(process, within_s=60)
-        process.kill()
-        process.wait(10)
-    with daemon(config) as process:
-        again = first_line(process, within_s=60)
-        process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=30)
-    store = EventStore(open_database(None, tmp_path / "data"))
-    reasons = {event.id: event.reason for event in store.list_events()}
-    store.close()
-    assert reasons == {started["id"]: "crash", again["id"]: "shutdown"}
-
-
 def test_a_camera_that_played_to_its_end_is_finished_and_the_daemon_stays(scene: Path, tmp_path: Path) -> None:
     config, metrics_port, _ = live_config(scene, tmp_path)
     with daemon(config) as process, httpx.Client(trust_env=False) as http:

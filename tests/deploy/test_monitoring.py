@@ -17,7 +17,7 @@ import yaml
 from tests.conftest import REPOSITORY
 from tests.deploy.monitoring import Monitored, hurried, monitored, scenario
 
-pytestmark = [pytest.mark.slow(110), pytest.mark.alone, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow(110), pytest.mark.paced, pytest.mark.timeout(600)]
 
 PROMETHEUS = REPOSITORY / "deploy/prometheus"
 DASHBOARDS = sorted((REPOSITORY / "deploy/grafana/dashboards").glob("*.json"))
@@ -113,8 +113,8 @@ def test_every_panels_query_returns_data(site: Monitored) -> None:
 def test_alerts_fire_and_clear(site: Monitored) -> None:
     """Quickened twentyfold here; at its own pace, and five minutes of an endpoint that takes nothing, in ``make soak``."""
     assert scenario(site, patient=False) == [
-        "StreamwatchCameraDown",
         "StreamwatchTamper",
+        "StreamwatchCameraDown",
         "StreamwatchReloadFailed",
         "StreamwatchDown",
     ]

@@ -86,8 +86,6 @@ def test_what_is_installed_works_elsewhere(installed: Path, tmp_path: Path) -> N
     assert str(installed.parent.parent) in where.stdout
     (tmp_path / "site.yaml").write_text("version: 1\ncameras: {a: {source: 'rtsp://127.0.0.1:1/'}}\n")
     assert "ok, 1 camera" in run(installed, "check", "site.yaml", cwd=tmp_path)
-    run(installed, "demo", "--render-only", "footage", cwd=tmp_path)
-    assert (tmp_path / "footage/today.mp4").stat().st_size > 10_000
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

@@ -89,7 +89,7 @@ def test_models_of_other_channels_do_not_merge(fitted: SceneModel) -> None:
 @pytest.mark.parametrize(("name", "dims"), [("efficientnet_b5", 40), ("wide_resnet50_2", 50)])
 def test_every_backbone_learns_and_scores(frames: torch.Tensor, name: str, dims: int) -> None:
     embedder, identity = build_embedder(BackboneSpec(name, "untrained", dims), device=torch.device("cpu"))
-    model = SceneModel(identity).fit(embedder, [batch_of(frames[:40])])
+    model = SceneModel(identity).fit(embedder, [batch_of(frames[:32])])
     maps = model.score(embedder, frames[40:44])
     assert maps.grids.shape == (4, 64, 64)
     assert torch.isfinite(maps.scores).all()

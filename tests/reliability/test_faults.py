@@ -13,7 +13,7 @@ from streamwatch.simulator.faults import Fault
 from streamwatch.simulator.server import SimulatedCamera
 from tests.reliability.harness import FEW_DIMS, Site, inflict, running_site
 
-pytestmark = pytest.mark.alone
+pytestmark = pytest.mark.paced
 
 RECOVERS_WITHIN_S = 5.0
 FAULTS = (
@@ -65,6 +65,26 @@ def rewrite(path: Path, change: dict[str, object] | None, text: str | None = Non
     path.write_text(text or json.dumps(document))
 
 
+def test_a_replaced_model_is_taken_up_when_asked_and_touches_nobody_else(site: Site) -> None:
+    service = site.service
+    worker, dropped = service._fleet._workers["cam1"], site.dropped("cam1")
+    model = site.config_path.parent / "data/models/cam0.safetensors"
+    kept = model.read_bytes()
+    model.write_bytes(kept[:-100])
+    service.reload()
+    reloaded = "streamwatch_config_last_reload_successful"
+    assert wait_until(lambda: service.metrics.registry.get_sample_value(reloaded) == 0), "a damaged file is refused"
+    assert site.wait_scored("cam0", time.monotonic(), 5), "and the model that runs goes on"
+    before = service._fleet._workers["cam0"]
+    model.with_name("new").write_bytes(kept)
+    model.with_name("new").replace(model)
+    service.reload()
+    assert wait_until(lambda: service._fleet._workers.get("cam0") not in (None, before))
+    assert site.wait_scored("cam0", time.monotonic(), 10)
+    assert service._fleet._workers["cam1"] is worker
+    assert site.dropped("cam1") == dropped
+
+
 def test_a_reload_touches_only_what_changed(site: Site) -> None:
     """A broken file, a threshold, a camera more, a camera less: cam1 loses no frame and keeps its reader."""
     registry, service = site.service.metrics.registry, site.service
@@ -97,24 +117,3 @@ def test_a_reload_touches_only_what_changed(site: Site) -> None:
     assert site.observed.scored_at_s["cam0"][-1] == last, "a camera that was removed is scored no more"
     assert site.dropped("cam1") == dropped
     extra.stop()
-
-
-def test_a_replaced_model_is_taken_up_when_asked_and_touches_nobody_else(tmp_path: Path) -> None:
-    with running_site(tmp_path, 2, dims=FEW_DIMS) as site:
-        service = site.service
-        worker, dropped = service._fleet._workers["cam1"], site.dropped("cam1")
-        model = tmp_path / "data/models/cam0.safetensors"
-        kept = model.read_bytes()
-        model.write_bytes(kept[:-100])
-        service.reload()
-        reloaded = "streamwatch_config_last_reload_successful"
-        assert wait_until(lambda: service.metrics.registry.get_sample_value(reloaded) == 0), "a damaged file is refused"
-        assert site.wait_scored("cam0", time.monotonic(), 5), "and the model that runs goes on"
-        before = service._fleet._workers["cam0"]
-        model.with_name("new").write_bytes(kept)
-        model.with_name("new").replace(model)
-        service.reload()
-        assert wait_until(lambda: service._fleet._workers.get("cam0") not in (None, before))
-        assert site.wait_scored("cam0", time.monotonic(), 10)
-        assert service._fleet._workers["cam1"] is worker
-        assert site.dropped("cam1") == dropped

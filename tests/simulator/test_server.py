@@ -44,7 +44,7 @@ server.get_mount_points().add_factory("/cam", factory)
 server.attach(None); print("ready", flush=True); GLib.MainLoop().run()
 """
 
-pytestmark = pytest.mark.alone
+pytestmark = pytest.mark.paced
 
 
 @pytest.fixture(scope="module")
