@@ -146,9 +146,10 @@ def restore_backup(archive: Path, data_dir: Path, config_out: Path | None, *, fo
 def _unpacked(archive: Path, folder: Path) -> dict[str, dict[str, Any]]:
     """Unpack into a folder, and check every file against the manifest."""
     with tarfile.open(archive, "r:") as file:
-        if not all(member.isreg() for member in file.getmembers()):
+        if not all(member.isreg() and (member.name == MANIFEST or _is_of_a_site(member.name)) for member in file):
             raise UsageError("not a backup of streamwatch", where=archive)
-        file.extractall(folder, filter="data")
+        for member in file:
+            _unpack(file, member, folder / member.name)
     try:
         manifest = json.loads((folder / MANIFEST).read_text())
         version, entries = manifest["format"], dict(manifest["files"])
@@ -162,6 +163,17 @@ def _unpacked(archive: Path, folder: Path) -> dict[str, dict[str, Any]]:
         if not _is_of_a_site(name) or _sha256(folder / name) != entry["sha256"]:
             raise UsageError(f"damaged: {name} is not what it was", where=archive, hint="take another backup")
     return entries
+
+
+def _unpack(archive: tarfile.TarFile, member: tarfile.TarInfo, path: Path) -> None:
+    """Write one file. `extractall` would need its filters, which Python has from 3.11.4 on: Debian 12 has 3.11.2."""
+    content = archive.extractfile(member)
+    if content is None:
+        raise tarfile.ReadError(f"{member.name} has no content")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with content, path.open("wb") as file:
+        shutil.copyfileobj(content, file)
+    path.chmod(member.mode & 0o644 | 0o600)
 
 
 def _is_of_a_site(name: str) -> bool:

@@ -57,6 +57,7 @@ def furnish(root: Path) -> None:
     release = dict(line.split("=", 1) for line in Path("/etc/os-release").read_text().splitlines() if "=" in line)
     began_s = time.monotonic()
     output_of("debootstrap", "--variant=minbase", release["VERSION_CODENAME"], str(root), mirror())
+    (root / "etc/apt/sources.list").unlink()
     for path in map(Path, AS_THEY_ARE):
         if path.is_dir():
             shutil.copytree(path, root / path.relative_to("/"), dirs_exist_ok=True)
@@ -105,7 +106,14 @@ def plain_environment(home: str, user: str) -> Mapping[str, str]:
     of_downloads = {
         name: value for name, value in os.environ.items() if name.startswith(("PIP_", "SSL_")) or name.endswith("_proxy")
     }
-    return {"HOME": home, "USER": user, "LANG": "C.UTF-8", "PATH": "/usr/local/bin:/usr/bin:/usr/sbin:/bin", **of_downloads}
+    return {
+        "HOME": home,
+        "USER": user,
+        "LANG": "C.UTF-8",
+        "DEBIAN_FRONTEND": "noninteractive",
+        "PATH": "/usr/local/bin:/usr/bin:/usr/sbin:/bin",
+        **of_downloads,
+    }
 
 
 if __name__ == "__main__":
