@@ -94,9 +94,19 @@ def _run(arguments: list[str], *, debug: bool) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader left: `streamwatch ... | head`
         return 0
+    except ImportError as error:
+        return _complain(_of_library(error), 1, debug)
     except Exception as error:
         text = " ".join(f"{type(error).__name__}: {error}".split())
         return _complain(f"internal fault ({text[:300]}); run `streamwatch --debug ...` and report it", 1, debug)
+
+
+def _of_library(error: ImportError) -> str:
+    """What to do about a library that cannot be loaded."""
+    if "libGL" in str(error):
+        what = "OpenCV needs libGL, and this machine has none"
+        return f"{what}; `pip uninstall opencv-python` and `pip install opencv-python-headless`, the same without windows"
+    return f"a library cannot be loaded ({error}); install streamwatch again"
 
 
 def _complain(text: str, code: int, debug: bool) -> int:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,7 +16,7 @@ from streamwatch.model.artifact import Provenance, save_model
 from streamwatch.model.backbone import ARCHITECTURES, untrained_model
 from streamwatch.model.identity import BackboneSpec, build_embedder
 from streamwatch.model.scene import SceneModel
-from tests.conftest import Cli, batch_of, encode, moving_square
+from tests.conftest import REPOSITORY, Cli, batch_of, encode, moving_square
 
 
 @pytest.fixture
@@ -195,3 +198,15 @@ def test_an_output_that_cannot_be_written(cli: Cli, tmp_path: Path, video: Path,
         result = cli("score", "--model", model, video, option, tmp_path / "none" / "x.mp4")
         assert result.code == 2
         assert "cannot be written" in result.error_line
+
+
+def test_a_machine_without_libgl_is_told_what_to_install(tmp_path: Path) -> None:
+    """As a new Debian is, on which `pip install .` takes the OpenCV with windows."""
+    (tmp_path / "cv2").mkdir()
+    (tmp_path / "cv2/__init__.py").write_text("raise ImportError('libGL.so.1: cannot open shared object file')")
+    command = [sys.executable, "-m", "streamwatch", "demo", "--render-only", str(tmp_path / "footage")]
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    done = subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: OpenCV needs libGL")
+    assert "opencv-python-headless" in done.stderr
