@@ -286,13 +286,14 @@ class Service:
         if self._nightly:
             self._nightly.stop()
         timeout_s = self._config.shutdown_timeout / 2
-        if self._loop.stop(timeout_s):
-            self._pipeline.end_all(reason)
-        else:
-            log.error("the engine did not stop in time; what is open is closed by the next start")
-        self._fleet.stop(timeout_s)
-        self._clips.stop()
-        self._books.finish(drain_s=self._config.drain_timeout if reason == "normal" else 0.0)
+        with ExitStack() as then:  # the last first, and each although the store may refuse what is before it
+            then.callback(self._books.finish, drain_s=self._config.drain_timeout if reason == "normal" else 0.0)
+            then.callback(self._clips.stop)
+            then.callback(self._fleet.stop, timeout_s)
+            if self._loop.stop(timeout_s):
+                self._pipeline.end_all(reason)
+            else:
+                log.error("the engine did not stop in time; what is open is closed by the next start")
 
     def _restart(self, loop: str) -> None:
         if loop == LOOP:

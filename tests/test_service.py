@@ -9,11 +9,13 @@ import os
 import select
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import av
@@ -22,9 +24,12 @@ import numpy as np
 import pytest
 
 from streamwatch.config.loading import load_config
+from streamwatch.errors import StoreError
 from streamwatch.model.temporal import TIME_CONSTANT_S
+from streamwatch.records import EventChange
 from streamwatch.runtime.evidence import KINDS
 from streamwatch.runtime.models import build_engine, load_scenes, spec_of
+from streamwatch.service import Ears, Service
 from streamwatch.simulator.authentication import Credentials
 from streamwatch.simulator.media import encode_track
 from streamwatch.simulator.server import SimulatedCamera
@@ -145,6 +150,26 @@ def test_a_disk_that_refuses_evidence_stops_no_detection_and_is_told(cli: Cli, s
     degraded = {line["what"]: line["active"] for line in told if line["type"] == "system.degraded"}
     assert degraded == {"evidence cannot be written": True, "clips cannot be written": True}
     assert "Traceback" not in result.err
+
+
+def test_a_store_that_refuses_at_the_end_leaves_a_clip_that_plays_and_no_thread(scene: Path, tmp_path: Path) -> None:
+    (tmp_path / "data/models").mkdir(parents=True)
+    (tmp_path / "data/models/yard.safetensors").hardlink_to(scene / "data/models/yard.safetensors")
+    path = write_config(tmp_path, {"yard": {"source": str(scene / "today.mp4")}})
+
+    def sabotage(change: EventChange, _snapshot: Path | None) -> None:
+        if change.type == "anomaly.started":
+            with closing(sqlite3.connect(tmp_path / "data/events.db")) as database:
+                database.execute("DROP TABLE events")
+            service.stop()
+
+    service = Service(load_config(path), until_eof=False, ears=Ears((sabotage,)))
+    with pytest.raises(StoreError):
+        service.run()
+    assert {thread.name for thread in threading.enumerate()} & {"clips", "camera-yard"} == set()
+    (clip,) = (tmp_path / "data/clips").glob("*.mp4")
+    with av.open(str(clip)) as container:
+        assert next(container.decode(video=0)).width > 0
 
 
 def test_run_and_score_give_identical_scores(scene: Path, cli: Cli, tmp_path: Path) -> None:
