@@ -13,6 +13,8 @@ from typing import Literal
 AWAIT_AT_MOST_S = 20.0
 """Cameras exist that send a key frame every few minutes: after this long, pictures are taken as they are."""
 JUMP_S = 10.0
+LEAST_STEP_S = 1e-6
+"""Less than a tick of any clock of video (90 kHz): what is left of a repeated time after it was shifted."""
 _REMEMBERED = 64
 _GAP_FACTOR = 1.6
 _TYPICAL_QUANTILE = 0.9
@@ -58,7 +60,7 @@ class Timeline:
             return 0.0, False
         time_s = None if raw_s is None else raw_s + self._offset_s
         step_s = -1.0 if time_s is None else time_s - self._last_s
-        jumped = raw_s is not None and not 0 < step_s <= JUMP_S
+        jumped = raw_s is not None and not LEAST_STEP_S <= step_s <= JUMP_S
         if time_s is None or jumped:
             time_s = self._last_s + self._step_s
             self._offset_s = self._offset_s if raw_s is None else time_s - raw_s
