@@ -132,7 +132,7 @@ finally:
 """
 
 
-FEW, MANY = 300, 900
+FEW, MANY = 300, 700
 
 
 def fit_peak_mib(tmp_path: Path, frames: int) -> float:

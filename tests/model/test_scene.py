@@ -21,12 +21,18 @@ Untrained = tuple[Embedder, EmbeddingIdentity]
 
 
 @pytest.fixture(scope="module")
+def few() -> Untrained:
+    """Few channels: the same sums in a tenth of the time."""
+    return build_embedder(BackboneSpec(weights="untrained", dims=30), device=torch.device("cpu"))
+
+
+@pytest.fixture(scope="module")
 def frames(video: Path) -> torch.Tensor:
     return inputs(read(video))
 
 
-def test_two_halves_merged_equal_one_pass(frames: torch.Tensor, untrained: Untrained) -> None:
-    embedder, identity = untrained
+def test_two_halves_merged_equal_one_pass(frames: torch.Tensor, few: Untrained) -> None:
+    embedder, identity = few
     whole = SceneModel(identity).fit(embedder, [batch_of(frames[:64])])
     merged = (
         SceneModel(identity)
@@ -38,8 +44,8 @@ def test_two_halves_merged_equal_one_pass(frames: torch.Tensor, untrained: Untra
     assert ((a - b).abs() / a).max() <= MERGE_RELATIVE_TOLERANCE
 
 
-def test_update_equals_fitting_everything(frames: torch.Tensor, untrained: Untrained) -> None:
-    embedder, identity = untrained
+def test_update_equals_fitting_everything(frames: torch.Tensor, few: Untrained) -> None:
+    embedder, identity = few
     whole = SceneModel(identity).fit(embedder, [batch_of(frames[:64])])
     updated = SceneModel(identity).fit(embedder, [batch_of(frames[:32])]).update(embedder, [batch_of(frames[32:64])])
     a, b = (model.score(embedder, frames[::7]).grids for model in (whole, updated))
