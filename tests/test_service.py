@@ -85,7 +85,7 @@ def test_two_real_cameras_at_once_lose_no_frame(cli: Cli, tmp_path: Path) -> Non
     expected: dict[str, int] = {}
     for name in ("courtyard", "plaza"):
         first, rest = tmp_path / f"{name}-normal.mp4", tmp_path / f"{name}-today.mp4"
-        expected[name] = cut(shared_file(f"{name}.avi"), first, rest, (0.3, 0.6))
+        expected[name] = cut(shared_file(f"{name}.avi"), first, rest, (0.2, 0.6))
         cameras[name] = {"source": str(rest), "normal": [str(first)]}
     config = write_config(tmp_path, cameras)
     assert cli("fit", "-c", config, "--all").code == 0
@@ -181,7 +181,7 @@ def test_run_and_score_give_identical_scores(scene: Path, cli: Cli, tmp_path: Pa
     engine.watch("other", load_scenes(config, ["yard"])["yard"].first)
     frames = read_moving(scene / "today.mp4", camera="yard")
     others = read_moving(scene / "normal.mp4", camera="other")
-    mixed = [frame for pair in zip(frames, others, strict=False) for frame in pair]
+    mixed = [frame for pair in zip(frames[:60], others, strict=False) for frame in pair]
     scored = [s for at in range(0, len(mixed), 7) for s in engine.score(mixed[at : at + 7]) if s.frame.camera == "yard"]
     assert [s.score for s in scored] == [row["score"] for row in rows][: len(scored)]
     assert [s.level for s in scored] == [row["level"] for row in rows][: len(scored)]

@@ -38,7 +38,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("site")
     encode(folder / "normal.mp4", moving_square(240), fps=RATE_HZ)
     encode(folder / "more.mp4", moving_square(150, noise_seed=5), fps=RATE_HZ)
-    encode(folder / "today.mp4", with_intruder(160), fps=RATE_HZ)
+    encode(folder / "today.mp4", with_intruder(130), fps=RATE_HZ)
     document = {
         "version": 1,
         "data_dir": str(folder / "data"),

@@ -42,7 +42,7 @@ from tests.conftest import QUICK_PRECISION, encode
 
 RATE_HZ = 10
 LOOP_FRAMES = 100
-LEARNED_LOOPS = 5
+LEARNED_LOOPS = 4
 DIMS, FEW_DIMS = 100, 30
 """The model's size where load is what is tested, and where it is not."""
 DAMAGED_LEVELS = 12.0

@@ -11,16 +11,15 @@ import pytest
 import torch
 
 from streamwatch.model.calibration import Calibration
-from streamwatch.model.embedding import Embedder
-from streamwatch.model.identity import EmbeddingIdentity
 from streamwatch.model.scene import SceneModel
 from streamwatch.records import UInt8Array
 from streamwatch.runtime.engine import Engine
 from streamwatch.runtime.event_inputs import EventFrames
+from streamwatch.runtime.models import build_engine
 from streamwatch.runtime.nightly import DAY_SHARE, MOST_WEIGHT, judged, parts_of, update_model, weight_of_day
 from streamwatch.runtime.nightly_run import NightlyRun
 from streamwatch.runtime.normal_frames import KeptFrames
-from tests.conftest import batch_of, encode, inputs, moving_square, read
+from tests.conftest import QUICK_PRECISION, UNTRAINED, batch_of, encode, inputs, moving_square, read
 from tests.runtime.test_retry import FakeClock
 
 pytestmark = pytest.mark.slow(30)
@@ -29,8 +28,8 @@ THING = (slice(150, 210), slice(20, 90))
 
 
 @pytest.fixture(scope="module")
-def engine(untrained: tuple[Embedder, EmbeddingIdentity]) -> Engine:
-    return Engine(*untrained, torch.device("cpu"))
+def engine() -> Engine:
+    return build_engine(UNTRAINED, device="cpu", precision=QUICK_PRECISION)
 
 
 @pytest.fixture(scope="module")
