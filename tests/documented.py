@@ -111,8 +111,8 @@ class Reader:
         return True
 
     def _write(self, block: Block) -> None:
-        added, _, name = block.argument.rpartition(">> ")
-        with (self.here / name).open("a" if added or block.argument.startswith(">> ") else "w") as file:
+        _, added, name = block.argument.rpartition(">> ")
+        with (self.here / name).open("a" if added else "w") as file:
             file.write(block.content)
 
     def _run(self, block: Block) -> None:
