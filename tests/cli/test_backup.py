@@ -105,6 +105,24 @@ def test_a_damaged_backup_changes_nothing(site: Path, cli: Cli, damage: str) -> 
     assert not (site / "escaped").exists()
 
 
+@pytest.mark.parametrize(
+    "names",
+    [("/escaped",), ("models/../../escaped",), ("models", "models/x"), ("models/x", "models"), (".",), ("manifest.json/x",)],
+    ids=str,
+)
+def test_names_that_no_backup_has_are_refused(tmp_path: Path, cli: Cli, names: tuple[str, ...]) -> None:
+    """An archive that somebody else made: no name leads out of the folder, and none takes another's place."""
+    with tarfile.open(tmp_path / "site.tar", "w") as archive:
+        for name in names:
+            archive.addfile(tarfile.TarInfo(name))
+    refused = cli("restore", tmp_path / "site.tar", "--to", tmp_path / "inner/new")
+    assert refused.code == 2, refused.out
+    assert len(refused.err.splitlines()) == 1
+    assert list((tmp_path / "inner/new").iterdir()) == []
+    assert [path.name for path in tmp_path.rglob("escaped")] == []
+    assert not Path("/escaped").exists()
+
+
 def test_a_clip_that_grows_while_it_is_saved_is_in_the_backup_as_far_as_it_was(site: Path, tmp_path: Path) -> None:
     """A daemon may go on: what counts is what is in the archive, not what was on the disk a moment before."""
     growing = tmp_path / "growing.mp4"

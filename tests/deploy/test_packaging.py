@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 import streamwatch
-from tests.conftest import REPOSITORY
+from tests.conftest import REPOSITORY, encode, moving_square
 
 pytestmark = pytest.mark.slow(25)
 
@@ -86,6 +86,9 @@ def test_what_is_installed_works_elsewhere(installed: Path, tmp_path: Path) -> N
     assert str(installed.parent.parent) in where.stdout
     (tmp_path / "site.yaml").write_text("version: 1\ncameras: {a: {source: 'rtsp://127.0.0.1:1/'}}\n")
     assert "ok, 1 camera" in run(installed, "check", "site.yaml", cwd=tmp_path)
+    encode(tmp_path / "a.mp4", moving_square(5))
+    (tmp_path / "site.yaml").write_text("version: 1\ncameras: {a: {source: a.mp4}}\n")
+    assert "opens, 5 frames declared" in run(installed, "check", "--probe", "site.yaml", cwd=tmp_path)
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
