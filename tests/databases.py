@@ -58,17 +58,23 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
-def open_store_database(request: pytest.FixtureRequest, tmp_path: Path) -> OpenDatabase:
-    """Opens a database of each kind, empty at first."""
+def new_database(request: pytest.FixtureRequest) -> str | None:
+    """URL of a database of each kind, empty at first; None is SQLite's in the data directory."""
     if request.param == "sqlite":
-        return lambda: open_database(None, tmp_path)
+        return None
     server = request.getfixturevalue("postgres")
     name = f"test_{os.getpid()}_{abs(hash(request.node.nodeid)):x}"
     admin = open_admin(server)
     with admin.connect() as connection:
         connection.exec_driver_sql(f"CREATE DATABASE {name}")
     admin.dispose()
-    return lambda: open_database(f"{server}/{name}", tmp_path)
+    return f"{server}/{name}"
+
+
+@pytest.fixture
+def open_store_database(new_database: str | None, tmp_path: Path) -> OpenDatabase:
+    """Opens a database of each kind."""
+    return lambda: open_database(new_database, tmp_path)
 
 
 def open_admin(server: str) -> Engine:

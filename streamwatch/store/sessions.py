@@ -7,17 +7,23 @@ from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from alembic.util.exc import CommandError
-from sqlalchemy import Engine, create_engine, event
+from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from streamwatch.errors import StoreError
 
+MIGRATION_LOCK = 0x73747265616D7761
+"""PostgreSQL's advisory locks are named by 64-bit numbers; this one spells "streamwa"."""
+LOCKS = {"sqlite": "BEGIN IMMEDIATE", "postgresql": f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})"}
+
 
 def open_database(url: str | None, data_dir: Path) -> Engine:
-    """Open ``url``, or ``data_dir/events.db`` if None, and migrate it.
+    """Open ``url``, or ``data_dir/events.db`` if None, and migrate it; processes that do so at once wait for each other.
 
     Raises:
         StoreError: it cannot be opened or migrated.
@@ -54,6 +60,19 @@ def _migrate(engine: Engine) -> None:
     config = Config()
     config.set_main_option("script_location", "streamwatch:store/migrations")
     config.set_main_option("path_separator", "os")
+    newest = set(ScriptDirectory.from_config(config).get_heads())
     with engine.begin() as connection:
+        if set(MigrationContext.configure(connection).get_current_heads()) == newest:
+            return  # without the lock: who only asks need not be able to write
+        _lock(connection)
         config.attributes["connection"] = connection
-        command.upgrade(config, "head")
+        command.upgrade(config, "head")  # reads the revision again, which another process may have raised meanwhile
+
+
+def _lock(connection: Connection) -> None:
+    """Let one process migrate at a time: those of a site start together, and each would make the same tables.
+
+    The transaction's end lets go, and all of the migration is in it.
+    """
+    if statement := LOCKS.get(connection.dialect.name):
+        connection.exec_driver_sql(statement)

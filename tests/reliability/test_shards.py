@@ -45,12 +45,14 @@ def strange_for_good() -> Iterator[UInt8Array]:
 class Shard:
     """One of the processes, which says on stdout what it sees."""
 
-    def __init__(self, config: Path, share: str) -> None:
+    def __init__(self, config: Path, share: str, log: Path) -> None:
         command = [sys.executable, "-m", "streamwatch", "run", "-c", str(config), "--shard", share]
         environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
-        self._process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=REPOSITORY, env=environment
-        )
+        self._log = log
+        with log.open("w") as stderr:
+            self._process = subprocess.Popen(
+                command, stdout=subprocess.PIPE, stderr=stderr, text=True, cwd=REPOSITORY, env=environment
+            )
 
     def next_event(self) -> tuple[str, str]:
         """Id and camera of the next event that begins."""
@@ -58,20 +60,21 @@ class Shard:
         deadline_s = time.monotonic() + STARTS_WITHIN_S
         while time.monotonic() < deadline_s:
             if select.select([self._process.stdout], [], [], 1.0)[0]:
-                document = json.loads(self._process.stdout.readline() or "{}")
+                line = self._process.stdout.readline()
+                assert line, f"it has ended:\n{self._log.read_text()}"
+                document = json.loads(line)
                 if document.get("type") == "anomaly.started":
                     return document["id"], document["camera"]
-        raise AssertionError("no event in time")
+        raise AssertionError(f"no event in time:\n{self._log.read_text()}")
 
     def end(self, number: signal.Signals) -> None:
-        if self._process.poll() is None:
-            self._process.send_signal(number)
-            self._process.communicate(timeout=30)
+        self._process.send_signal(number)  # which is nothing to one that has ended
+        self._process.communicate(timeout=30)
 
 
 @contextmanager
-def shard(config: Path, share: str) -> Iterator[Shard]:
-    running = Shard(config, share)
+def shard(config: Path, share: str, log: Path) -> Iterator[Shard]:
+    running = Shard(config, share, log)
     try:
         yield running
     finally:
@@ -106,7 +109,8 @@ def test_a_killed_process_closes_its_own_events_and_no_others(postgres: str, tmp
         document = {**site_config(tmp_path, cameras, 5.0, "tcp", FEW_DIMS), "alerts": alerts, "database": url}
         path = tmp_path / "site.yaml"
         path.write_text(json.dumps(document))
-        first, second = stack.enter_context(shard(path, "0/2")), stack.enter_context(shard(path, "1/2"))
+        first = stack.enter_context(shard(path, "0/2", tmp_path / "first.log"))
+        second = stack.enter_context(shard(path, "1/2", tmp_path / "second.log"))
         lasting, of = second.next_event()
         assert of == stays
         crashed, of = first.next_event()
@@ -114,7 +118,7 @@ def test_a_killed_process_closes_its_own_events_and_no_others(postgres: str, tmp
         clip = path_of(tmp_path / "data", "clips", crashed)
         wait_until(lambda: clip.is_file() and clip.stat().st_size > A_FRAGMENT_BYTES)
         first.end(signal.SIGKILL)
-        again = stack.enter_context(shard(path, "0/2"))
+        again = stack.enter_context(shard(path, "0/2", tmp_path / "again.log"))
         again.next_event()
         store = EventStore(open_database(url, tmp_path))
         stack.callback(store.close)
