@@ -183,7 +183,7 @@ def test_a_text_file_named_mp4(tmp_path: Path) -> None:
 
 def test_a_video_without_frames(tmp_path: Path) -> None:
     with av.open(str(tmp_path / "x.avi"), "w") as container:
-        stream = container.add_stream("libx264", rate=10)
+        stream = container.add_stream("libx264", rate=10, options={"crf": "21"})
         stream.width, stream.height, stream.pix_fmt = 64, 64, "yuv420p"
         container.start_encoding()
     with pytest.raises(SourceError):
