@@ -33,7 +33,7 @@ from streamwatch.runtime.fleet import CameraPlan, Fleet, plan_of, source_of
 from streamwatch.runtime.judging import CalibrationBoard
 from streamwatch.runtime.liveness import Liveness
 from streamwatch.runtime.loop import LOOP, PipelineLoop
-from streamwatch.runtime.models import ModelFiles, build_engine, load_scenes, spec_of
+from streamwatch.runtime.models import ModelFiles, build_engine, load_scenes, misfits_of, spec_of
 from streamwatch.runtime.nightly_run import NightlyRun, start_update
 from streamwatch.runtime.normal_frames import NormalFrames
 from streamwatch.runtime.pipeline import Listener, NoticeListener, Outputs, Pipeline, ScoreListener
@@ -243,11 +243,9 @@ class Service:
 
     def _plan(self, config: Config, camera: str, scene: WatchedScene) -> CameraPlan:
         """How the camera is read: with the motion step that its model was learned with, because what it holds runs."""
-        settings, model = config.settings(camera), scene.model
-        if model.features != settings.features:
-            log.warning("camera %s: its model holds %s, not %s: fit it again", camera, model.features, settings.features)
-        elif model.sees_motion and model.motion_step_s != settings.motion_step:
-            log.warning("camera %s: its model was learned with motion_step %g s: fit it again", camera, model.motion_step_s)
+        model = scene.model
+        for misfit in misfits_of(model, config.settings(camera)):
+            log.warning("camera %s: its model %s: fit it again", camera, misfit)
         return plan_of(config, camera, model.motion_step_s if model.sees_motion else None)
 
     def _may_keep(self, camera: str) -> bool:

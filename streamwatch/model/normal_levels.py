@@ -46,6 +46,11 @@ class NormalLevels:
         if self.levels.shape != shape or self.blocks.shape[:2] != shape or self.blocks.ndim != 3:
             raise ValueError(f"levels {self.levels.shape} and blocks {self.blocks.shape} do not fit {shape}")
 
+    @property
+    def interval_s(self) -> float | None:
+        """Median seconds from frame to frame; None for fewer than two frames."""
+        return float(np.median(np.diff(self.at_s))) if len(self.at_s) > 1 else None
+
     def streams(self, zone: str, allowance: Float32Array | None, gap_s: float) -> list[ScoreStream]:
         """A zone's levels under an allowance (h, w), or an upper bound of them; a longer gap begins a new stream."""
         row = self.zones.index(zone)

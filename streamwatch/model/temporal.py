@@ -10,6 +10,15 @@ TIME_CONSTANT_S = 0.3
 """A step reaches 63 % after this long: that is the delay that the filter costs. It halves the noise of a single frame."""
 
 
+def remaining_noise(interval_s: float, time_constant_s: float = TIME_CONSTANT_S) -> float:
+    """Deviation that the filter leaves of noise that is independent from frame to frame, 1 for none filtered.
+
+    sqrt(a / (2 - a)) with a = 1 - exp(-dt / tau): the variance of an exponential average of independent values.
+    """
+    share = 1.0 - math.exp(-interval_s / time_constant_s)
+    return math.sqrt(share / (2.0 - share))
+
+
 class CausalFilter:
     """y_t = y_{t-1} + (1 - exp(-dt / tau)) (x_t - y_{t-1}), starting at the first map.
 

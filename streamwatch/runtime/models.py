@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
-from streamwatch.config.models import BackboneConfig, Config
+from streamwatch.config.models import BackboneConfig, CameraDefaults, Config
 from streamwatch.errors import ModelFileError, ModelMissing
 from streamwatch.events.region import polygon_mask
 from streamwatch.model.artifact import load_model, read_metadata
 from streamwatch.model.identity import BackboneSpec, build_embedder, resolve_device
 from streamwatch.model.regime import REGIMES
 from streamwatch.model.scene import SceneModel
+from streamwatch.model.temporal import remaining_noise
 from streamwatch.runtime.engine import Engine, OnBatch, WatchedScene
 
 Versions = tuple[tuple[str, int, int], ...]
+NOISIER_AT_MOST = 1.5
+"""By how much more of a frame's noise the causal filter may leave than where the thresholds were found: 10 frames a second
+calibrated and 5 watched are 1.4; 10 and 0.56 are 2.4, and levels of normal footage rose from 3 to above 6."""
 
 
 def spec_of(backbone: BackboneConfig) -> BackboneSpec:
@@ -107,6 +111,22 @@ def watched(model: SceneModel, config: Config, camera: str) -> WatchedScene:
     polygons = config.cameras[camera].ignore
     mask = polygon_mask([list(p) for p in polygons], model.grid) if polygons else None
     return WatchedScene(model, mask)
+
+
+def misfits_of(model: SceneModel, settings: CameraDefaults) -> Iterator[str]:
+    """What a camera's model holds that is not as its settings say; each completes "its model ...".
+
+    A lower rate than the one calibrated at raises false alarms: the causal filter has fewer frames to average.
+    """
+    if model.features != settings.features:
+        yield f"holds {model.features}, not {settings.features}"
+    elif model.sees_motion and model.motion_step_s != settings.motion_step:
+        yield f"was learned with motion_step {model.motion_step_s:g} s"
+    known_s = model.levels_.interval_s if model.levels_ else None
+    if known_s is None or settings.fps == "native":
+        return
+    if remaining_noise(1.0 / settings.fps) > NOISIER_AT_MOST * remaining_noise(known_s):
+        yield f"was calibrated at {1 / known_s:.3g} frames/s and is watched at {settings.fps:g}, where more alarms are false"
 
 
 class ModelFiles:

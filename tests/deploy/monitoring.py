@@ -104,26 +104,26 @@ class Monitored:
         found = [a["labels"] for a in alerts if a["state"] == "firing"]
         return {a["alertname"]: a.get("camera") or a.get("endpoint") or "" for a in found}
 
-    def wait(self, what: str, holds: Callable[[], bool], within_s: float) -> float:
-        """Wait until it holds; the seconds that took."""
-        began_s = time.monotonic()
-        while time.monotonic() < began_s + within_s:
+    def wait(self, what: str, holds: Callable[[], bool], until_s: float) -> None:
+        """Wait until it holds, at the longest to a moment of the monotonic clock."""
+        while time.monotonic() < until_s:
             with suppress(httpx.HTTPError):
                 if holds():
-                    return time.monotonic() - began_s
+                    return
             time.sleep(0.5)
-        raise AssertionError(f"{what}: not within {within_s:.0f} s; firing: {self.firing()}")
+        raise AssertionError(f"{what}: not in time; firing: {self.firing()}")
 
-    def fires(self, alert: str, of: str, for_s: float) -> None:
-        """The alert fires for ``of``."""
-        took_s = self.wait(f"{alert} fires", lambda: self.firing().get(alert) == of, for_s / self.hurry + SLACK_S)
+    def fires(self, alert: str, of: str, for_s: float, since_s: float) -> None:
+        """The alert fires for ``of``, whose fault began at a moment of the monotonic clock."""
+        until_s = since_s + for_s / self.hurry + SLACK_S
+        self.wait(f"{alert} fires", lambda: self.firing().get(alert) == of, until_s)
         self.heard.append(alert)
-        print(f"{alert:28} {of:6} fired after {took_s:5.1f} s")
+        print(f"{alert:28} {of:6} fired {time.monotonic() - since_s:5.1f} s after the fault began")
 
-    def clears(self, alert: str, for_s: float, late_s: float = 0.0) -> None:
-        """The alert clears, ``late_s`` later than its slack if it must."""
-        took_s = self.wait(f"{alert} clears", lambda: alert not in self.firing(), for_s / self.hurry + 4 * SLACK_S + late_s)
-        print(f"{alert:28}        cleared after {took_s:5.1f} s")
+    def clears(self, alert: str, since_s: float, late_s: float = 0.0) -> None:
+        """The alert clears after the fault's end, ``late_s`` later than its slack if it must."""
+        self.wait(f"{alert} clears", lambda: alert not in self.firing(), since_s + 4 * SLACK_S + late_s)
+        print(f"{alert:28}        cleared {time.monotonic() - since_s:5.1f} s after the fault's end")
 
 
 @contextmanager
@@ -152,7 +152,7 @@ def monitored(folder: Path, hurry: float) -> Iterator[Monitored]:
         server = _prometheus(program, folder, metrics, prometheus, hurry)
         try:
             ready = f'sum(streamwatch_camera_state{{state=~"running|calibrating"}}) == {len(cameras)}'
-            site.wait("both cameras run", lambda: bool(site.query(ready)), STARTS_WITHIN_S)
+            site.wait("both cameras run", lambda: bool(site.query(ready)), time.monotonic() + STARTS_WITHIN_S)
             yield site
         finally:
             site.stop()
@@ -183,27 +183,29 @@ def scenario(site: Monitored, *, patient: bool) -> Sequence[str]:
     """
     unexpected = set(site.firing()) - EXPECTED_ANYHOW
     assert not unexpected, f"without a fault there fire {unexpected}"
-    site.cameras["cam0"].inject(Fault("stall", duration_s=120 / site.hurry + LASTS_S))
-    site.cameras["cam1"].inject(Fault("black", duration_s=120 / site.hurry + LASTS_S))
-    site.fires("StreamwatchTamper", "cam1", 60)
-    site.fires("StreamwatchCameraDown", "cam0", 120)
+    now_s, lasts_s = time.monotonic, 120 / site.hurry + LASTS_S
+    began_s, ends_s = now_s(), now_s() + lasts_s
+    site.cameras["cam0"].inject(Fault("stall", duration_s=lasts_s))
+    site.cameras["cam1"].inject(Fault("black", duration_s=lasts_s))
+    site.fires("StreamwatchTamper", "cam1", 60, began_s)
+    site.fires("StreamwatchCameraDown", "cam0", 120, began_s)
     good = site.config.read_text()
     site.config.write_text(good.replace('"version": 1', '"version": 99'))
-    site.fires("StreamwatchReloadFailed", "", 0)
+    site.fires("StreamwatchReloadFailed", "", 0, now_s())
     site.config.write_text(good)
-    for alert in ("StreamwatchReloadFailed", "StreamwatchTamper", "StreamwatchCameraDown"):
-        site.clears(alert, 120)
+    site.clears("StreamwatchReloadFailed", now_s())
+    for alert in ("StreamwatchTamper", "StreamwatchCameraDown"):
+        site.clears(alert, ends_s)
     if patient:
         site.receiver.answers = [status(500)] * 10_000
         site.cameras["cam1"].inject(Fault("black", duration_s=5.0))
-        stuck_s = 300 * site.hurry + 60
-        site.fires("StreamwatchDeliveryStuck", "ops", stuck_s)
+        site.fires("StreamwatchDeliveryStuck", "ops", 300 * site.hurry + 60, now_s())
         site.receiver.answers.clear()
-        site.clears("StreamwatchDeliveryStuck", stuck_s, late_s=NEXT_TRY_S)
+        site.clears("StreamwatchDeliveryStuck", now_s(), late_s=NEXT_TRY_S)
     site.stop(signal.SIGKILL)
-    site.fires("StreamwatchDown", "", 60)
+    site.fires("StreamwatchDown", "", 60, now_s())
     site.start()
-    site.clears("StreamwatchDown", 60)
+    site.clears("StreamwatchDown", now_s())
     return site.heard
 
 

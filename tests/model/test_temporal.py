@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from streamwatch.model.temporal import TIME_CONSTANT_S, CausalFilter
+from streamwatch.model.temporal import TIME_CONSTANT_S, CausalFilter, remaining_noise
 
 
 def run(values: list[float | None], rate_hz: float) -> list[float | None]:
@@ -40,3 +40,10 @@ def test_time_that_does_not_advance_starts_anew() -> None:
     again = smooth.apply(np.ones((1, 1), np.float32), 0.0)
     assert again is not None
     assert again[0, 0] == 1
+
+
+@pytest.mark.parametrize("rate_hz", [0.5, 5.0, 25.0])
+def test_what_remains_of_noise_is_as_computed(rate_hz: float) -> None:
+    noise = np.random.default_rng(0).normal(size=20_000)
+    smooth = np.array(run(list(noise), rate_hz), float)[100:]
+    assert smooth.std() == pytest.approx(remaining_noise(1 / rate_hz), rel=0.05)

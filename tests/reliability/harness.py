@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import tempfile
 import threading
 import time
@@ -189,7 +190,9 @@ def site_config(
 
 
 @contextmanager
-def running_site(folder: Path, count: int, *, fps: float = 5.0, transport: str = "tcp", dims: int = DIMS) -> Iterator[Site]:
+def running_site(
+    folder: Path, count: int, *, fps: float = 5.0, transport: str = "tcp", dims: int = DIMS, learned_fps: float = RATE_HZ
+) -> Iterator[Site]:
     """A daemon on ``count`` simulated cameras, all of them scoring when it is handed over."""
     track = encode_track(courtyard_loop(), RATE_HZ)
     references = references_of(track)
@@ -197,7 +200,7 @@ def running_site(folder: Path, count: int, *, fps: float = 5.0, transport: str =
     for camera in cameras.values():
         camera.start()
     document = site_config(folder, cameras, fps, transport, dims)
-    learn(folder, cameras, dims)
+    learn(folder, cameras, dims, learned_fps)
     path = folder / "site.yaml"
     path.write_text(json.dumps(document))
     observed = Observed()
@@ -228,21 +231,23 @@ def running_site(folder: Path, count: int, *, fps: float = 5.0, transport: str =
             camera.stop()
 
 
-def learn(folder: Path, cameras: Iterable[str], dims: int = DIMS) -> None:
-    """One model for all: they show the same place."""
-    learned = _courtyard(dims)
+def learn(folder: Path, cameras: Iterable[str], dims: int = DIMS, fps: float = RATE_HZ) -> None:
+    """One model for all, because they show the same place, of as many frames whatever the rate."""
+    learned = _courtyard(dims, fps)
     for name in cameras:
         save_model(learned.model, folder / "data/models" / f"{name}.safetensors", learned.provenance)
 
 
 @cache
-def _courtyard(dims: int) -> Learned:
-    """The courtyard, learned once a process."""
+def _courtyard(dims: int, fps: float) -> Learned:
+    """The courtyard, learned once a process and rate."""
     engine = build_engine(BackboneSpec(weights="untrained", dims=dims), device="auto", precision=QUICK_PRECISION)
     with tempfile.TemporaryDirectory() as folder:
-        loops = (picture for seed in range(LEARNED_LOOPS) for picture in courtyard_loop(seed))
+        count = math.ceil(LEARNED_LOOPS * RATE_HZ / fps)
+        loops = (picture for seed in range(count) for picture in courtyard_loop(seed))
         source = parse_source(str(encode(Path(folder) / "normal.mp4", loops, fps=RATE_HZ)))
-        return learn_scene(Footage((source,), features="both"), engine, opener=PyAvOpener(), clock=SystemClock())
+        footage = Footage((source,), fps=fps, features="both")
+        return learn_scene(footage, engine, opener=PyAvOpener(), clock=SystemClock())
 
 
 @dataclass(frozen=True)
