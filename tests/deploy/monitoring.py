@@ -104,7 +104,7 @@ class Monitored:
         found = [a["labels"] for a in alerts if a["state"] == "firing"]
         return {a["alertname"]: a.get("camera") or a.get("endpoint") or "" for a in found}
 
-    def wait(self, what: str, holds: Callable[[], bool], until_s: float) -> None:
+    def wait(self, what: str, holds: Callable[[], bool], *, until_s: float) -> None:
         """Wait until it holds, at the longest to a moment of the monotonic clock."""
         while time.monotonic() < until_s:
             with suppress(httpx.HTTPError):
@@ -116,13 +116,13 @@ class Monitored:
     def fires(self, alert: str, of: str, for_s: float, since_s: float) -> None:
         """The alert fires for ``of``, whose fault began at a moment of the monotonic clock."""
         until_s = since_s + for_s / self.hurry + SLACK_S
-        self.wait(f"{alert} fires", lambda: self.firing().get(alert) == of, until_s)
+        self.wait(f"{alert} fires", lambda: self.firing().get(alert) == of, until_s=until_s)
         self.heard.append(alert)
         print(f"{alert:28} {of:6} fired {time.monotonic() - since_s:5.1f} s after the fault began")
 
     def clears(self, alert: str, since_s: float, late_s: float = 0.0) -> None:
         """The alert clears after the fault's end, ``late_s`` later than its slack if it must."""
-        self.wait(f"{alert} clears", lambda: alert not in self.firing(), since_s + 4 * SLACK_S + late_s)
+        self.wait(f"{alert} clears", lambda: alert not in self.firing(), until_s=since_s + 4 * SLACK_S + late_s)
         print(f"{alert:28}        cleared {time.monotonic() - since_s:5.1f} s after the fault's end")
 
 
@@ -152,7 +152,7 @@ def monitored(folder: Path, hurry: float) -> Iterator[Monitored]:
         server = _prometheus(program, folder, metrics, prometheus, hurry)
         try:
             ready = f'sum(streamwatch_camera_state{{state=~"running|calibrating"}}) == {len(cameras)}'
-            site.wait("both cameras run", lambda: bool(site.query(ready)), time.monotonic() + STARTS_WITHIN_S)
+            site.wait("both cameras run", lambda: bool(site.query(ready)), until_s=time.monotonic() + STARTS_WITHIN_S)
             yield site
         finally:
             site.stop()

@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -100,7 +101,7 @@ def test_every_metric_that_is_named_exists_and_every_one_that_exists_is_describe
 
 def test_every_panels_query_returns_data(site: Monitored) -> None:
     latency = 'streamwatch:latency_seconds:p99_5m{stage="capture_to_score"} > 0'
-    site.wait("rates of what was scored", lambda: bool(site.query(latency)), 30)
+    site.wait("rates of what was scored", lambda: bool(site.query(latency)), until_s=time.monotonic() + 30)
     empty = []
     for where, expression in expressions():
         result = site.query(expression.replace("$camera", ".*"))
