@@ -19,6 +19,7 @@ from streamwatch.errors import StoreError
 
 MIGRATION_LOCK = 0x73747265616D7761
 """PostgreSQL's advisory locks are named by 64-bit numbers; this one spells "streamwa"."""
+WAL_TRIES = 20
 LOCKS = {"sqlite": "BEGIN IMMEDIATE", "postgresql": f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})"}
 
 
@@ -51,9 +52,27 @@ def _masked(text: str, url: str | None) -> str:
 def _make_durable(connection: sqlite3.Connection, _record: ConnectionPoolEntry) -> None:
     """WAL with synchronous=FULL: a commit survives a power cut, and readers never block the writer."""
     cursor = connection.cursor()
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=5000", "foreign_keys=ON"):
+    for pragma in ("busy_timeout=5000", "synchronous=FULL", "foreign_keys=ON"):
         cursor.execute(f"PRAGMA {pragma}")
+    _write_ahead(cursor)
     cursor.close()
+
+
+def _write_ahead(cursor: sqlite3.Cursor) -> None:
+    """Change to WAL, which the file remembers.
+
+    Of processes that change a new file together SQLite refuses some at once, because each holds a read lock and wants to be
+    alone. A write lock is waited for; after it the other has finished.
+    """
+    for _ in range(WAL_TRIES):
+        try:
+            cursor.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError:
+            cursor.execute("BEGIN IMMEDIATE")
+            cursor.execute("ROLLBACK")
+        else:
+            return
+    cursor.execute("PRAGMA journal_mode=WAL")
 
 
 def _migrate(engine: Engine) -> None:

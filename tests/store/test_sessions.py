@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import multiprocessing
+import sqlite3
 import time
+from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.queues import Queue
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
+import pytest
 from sqlalchemy import MetaData
 
 from streamwatch.errors import StoreError
@@ -55,6 +58,19 @@ def test_processes_that_start_together_migrate_one_after_the_other(new_database:
     for process in processes:
         process.join(WITHIN_S)
         assert process.exitcode == 0
+
+
+def test_a_new_file_that_another_process_is_writing_is_waited_for(tmp_path: Path) -> None:
+    """Before it is in WAL mode, SQLite refuses at once to change to it."""
+    writing = sqlite3.connect(tmp_path / "events.db", isolation_level=None)
+    writing.execute("BEGIN IMMEDIATE")
+    with ThreadPoolExecutor(1) as pool:
+        opening = pool.submit(open_database, None, tmp_path)
+        with pytest.raises(TimeoutError):
+            opening.result(timeout=0.3)
+        writing.execute("ROLLBACK")
+        opening.result(timeout=WITHIN_S).dispose()
+    writing.close()
 
 
 def test_who_only_asks_does_not_wait_for_who_writes(new_database: str | None, tmp_path: Path) -> None:
