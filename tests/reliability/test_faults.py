@@ -18,6 +18,8 @@ pytestmark = pytest.mark.paced
 RECOVERS_WITHIN_S = 5.0
 FPS = 2.5
 """So slow that a busy machine, which is nothing that is tested here, displaces no frame."""
+BLACK_S = 5.0
+"""The stream changes at a key frame only, so up to a second of it passes unseen; tampering must then hold for 2 s."""
 FAULTS = (
     Fault("reset"),
     Fault("close"),
@@ -25,7 +27,7 @@ FAULTS = (
     Fault("stall", duration_s=6.0),
     Fault("refuse", duration_s=2.0),
     Fault("jump", amount=3600.0),
-    Fault("black", duration_s=3.0),
+    Fault("black", duration_s=BLACK_S),
     Fault("resize", duration_s=2.0),
 )
 
