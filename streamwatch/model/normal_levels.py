@@ -28,12 +28,12 @@ class NormalLevels:
 
     Attributes:
         zones: Z names.
-        at_s: (N,) times, ascending.
+        at_s: (N,) times, each later than the one before.
         levels: (Z, N) each frame's level in each zone.
         blocks: (Z, N, B) each block's highest level, not below it by rounding.
 
     Raises:
-        ValueError: the shapes do not fit.
+        ValueError: the shapes do not fit, or the times do not ascend.
     """
 
     zones: tuple[str, ...]
@@ -45,6 +45,8 @@ class NormalLevels:
         shape = (len(self.zones), len(self.at_s))
         if self.levels.shape != shape or self.blocks.shape[:2] != shape or self.blocks.ndim != 3:
             raise ValueError(f"levels {self.levels.shape} and blocks {self.blocks.shape} do not fit {shape}")
+        if not (np.diff(self.at_s) > 0).all():
+            raise ValueError("times of normal frames do not ascend")
 
     @property
     def interval_s(self) -> float | None:

@@ -92,6 +92,12 @@ def test_gaps_cut_and_times_that_do_not_advance_are_left_out() -> None:
         NormalLevels(("", "gate"), found.at_s, found.levels, found.blocks)
 
 
+@pytest.mark.parametrize("at_s", [(0.0, 0.0), (1.0, 0.0), (0.0, float("nan"))])
+def test_times_that_do_not_ascend_are_no_levels(at_s: tuple[float, float]) -> None:
+    with pytest.raises(ValueError, match="ascend"):
+        NormalLevels(("",), np.array(at_s), np.ones((1, 2)), np.ones((1, 2, 4), np.float16))
+
+
 def test_of_too_many_frames_nothing_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(normal_levels, "MOST_FRAMES", 2)
     collected = LevelsNoted({"": None})

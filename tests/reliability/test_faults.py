@@ -34,7 +34,7 @@ FAULTS = (
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    with running_site(tmp_path_factory.mktemp("site"), 2, fps=FPS, dims=FEW_DIMS, learned_fps=FPS) as running:
+    with running_site(tmp_path_factory.mktemp("site"), 2, fps=FPS, dims=FEW_DIMS) as running:
         yield running
 
 
