@@ -190,15 +190,17 @@ def site_config(
 
 
 @contextmanager
-def running_site(folder: Path, count: int, *, fps: float = 5.0, transport: str = "tcp", dims: int = DIMS) -> Iterator[Site]:
-    """A daemon on ``count`` simulated cameras, learned at the rate they are watched at, all of them scoring now."""
+def running_site(
+    folder: Path, count: int, *, fps: float = 5.0, transport: str = "tcp", dims: int = DIMS, learned_fps: float = RATE_HZ
+) -> Iterator[Site]:
+    """A daemon on ``count`` simulated cameras, all of them scoring when it is handed over."""
     track = encode_track(courtyard_loop(), RATE_HZ)
     references = references_of(track)
     cameras = {f"cam{n}": SimulatedCamera(track) for n in range(count)}
     for camera in cameras.values():
         camera.start()
     document = site_config(folder, cameras, fps, transport, dims)
-    learn(folder, cameras, dims, fps)
+    learn(folder, cameras, dims, learned_fps)
     path = folder / "site.yaml"
     path.write_text(json.dumps(document))
     observed = Observed()

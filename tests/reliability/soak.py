@@ -141,7 +141,10 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         most_hz = capacity_hz(Path(folder))
     fps = arguments.fps or OFFERED_LOAD * most_hz / arguments.cameras
-    with tempfile.TemporaryDirectory() as folder, running_site(Path(folder), arguments.cameras, fps=fps) as site:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        running_site(Path(folder), arguments.cameras, fps=fps, learned_fps=fps) as site,
+    ):
         began_s = time.monotonic()
         early, late, faults = soak(site, 60 * arguments.minutes, random.Random(0))
         received, scored, dropped, under_way = account(site)
