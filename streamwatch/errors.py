@@ -18,6 +18,8 @@
     |-- WeightsError                 exit 1   backbone weights missing, altered, or not finite
     |-- EngineFailure                exit 1   the device fails, and does not come back
     |-- StoreError                   exit 1   the event database cannot be used
+    |   |-- AlreadyStored            exit 1   it holds a record of this id
+    |   `-- StoreUnavailable         exit 1   it does not answer just now; it is tried again
     |-- DeliveryError                exit 1   a message cannot be delivered
     `-- ListenError                  exit 1   an address cannot be listened on
 
@@ -29,7 +31,8 @@ from __future__ import annotations
 import re
 from typing import ClassVar, Literal
 
-DISCONNECT_KINDS = ("eof", "timeout", "refused", "auth", "invalid_data", "stall")
+from streamwatch.enums import DisconnectKind
+
 Retry = Literal["backoff", "at_once", "slowly"]
 
 _CREDENTIALS = re.compile(r"(?<=://)[^/\s]+@")  # to the last @: a password may hold one
@@ -100,11 +103,17 @@ class SourceDisconnected(SourceError):
     """A live source ended or fell silent.
 
     Args:
-        kind: what happened, one of DISCONNECT_KINDS.
+        kind: what happened.
     """
 
     def __init__(
-        self, what: str, *, where: object = None, hint: str | None = None, kind: str = "eof", retry: Retry = "backoff"
+        self,
+        what: str,
+        *,
+        where: object = None,
+        hint: str | None = None,
+        kind: DisconnectKind = DisconnectKind.EOF,
+        retry: Retry = "backoff",
     ) -> None:
         super().__init__(what, where=where, hint=hint)
         self.kind, self.retry = kind, retry
@@ -136,6 +145,14 @@ class EngineFailure(StreamwatchError):
 
 class StoreError(StreamwatchError):
     """The event database cannot be used."""
+
+
+class AlreadyStored(StoreError):
+    """The event database holds a record of this id."""
+
+
+class StoreUnavailable(StoreError):
+    """The event database does not answer just now: it is locked, its disk is full or fails, or its server is away."""
 
 
 class DeliveryError(StreamwatchError):

@@ -28,6 +28,11 @@ def set_up_logging(level: int, stream: TextIO | None = None) -> None:
     logging.getLogger("libav").setLevel(logging.CRITICAL)  # video/live.py reads what FFmpeg says, and counts it
 
 
+def set_level(level: str) -> None:
+    """Log from this level on, by its name in the configuration: what is ours, not what libraries say."""
+    logging.getLogger("streamwatch").setLevel(level.upper())
+
+
 def about(event: Event) -> dict[str, str]:
     """What a line that tells of an event is found by: ``log.warning(..., extra=about(event))``."""
     return {"camera": event.camera, "event_id": event.id}

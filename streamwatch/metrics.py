@@ -1,4 +1,4 @@
-"""Every metric that streamwatch exposes, declared once (names FIXED in DESIGN section 9)."""
+"""Every metric that streamwatch exposes, declared once (their names are fixed: docs/decisions/0011-metrics.md)."""
 
 from __future__ import annotations
 
@@ -11,20 +11,9 @@ from prometheus_client.openmetrics.exposition import CONTENT_TYPE_LATEST, genera
 from prometheus_client.registry import Collector
 
 from streamwatch import __version__
+from streamwatch.enums import CAMERA_EVENT_TYPES, AttemptResult, CameraState, DisconnectKind, DropReason
 
-CAMERA_STATES = ("starting", "running", "calibrating", "reconnecting", "offline", "finished", "failed")
-RECONNECT_REASONS = ("eof", "timeout", "refused", "auth", "invalid_data", "stall")
-EVENT_TYPES = (
-    "anomaly.started",
-    "anomaly.updated",
-    "anomaly.ended",
-    "camera.offline",
-    "camera.online",
-    "camera.tamper",
-    "model.drift",
-)
-ATTEMPT_RESULTS = ("delivered", "failed", "dead")
-DROP_REASONS = ("displaced", "stale", "await_keyframe", "corrupt", "decode_error", "rate_limit")
+_UP = (CameraState.RUNNING, CameraState.CALIBRATING, CameraState.FINISHED)
 _LATENCY_BUCKETS_S = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _DURATION_BUCKETS_S = (1, 2, 5, 10, 30, 60, 300, 900, 3600)
 
@@ -34,7 +23,7 @@ OutboxReader = Callable[[], Mapping[str, tuple[int, float | None]]]
 
 
 class _OutboxGauges(Collector):
-    """An endpoint for which nothing waits has no oldest message (DESIGN section 9)."""
+    """An endpoint for which nothing waits has no oldest message (docs/decisions/0011-metrics.md)."""
 
     def __init__(self, read: OutboxReader) -> None:
         self._read = read
@@ -97,17 +86,17 @@ class Metrics:
         """Show a camera's counters at 0: one that begins at 1 has no increase that an alert could see."""
         self.frames_received.labels(camera)
         self.frames_scored.labels(camera)
-        for reason in DROP_REASONS:
+        for reason in DropReason:
             self.frames_dropped.labels(camera, reason)
-        for reason in RECONNECT_REASONS:
-            self.reconnects.labels(camera, reason)
-        for kind in EVENT_TYPES:
-            self.events.labels(camera, kind)
+        for kind in DisconnectKind:
+            self.reconnects.labels(camera, kind)
+        for event_type in CAMERA_EVENT_TYPES:
+            self.events.labels(camera, event_type)
         self.events_open.labels(camera)
 
     def expect_endpoint(self, endpoint: str) -> None:
         """Show an endpoint's counters at 0."""
-        for result in ATTEMPT_RESULTS:
+        for result in AttemptResult:
             self.delivery_attempts.labels(endpoint, result)
         self.dead_letters.labels(endpoint)
 
@@ -124,20 +113,11 @@ class Metrics:
         body: bytes = generate_latest(self.registry)
         return body, CONTENT_TYPE_LATEST
 
-    def camera_state_is(self, camera: str, state: str) -> None:
-        """Set the one state a camera is in; the others of CAMERA_STATES become 0."""
-        for name in CAMERA_STATES:
-            self.camera_state.labels(camera, name).set(1 if name == state else 0)
-        self.camera_up.labels(camera).set(1 if state in ("running", "calibrating", "finished") else 0)
-
-    def state_of(self, camera: str) -> str:
-        """The state that a camera was last said to be in."""
-        states = (state for state in CAMERA_STATES if self.value("camera_state", camera=camera, state=state))
-        return next(states, "starting")
-
-    def value(self, name: str, **labels: str) -> float:
-        """A sample's value; 0 if there is none."""
-        return self.registry.get_sample_value(f"streamwatch_{name}", labels) or 0.0
+    def camera_state_is(self, camera: str, state: CameraState) -> None:
+        """Set the one state a camera is in; the others become 0."""
+        for other in CameraState:
+            self.camera_state.labels(camera, other).set(1 if other == state else 0)
+        self.camera_up.labels(camera).set(1 if state in _UP else 0)
 
     def _declare_cameras(self) -> None:
         by_camera = ("camera",)
@@ -195,6 +175,7 @@ class Metrics:
         self.delivery_attempts = self._counter(
             "delivery_attempts", "Attempts to deliver a message: delivered, failed or dead.", (*by_endpoint, "result")
         )
+        self.evidence_dropped = self._counter("evidence_dropped", "Events whose pictures were given up: the disk is too slow.")
         self.storage_bytes = self._gauge("storage_bytes", "Bytes of evidence, by kind.", ("kind",))
         self.storage_free_bytes = self._gauge("storage_free_bytes", "Bytes that are free where evidence is kept.")
         self.storage_size_bytes = self._gauge("storage_size_bytes", "Bytes of the file system that evidence is kept on.")

@@ -8,13 +8,13 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from streamwatch.enums import EndReason, EventType, Severity
+
 INPUT_SIZE_PX = 256
-"""Side of the square model input (DESIGN section 2, after Defard et al. 2020)."""
+"""Side of the square model input (docs/decisions/0002-method.md, after Defard et al. 2020)."""
 
 SPEED_GRID = 64
 """Side of the grid on which motion is measured: the finest level's grid of every backbone at 256 pixels."""
-
-SEVERITIES = ("warning", "alert")
 
 UInt8Array = npt.NDArray[np.uint8]
 Float32Array = npt.NDArray[np.float32]
@@ -83,17 +83,17 @@ NO_SPREAD = Spread()
 
 
 @dataclass(frozen=True, slots=True)
-class LevelShare:
-    """What one level of the backbone contributes to the squared distance at a place.
+class LayerShare:
+    """What one layer of the backbone contributes to the squared distance at a place.
 
     Attributes:
-        share: of the squared distance; those of all levels sum to 1. A level counts for what the finer levels before it
+        share: of the squared distance; those of all layers sum to 1. A layer counts for what the finer layers before it
             do not already explain.
         squared: the contribution itself.
         normal: (low, high) that it lies between on 95 % of normal frames, were they Gaussian.
     """
 
-    level: str
+    layer: str
     share: float
     squared: float
     normal: tuple[float, float]
@@ -109,10 +109,10 @@ class FrameScore:
         causal_score: the maximum of the map after the causal temporal filter.
         level: what thresholds are compared with, the maximum of ``level_grid``.
         level_grid: (h, w) the causally filtered map, raised where appearance alone is far out.
-        evidence: what each field says at the strongest cell of ``level_grid``: for a model of both fields -log10 of
+        fields: what each field says at the strongest cell of ``level_grid``: for a model of both fields -log10 of
             the chance that normal footage is as far out, for a model of one its distance.
         spread: how the causally filtered appearance map is spread over the picture.
-        levels: what of the backbone speaks at the strongest cell, in this frame alone; empty without appearance.
+        layers: what of the backbone speaks at the strongest cell, in this frame alone; empty without appearance.
     """
 
     frame: Frame
@@ -121,9 +121,9 @@ class FrameScore:
     causal_score: float
     level: float
     level_grid: Float32Array
-    evidence: tuple[tuple[str, float], ...] = ()
+    fields: tuple[tuple[str, float], ...] = ()
     spread: Spread = NO_SPREAD
-    levels: tuple[LevelShare, ...] = ()
+    layers: tuple[LayerShare, ...] = ()
 
     def level_in(self, cells: BoolGrid | None) -> float:
         """The level of a part of the picture, (h, w) True where its cells are; None is the whole."""
@@ -180,7 +180,7 @@ class Peak:
 
     Attributes:
         boxes: around the connected cells over the end threshold, strongest first.
-        fields, levels: ``FrameScore.evidence`` and ``.levels`` of that frame.
+        fields, layers: ``FrameScore.fields`` and ``.layers`` of that frame.
         at: (x, y) of the strongest cell's centre, in 0..1; None if it is outside of the zone.
         area: share of the picture that is over the end threshold.
     """
@@ -190,14 +190,14 @@ class Peak:
     time_s: float
     boxes: tuple[Box, ...] = ()
     fields: tuple[tuple[str, float], ...] = ()
-    levels: tuple[LevelShare, ...] = ()
+    layers: tuple[LayerShare, ...] = ()
     at: tuple[float, float] | None = None
     area: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """An anomaly event of one camera and zone (DESIGN section 8).
+    """An anomaly event of one camera and zone (docs/decisions/0009-events.md).
 
     Times come twice: ``*_wall_s`` is Unix time, ``*_time_s`` is seconds into the source.
     ``end_*`` is None while the event is open.
@@ -218,24 +218,22 @@ class Event:
     end_threshold: float
     end_wall_s: float | None = None
     end_time_s: float | None = None
-    reason: str | None = None
+    reason: EndReason | None = None
     predecessor_id: str | None = None
-    severity: str = "warning"
+    severity: Severity = Severity.WARNING
     provisional: bool = False
     label: str | None = None
 
     def __post_init__(self) -> None:
-        if self.severity not in SEVERITIES:
-            raise ValueError(f"severity is one of {SEVERITIES}, not {self.severity!r}")
         if self.end_wall_s is not None and self.end_wall_s < self.start_wall_s:
             raise ValueError(f"event {self.id} ends before it starts")
 
 
 @dataclass(frozen=True, slots=True)
 class EventChange:
-    """Something an event did; ``type`` is one of DESIGN section 8's names."""
+    """Something an event did."""
 
-    type: str
+    type: EventType
     event: Event
     at_wall_s: float
 
@@ -249,7 +247,7 @@ class Notice:
     """
 
     id: str
-    type: str
+    type: EventType
     camera: str
     at_wall_s: float
     detail: tuple[tuple[str, str | float | bool], ...] = ()
@@ -259,8 +257,6 @@ class Notice:
 class SourceSummary:
     """What reading a source to its end came to."""
 
-    frames_read: int
-    frames_declared: int
     decode_errors: int
     duration_s: float
     size_px: tuple[int, int] = (0, 0)

@@ -7,10 +7,9 @@ import os
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch: see cli/main.py
 
 import tarfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
-import av
 import numpy as np
 import pytest
 import torch
@@ -18,23 +17,23 @@ from hypothesis import settings
 
 from streamwatch.cli.main import main
 from streamwatch.clock import SystemClock
-from streamwatch.model.embedding import Embedder
-from streamwatch.model.frames import FrameBatch
-from streamwatch.model.identity import BackboneSpec, EmbeddingIdentity, build_embedder
+from streamwatch.model.batches import FrameBatch
+from streamwatch.model.embedding.embedder import Embedder
+from streamwatch.model.embedding.identity import BackboneSpec, EmbeddingIdentity, build_embedder
+from streamwatch.model.fitting import fit
 from streamwatch.model.scene import SceneModel
-from streamwatch.records import Frame, UInt8Array
-from streamwatch.video.motion import DEFAULT_STEP_S
+from streamwatch.records import Frame
 from streamwatch.video.opener import PyAvOpener
-from streamwatch.video.reader import FrameReader, Keeping, Pace
+from streamwatch.video.optical_flow import DEFAULT_STEP_S
+from streamwatch.video.reader import FrameReader, Pace, RetentionOptions
 from streamwatch.video.sources import parse_source
+from tools.footage import QUICK_PRECISION, REPOSITORY, SHARED_DATA, encode, moving_square, run_command
+
+__all__ = ["QUICK_PRECISION", "REPOSITORY", "encode", "moving_square", "run_command"]
 
 pytest_plugins = ["tests.databases"]
 settings.register_profile("steady", deadline=None)  # these machines are noisy: a test's time says nothing of the code
 settings.load_profile("steady")
-QUICK_PRECISION = "bf16" if "avx512_bf16" in Path("/proc/cpuinfo").read_text() else "float32"
-"""For tests that learn from much footage and ask for no bits of it: half the time where the machine has the kernels."""
-REPOSITORY = Path(__file__).parent.parent
-SHARED_DATA = REPOSITORY.parent / "shared" / "data"
 UNTRAINED = BackboneSpec(weights="untrained")
 
 
@@ -81,35 +80,6 @@ def ped2(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "ped2-stc"
 
 
-def moving_square(frames: int, size: tuple[int, int] = (120, 160), noise_seed: int = 3) -> Iterator[UInt8Array]:
-    """A textured place with a square that wanders: (H, W, 3) RGB pictures."""
-    rng = np.random.default_rng(noise_seed)
-    height, width = size
-    place = np.random.default_rng(0).integers(60, 180, (height // 8, width // 8, 3), dtype=np.uint8).repeat(8, 0).repeat(8, 1)
-    for number in range(frames):
-        picture = place.copy()
-        x = int((width - 20) * (0.5 + 0.5 * np.sin(number / 9)))
-        picture[40:60, x : x + 20] = (30, 30, 200)
-        noise = rng.normal(0, 2, picture.shape)
-        yield np.clip(picture + noise, 0, 255).astype(np.uint8)
-
-
-def encode(path: Path, pictures: Iterator[UInt8Array], fps: int = 10) -> Path:
-    """Write pictures as a video file, the same each time; the container follows from the name.
-
-    With a bit rate instead of ``crf`` libx264's threads make it another file each time, and scores differ by a third.
-    """
-    first = next(pictures)
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", rate=fps, options={"crf": "21"})
-        stream.height, stream.width = first.shape[:2]
-        stream.pix_fmt = "yuv420p"
-        for picture in (first, *pictures):
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
-        container.mux(stream.encode(None))
-    return path
-
-
 @pytest.fixture(scope="session")
 def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """80 frames at 10 fps of a wandering square, H.264 in MP4."""
@@ -129,7 +99,7 @@ def reader_of(source: Path | str, *, camera: str = "cam", fps: float | None = No
         opener=PyAvOpener(),
         clock=SystemClock(),
         pace=Pace(fps),
-        keeping=Keeping(pictures=keep),
+        retention=RetentionOptions(pictures=keep),
     )
 
 
@@ -162,7 +132,7 @@ def batch_of(pixels: torch.Tensor, speed: torch.Tensor | None = None, rate_hz: f
 def fitted(video: Path, untrained: tuple[Embedder, EmbeddingIdentity]) -> SceneModel:
     """A scene model of ``video``; do not change it."""
     embedder, identity = untrained
-    return SceneModel(identity).fit(embedder, [batch_of(inputs(read(video)))])
+    return fit(SceneModel(identity), embedder, [batch_of(inputs(read(video)))])
 
 
 Cli = Callable[..., "CliResult"]
@@ -181,13 +151,6 @@ class CliResult:
         lines = [line for line in self.err.splitlines() if line.startswith("error:")]
         assert len(lines) == 1, self.err
         return lines[0]
-
-
-def run_command(*arguments: object) -> None:
-    """Run `streamwatch ARGUMENTS...` in this process; fails unless it exits with 0."""
-    with pytest.raises(SystemExit) as end:
-        main([str(argument) for argument in arguments])
-    assert end.value.code in (0, None)
 
 
 @pytest.fixture

@@ -14,16 +14,17 @@ import pytest
 import torch
 
 from streamwatch.clock import SystemClock
-from streamwatch.model.backbone import ARCHITECTURES, build_backbone, untrained_model
-from streamwatch.model.frames import FrameBatch
-from streamwatch.model.identity import BackboneSpec
+from streamwatch.inference.engine import Engine, WatchedScene
+from streamwatch.inference.factory import build_engine
+from streamwatch.inference.offline import input_batches, score_frames
+from streamwatch.model.batches import FrameBatch
+from streamwatch.model.embedding.backbone import ARCHITECTURES, build_backbone, untrained_model
+from streamwatch.model.embedding.identity import BackboneSpec
+from streamwatch.model.fitting import fit
 from streamwatch.model.scene import SceneModel
 from streamwatch.records import Frame
-from streamwatch.runtime.engine import Engine, WatchedScene
-from streamwatch.runtime.models import build_engine
-from streamwatch.runtime.offline import input_batches, score_frames
-from streamwatch.video.motion import DEFAULT_STEP_S
 from streamwatch.video.opener import PyAvOpener
+from streamwatch.video.optical_flow import DEFAULT_STEP_S
 from streamwatch.video.reader import FrameReader
 from streamwatch.video.sources import parse_source
 from tests.conftest import QUICK_PRECISION, REPOSITORY, encode, moving_square
@@ -65,7 +66,7 @@ def fit_fps(engine: Engine, street: Path) -> tuple[float, SceneModel]:
     model = SceneModel(engine.identity)
     marks: list[tuple[float, int]] = []
     began_s = time.perf_counter()
-    model.fit(engine.embedder, timed(input_batches(engine, frames(street)), marks))
+    fit(model, engine.embedder, timed(input_batches(engine, frames(street)), marks))
     return marks[-1][1] / (marks[-1][0] - began_s), model
 
 
@@ -103,7 +104,9 @@ def test_score_and_fit_keep_up_with_the_bare_cnn(street: Path) -> None:
 @pytest.mark.alone
 def test_both_fields_cost_little_more_than_appearance(street: Path) -> None:
     engine = build_engine(BackboneSpec(weights="untrained"), device="cpu", precision="float32")
-    both = SceneModel(engine.identity, features="both").fit(engine.embedder, input_batches(engine, frames(street, motion=True)))
+    both = fit(
+        SceneModel(engine.identity, features="both"), engine.embedder, input_batches(engine, frames(street, motion=True))
+    )
     appearance = copy(both)
     appearance.features, appearance.motion_, appearance.fusion_ = "appearance", None, None
     ratios: list[float] = []

@@ -10,12 +10,13 @@ import httpx
 import pytest
 
 from streamwatch import errors
+from streamwatch.capture.readiness import readiness
+from streamwatch.enums import CameraState
 from streamwatch.health import Health
-from streamwatch.metrics import CAMERA_STATES, Metrics
-from streamwatch.runtime.readiness import readiness
+from streamwatch.metrics import Metrics
 from streamwatch.web.server import WebServer
 from streamwatch.web.telemetry import telemetry_app
-from tests.runtime.test_retry import FakeClock
+from tests.test_retry import FakeClock
 
 
 def test_the_drawn_tree_is_the_tree() -> None:
@@ -57,12 +58,12 @@ def client() -> Iterator[Telemetry]:
 def test_metrics_are_openmetrics_with_the_fixed_names(client: Telemetry) -> None:
     http, _, metrics = client
     metrics.frames_dropped.labels("a", "displaced").inc(3)
-    metrics.camera_state_is("a", "running")
+    metrics.camera_state_is("a", CameraState.RUNNING)
     answer = http.get("/metrics")
     assert answer.headers["content-type"].startswith("application/openmetrics-text")
     assert 'streamwatch_camera_frames_dropped_total{camera="a",reason="displaced"} 3.0' in answer.text
     assert 'streamwatch_camera_up{camera="a"} 1.0' in answer.text
-    assert sum(f'state="{state}"}} 1.0' in answer.text for state in CAMERA_STATES) == 1
+    assert sum(f'state="{state}"}} 1.0' in answer.text for state in CameraState) == 1
     assert "streamwatch_build_info{" in answer.text
     assert answer.text.endswith("# EOF\n")
 

@@ -12,18 +12,18 @@ import numpy as np
 import pytest
 
 from streamwatch.clock import SystemClock
-from streamwatch.model.identity import BackboneSpec
+from streamwatch.inference.engine import Engine, WatchedScene
+from streamwatch.inference.factory import build_engine
+from streamwatch.inference.offline import score_frames
+from streamwatch.learning.fit import learn_scene
+from streamwatch.learning.footage import Footage
+from streamwatch.model.embedding.identity import BackboneSpec
 from streamwatch.model.scene import SceneModel
 from streamwatch.records import Frame, UInt8Array
-from streamwatch.runtime.engine import Engine, WatchedScene
-from streamwatch.runtime.footage import Footage
-from streamwatch.runtime.learning import learn_scene
-from streamwatch.runtime.models import build_engine
-from streamwatch.runtime.offline import score_frames
 from streamwatch.video.opener import PyAvOpener
 from streamwatch.video.output import OverlayStyle
 from streamwatch.video.overlay import write_picture
-from streamwatch.video.reader import FrameReader, Keeping
+from streamwatch.video.reader import FrameReader, RetentionOptions
 from streamwatch.video.sources import parse_source
 from tests.conftest import QUICK_PRECISION, encode, read_moving, shared_file
 
@@ -53,7 +53,7 @@ SCENE_RATE = {"courtyard.avi": 10, "plaza.avi": 25}
 
 
 @dataclass(frozen=True)
-class Learned:
+class LearnedScene:
     """A scene, its model, and pictures that the model has not seen."""
 
     scene: Scene
@@ -68,7 +68,7 @@ class Learned:
             parse_source(str(video)),
             opener=PyAvOpener(),
             clock=SystemClock(),
-            keeping=Keeping(pictures=True),
+            retention=RetentionOptions(pictures=True),
             motion_step_s=self.scene.motion_step_s,
         )
 
@@ -105,7 +105,7 @@ def left_edge(scene: Scene, speed: float, time_s: float) -> float:
 
 
 @pytest.fixture(scope="module", params=SCENES, ids=lambda scene: scene.file)
-def learned(request: pytest.FixtureRequest) -> Learned:
+def learned(request: pytest.FixtureRequest) -> LearnedScene:
     """A model of the first 60 % of a scene, and the pictures of the rest."""
     scene: Scene = request.param
     source = parse_source(str(shared_file(scene.file)))
@@ -117,10 +117,10 @@ def learned(request: pytest.FixtureRequest) -> Learned:
     footage = Footage((source,), features="both", limit_s=at / rate, motion_step_s=scene.motion_step_s)
     model = learn_scene(footage, engine, opener=PyAvOpener(), clock=SystemClock()).model
     engine.watch("cam", WatchedScene(model))
-    return Learned(scene, engine, model, pictures[at : at + 3 * rate], rate)
+    return LearnedScene(scene, engine, model, pictures[at : at + 3 * rate], rate)
 
 
-def levels_on_it(learned: Learned, frames: list[Frame], speed: float) -> dict[str, float]:
+def levels_on_it(learned: LearnedScene, frames: list[Frame], speed: float) -> dict[str, float]:
     """What each field says of the thing: the median over frames of its highest tail in the thing's cells."""
     fusion, scene = learned.model.fusion_, learned.scene
     assert fusion
@@ -137,7 +137,7 @@ def levels_on_it(learned: Learned, frames: list[Frame], speed: float) -> dict[st
 
 
 @pytest.mark.parametrize("name", ["fast", "still"])
-def test_motion_finds_the_fast_and_appearance_the_still(learned: Learned, name: str, tmp_path: Path) -> None:
+def test_motion_finds_the_fast_and_appearance_the_still(learned: LearnedScene, name: str, tmp_path: Path) -> None:
     scene = learned.scene
     speed = 3 * learned.walking if name == "fast" else 0.0
     video = encode(tmp_path / f"{name}.mp4", pasted(learned.rest, scene, speed, learned.rate), fps=learned.rate)

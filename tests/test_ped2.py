@@ -14,19 +14,19 @@ import torch
 from sklearn.metrics import roc_auc_score
 
 from streamwatch.clock import SystemClock
-from streamwatch.model.anomaly_map import paper_order_map, upsample
-from streamwatch.model.fusion import FieldMaps
-from streamwatch.model.gaussian import mahalanobis
-from streamwatch.model.identity import BackboneSpec
+from streamwatch.inference.engine import Engine, WatchedScene
+from streamwatch.inference.factory import build_engine
+from streamwatch.learning.fit import learn_scene
+from streamwatch.learning.footage import Footage
+from streamwatch.model.embedding.identity import BackboneSpec
+from streamwatch.model.normality.gaussian import mahalanobis
 from streamwatch.model.scene import SceneModel
-from streamwatch.model.scoring import StreamScorer
-from streamwatch.runtime.engine import Engine, WatchedScene
-from streamwatch.runtime.footage import Footage
-from streamwatch.runtime.learning import learn_scene
-from streamwatch.runtime.models import build_engine
+from streamwatch.model.scoring.anomaly_map import paper_order_map, upsample
+from streamwatch.model.scoring.fusion import FieldMaps
+from streamwatch.model.scoring.stream_scorer import StreamScorer
 from streamwatch.video.decoded import Decoded
-from streamwatch.video.motion import DEFAULT_STEP_S
 from streamwatch.video.opener import PyAvOpener, Stream
+from streamwatch.video.optical_flow import DEFAULT_STEP_S
 from streamwatch.video.reader import FrameReader
 from streamwatch.video.sources import Segment, parse_source
 from tests.conftest import QUICK_PRECISION, inputs, read

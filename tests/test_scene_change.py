@@ -13,8 +13,10 @@ import numpy as np
 import pytest
 
 from streamwatch.config.loading import load_config
+from streamwatch.daemon.assembly import Surroundings
+from streamwatch.daemon.service import Service
+from streamwatch.detection.publisher import Subscribers
 from streamwatch.records import EventChange, Notice, UInt8Array
-from streamwatch.service import Ears, Service
 from tests.conftest import QUICK_PRECISION, encode, run_command, shared_file
 
 pytestmark = pytest.mark.slow(70)
@@ -122,8 +124,8 @@ def watch(site: Path, pictures: list[UInt8Array], change: Change) -> Heard:
 
     encode(site / "changed.mp4", changed(), fps=RATE_HZ)
     heard = Heard()
-    ears = Ears((lambda c, _: heard.changes.append(c),), (heard.notices.append,))
-    Service(load_config(site / "site.yaml"), until_eof=True, ears=ears).run()
+    told = Subscribers((lambda c, _: heard.changes.append(c),), (heard.notices.append,))
+    Service(load_config(site / "site.yaml"), until_eof=True, surroundings=Surroundings(told)).run()
     return heard
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import uuid
 from collections.abc import Sequence
 
-from streamwatch.store.outbox import Message, NewMessage
+from streamwatch.enums import EventType
+from streamwatch.store.messages import Message, NewMessage
 
 FLOODING = "anomaly."
 """Types that begin so are limited; that a camera is silent is always told."""
-DIGEST = "system.digest"
-MOST_IDS = 100
+MAX_IDS = 100
 DAY_S, HOUR_S = 86_400.0, 3600.0
 
 
@@ -37,17 +37,17 @@ class TokenBucket:
         self._held -= count
 
 
-def digest_of(folded: Sequence[Message], now_s: float) -> NewMessage:
+def digest_of(coalesced: Sequence[Message], now_s: float) -> NewMessage:
     """One message in the place of many, at least one."""
-    last, cameras = folded[-1], sorted({message.camera for message in folded})
-    events = list(dict.fromkeys(message.subject for message in folded))
+    last, cameras = coalesced[-1], sorted({message.camera for message in coalesced})
+    events = list(dict.fromkeys(message.subject for message in coalesced))
     content = {
-        "type": DIGEST,
+        "type": EventType.SYSTEM_DIGEST,
         "time": last.content["time"],
-        "since": folded[0].content["time"],
+        "since": coalesced[0].content["time"],
         "text": f"{len(events)} more events on {len(cameras)} cameras",
         "events": len(events),
         "cameras": cameras,
-        "event_ids": events[:MOST_IDS],
+        "event_ids": events[:MAX_IDS],
     }
-    return NewMessage(str(uuid.uuid4()), last.endpoint, DIGEST, DIGEST, "", content, now_s)
+    return NewMessage(str(uuid.uuid4()), last.endpoint, EventType.SYSTEM_DIGEST, EventType.SYSTEM_DIGEST, "", content, now_s)

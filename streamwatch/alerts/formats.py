@@ -10,14 +10,15 @@ from typing import Any, Literal
 from jinja2 import StrictUndefined, TemplateError
 from jinja2.sandbox import SandboxedEnvironment
 
+from streamwatch.enums import EventType
 from streamwatch.errors import ConfigError, DeliveryError
-from streamwatch.store.outbox import Message
+from streamwatch.store.messages import Message
 
 Format = Literal["cloudevents", "alertmanager", "slack", "template"]
 TYPE_PREFIX = "streamwatch."
-MOST_BODY_BYTES = 262_144
+MAX_BODY_BYTES = 262_144
 ALERTMANAGER_API = "/api/v2/alerts"
-_ONGOING = ("anomaly.started", "anomaly.updated", "camera.offline")
+_ONGOING = (EventType.ANOMALY_STARTED, EventType.ANOMALY_UPDATED, EventType.CAMERA_OFFLINE)
 _JSON = "application/json"
 
 
@@ -110,15 +111,15 @@ def sentence(message: Message) -> str:
     content, camera = message.content, message.camera
     where = f" in zone {content['zone']}" if content.get("zone") else ""
     provisional = " (threshold provisional)" if content.get("provisional") else ""
-    texts = {
-        "anomaly.started": f"{content.get('severity', 'warning')}: {camera} shows something new{where}{provisional}",
-        "anomaly.updated": f"{camera}: it goes on{where}",
-        "anomaly.ended": f"{camera}: it is over{where}, peak {content.get('peak_score')} ({content.get('reason')})",
-        "camera.offline": f"{camera} is silent",
-        "camera.online": f"{camera} is back",
-        "camera.tamper": f"{camera}: {content.get('tamper')} {'begins' if content.get('active') else 'is over'}",
-        "model.drift": f"{camera}: the scene {'has drifted' if content.get('active') else 'is as it was learned'}",
-        "system.heartbeat": "streamwatch is running",
+    texts: dict[str, str] = {
+        EventType.ANOMALY_STARTED: f"{content.get('severity', 'warning')}: {camera} shows something new{where}{provisional}",
+        EventType.ANOMALY_UPDATED: f"{camera}: it goes on{where}",
+        EventType.ANOMALY_ENDED: f"{camera}: it is over{where}, peak {content.get('peak_score')} ({content.get('reason')})",
+        EventType.CAMERA_OFFLINE: f"{camera} is silent",
+        EventType.CAMERA_ONLINE: f"{camera} is back",
+        EventType.CAMERA_TAMPER: f"{camera}: {content.get('tamper')} {'begins' if content.get('active') else 'is over'}",
+        EventType.MODEL_DRIFT: f"{camera}: the scene {'has drifted' if content.get('active') else 'is as it was learned'}",
+        EventType.SYSTEM_HEARTBEAT: "streamwatch is running",
     }
     known = texts.get(message.type) or str(content.get("text") or f"{message.type} {camera}".strip())
     return f"{known} at {content['time']}"
@@ -144,6 +145,6 @@ def _templated(text: str) -> Render:
 
 def _checked(text: str, content_type: str) -> Body:
     content = text.encode()
-    if len(content) > MOST_BODY_BYTES:
-        raise DeliveryError(f"its body is {len(content)} bytes, and {MOST_BODY_BYTES} are the most")
+    if len(content) > MAX_BODY_BYTES:
+        raise DeliveryError(f"its body is {len(content)} bytes, and {MAX_BODY_BYTES} are the most")
     return Body(content, content_type)

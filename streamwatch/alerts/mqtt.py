@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -18,18 +18,19 @@ from paho.mqtt.client import Client, MQTTMessageInfo
 from paho.mqtt.enums import CallbackAPIVersion
 
 from streamwatch.alerts.formats import cloudevent
-from streamwatch.alerts.webhook import Outcome
+from streamwatch.alerts.webhook import DeliveryResult
+from streamwatch.enums import EventType
 from streamwatch.errors import ConfigError
-from streamwatch.store.outbox import Message
+from streamwatch.store.messages import Message
 
 AT_LEAST_ONCE = 1
 PORTS = {"mqtt": 1883, "mqtts": 8883}
 RECONNECT_S = (1, 30)
-_STATES = {
-    "anomaly.started": ("anomaly", "ON"),
-    "anomaly.ended": ("anomaly", "OFF"),
-    "camera.offline": ("connection", "offline"),
-    "camera.online": ("connection", "online"),
+_STATES: dict[str, tuple[str, str]] = {
+    EventType.ANOMALY_STARTED: ("anomaly", "ON"),
+    EventType.ANOMALY_ENDED: ("anomaly", "OFF"),
+    EventType.CAMERA_OFFLINE: ("connection", "offline"),
+    EventType.CAMERA_ONLINE: ("connection", "online"),
 }
 
 
@@ -51,7 +52,7 @@ class Broker:
     source: str
 
 
-class MqttPoster:
+class MqttTransport:
     """Publishes messages, each until the broker has acknowledged it (QoS 1).
 
     Raises:
@@ -76,10 +77,10 @@ class MqttPoster:
         self._client.connect_async(parts.hostname, parts.port or PORTS[parts.scheme])
         self._client.loop_start()
 
-    def send(self, message: Message) -> Outcome:
+    def send(self, message: Message) -> DeliveryResult:
         """Publish it, and the camera's state that follows from it."""
         if not self._connected.wait(self._broker.timeout_s):
-            return Outcome(False, error="not connected to the broker")
+            return DeliveryResult(False, error="not connected to the broker")
         topic, body = self._broker.topic, json.dumps(cloudevent(message, self._broker.source))
         name = message.camera or "system"
         sent = [self._client.publish(f"{topic}/events/{name}", body, AT_LEAST_ONCE)]
@@ -87,8 +88,14 @@ class MqttPoster:
             kind, state = _STATES[message.type]
             sent.append(self._client.publish(f"{topic}/cameras/{name}/{kind}", state, AT_LEAST_ONCE, retain=True))
         if all(self._acknowledged(info) for info in sent):
-            return Outcome(True)
-        return Outcome(False, error="the broker did not acknowledge it")
+            return DeliveryResult(True)
+        return DeliveryResult(False, error="the broker did not acknowledge it")
+
+    def announce(self, cameras: Sequence[str]) -> None:
+        """Announce other cameras, at once if connected, else with the next connection."""
+        self._broker = replace(self._broker, cameras=tuple(cameras))
+        if self._connected.is_set():
+            self._publish_discovery()
 
     def close(self) -> None:
         """Say that nobody is there any more, and disconnect."""
@@ -108,10 +115,14 @@ class MqttPoster:
         if reason.is_failure:
             return
         client.publish(f"{self._broker.topic}/status", "online", AT_LEAST_ONCE, retain=True)
-        if self._broker.discovery:
-            where = f"{self._broker.discovery}/device/{self._broker.topic.replace('/', '_')}/config"
-            client.publish(where, json.dumps(discovery(self._broker)), AT_LEAST_ONCE, retain=True)
-        self._connected.set()
+        self._connected.set()  # first: who announces other cameras meanwhile publishes them, too
+        self._publish_discovery()
+
+    def _publish_discovery(self) -> None:
+        broker = self._broker
+        if broker.discovery:
+            where = f"{broker.discovery}/device/{broker.topic.replace('/', '_')}/config"
+            self._client.publish(where, json.dumps(discovery(broker)), AT_LEAST_ONCE, retain=True)
 
 
 def discovery(broker: Broker) -> dict[str, Any]:

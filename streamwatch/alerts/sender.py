@@ -10,12 +10,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol
 
-from streamwatch.alerts.flood import DIGEST, FLOODING, TokenBucket, digest_of
-from streamwatch.alerts.schedule import wait_before_s
-from streamwatch.alerts.webhook import Outcome
+from streamwatch.alerts.flood import FLOODING, TokenBucket, digest_of
+from streamwatch.alerts.retry_schedule import wait_before_s
+from streamwatch.alerts.webhook import DeliveryResult
 from streamwatch.clock import Clock
+from streamwatch.enums import AttemptResult, EventType, MessageState
 from streamwatch.errors import StoreError
-from streamwatch.store.outbox import DEAD, DELIVERED, PENDING, Message, Outbox, Settlement
+from streamwatch.store.leases import Outbox
+from streamwatch.store.messages import Message, Settlement
 
 log = logging.getLogger(__name__)
 ROUNDS_A_LEASE = 4
@@ -24,10 +26,10 @@ IDLE_S = 0.5
 STORE_RETRY_S = 5.0
 
 
-class Poster(Protocol):
-    """What makes the attempts; see ``Webhook``."""
+class Transport(Protocol):
+    """What makes the attempts; see ``WebhookTransport``."""
 
-    def send(self, message: Message) -> Outcome:
+    def send(self, message: Message) -> DeliveryResult:
         """Send it once, and do not raise."""
         ...
 
@@ -35,19 +37,23 @@ class Poster(Protocol):
         """Close its connections."""
         ...
 
+    def announce(self, cameras: Sequence[str]) -> None:
+        """Other cameras are watched from now on; a transport that tells of messages alone does nothing."""
+        ...
+
 
 @dataclass(frozen=True)
 class Attempted:
-    """What the metrics hear of an attempt: ``result`` is ``delivered``, ``failed`` or ``dead``."""
+    """What is counted of an attempt."""
 
     endpoint: str
-    result: str
+    result: AttemptResult
     created_wall_s: float
     at_wall_s: float
 
 
 @dataclass(frozen=True)
-class SendingRules:
+class SendingOptions:
     """How fast an endpoint is sent to.
 
     Attributes:
@@ -68,19 +74,19 @@ class EndpointSender:
         self,
         name: str,
         outbox: Outbox,
-        poster: Poster,
+        transport: Transport,
         *,
         clock: Clock,
         rng: random.Random,
-        rules: SendingRules = SendingRules(),
+        options: SendingOptions = SendingOptions(),
         on_attempt: Callable[[Attempted], None] = lambda _: None,
     ) -> None:
-        self.name, self._outbox, self._poster = name, outbox, poster
+        self.name, self._outbox, self._transport = name, outbox, transport
         self._clock, self._rng, self._on_attempt = clock, rng, on_attempt
-        self._limit = ROUNDS_A_LEASE * rules.concurrency
-        self._lease_s = (ROUNDS_A_LEASE + 1) * rules.timeout_s
-        self._bucket = None if rules.per_day is None else TokenBucket(rules.per_day, clock.wall_s())
-        self._pool = ThreadPoolExecutor(rules.concurrency, thread_name_prefix=f"deliver-{name}")
+        self._limit = ROUNDS_A_LEASE * options.concurrency
+        self._lease_s = (ROUNDS_A_LEASE + 1) * options.timeout_s
+        self._bucket = None if options.per_day is None else TokenBucket(options.per_day, clock.wall_s())
+        self._pool = ThreadPoolExecutor(options.concurrency, thread_name_prefix=f"deliver-{name}")
 
     def run_once(self) -> int:
         """Send what is due, up to four times as many as may be under way; how many that were.
@@ -92,7 +98,7 @@ class EndpointSender:
         settlements = list(self._pool.map(self._attempt, messages))
         self._outbox.settle(settlements)
         for message, settlement in zip(messages, settlements, strict=True):
-            self._tell(message, settlement)
+            self._report(message, settlement)
         return len(messages)
 
     def _lease(self, now_s: float) -> list[Message]:
@@ -101,10 +107,12 @@ class EndpointSender:
             return self._outbox.lease(self.name, now_s=now_s, until_s=until_s, limit=self._limit)
         allowed = self._bucket.available(now_s)
         if allowed:
-            self._outbox.fold(self.name, FLOODING, now_s=now_s, keep=allowed - 1, make=lambda folded: digest_of(folded, now_s))
+            self._outbox.coalesce(
+                self.name, FLOODING, now_s=now_s, keep=allowed - 1, make=lambda coalesced: digest_of(coalesced, now_s)
+            )
         limit, without = (min(self._limit, allowed), "") if allowed else (self._limit, FLOODING)
         messages = self._outbox.lease(self.name, now_s=now_s, until_s=until_s, limit=limit, without=without)
-        limited = sum(m.attempts == 0 and (m.type.startswith(FLOODING) or m.type == DIGEST) for m in messages)
+        limited = sum(m.attempts == 0 and (m.type.startswith(FLOODING) or m.type == EventType.SYSTEM_DIGEST) for m in messages)
         self._bucket.take(limited)
         return messages
 
@@ -121,31 +129,36 @@ class EndpointSender:
                 break
         self.close()
 
+    def announce(self, cameras: Sequence[str]) -> None:
+        """Other cameras are watched from now on."""
+        self._transport.announce(cameras)
+
     def close(self) -> None:
         """Finish what is under way, and close all connections."""
         self._pool.shutdown()
-        self._poster.close()
+        self._transport.close()
 
     def _attempt(self, message: Message) -> Settlement:
         began_s = self._clock.monotonic_s()
-        outcome = self._poster.send(message)
+        result = self._transport.send(message)
         latency_s, at_s = self._clock.monotonic_s() - began_s, self._clock.wall_s()
-        state, due_s = self._what_next(message, outcome, at_s)
-        disable = "it answered 410 Gone" if outcome.gone else None
+        state, due_s = self._what_next(message, result, at_s)
+        disable = "it answered 410 Gone" if result.gone else None
         return Settlement(
-            message.number, state, at_s, latency_s, due_s, outcome.status, outcome.error, self.name, disable
+            message.number, state, at_s, latency_s, due_s, result.status, result.error, self.name, disable
         )  # fmt: skip
 
-    def _what_next(self, message: Message, outcome: Outcome, at_s: float) -> tuple[str, float]:
-        if outcome.delivered:
-            return DELIVERED, 0.0
-        wait_s = None if outcome.hopeless else wait_before_s(message.attempts + 1, self._rng, outcome.retry_after_s)
-        return (DEAD, 0.0) if wait_s is None else (PENDING, at_s + wait_s)
+    def _what_next(self, message: Message, result: DeliveryResult, at_s: float) -> tuple[MessageState, float]:
+        if result.delivered:
+            return MessageState.DELIVERED, 0.0
+        wait_s = None if result.permanent else wait_before_s(message.attempts + 1, self._rng, result.retry_after_s)
+        return (MessageState.DEAD, 0.0) if wait_s is None else (MessageState.PENDING, at_s + wait_s)
 
-    def _tell(self, message: Message, settlement: Settlement) -> None:
-        result = {DELIVERED: "delivered", DEAD: "dead"}.get(settlement.state, "failed")
+    def _report(self, message: Message, settlement: Settlement) -> None:
+        results = {MessageState.DELIVERED: AttemptResult.DELIVERED, MessageState.DEAD: AttemptResult.DEAD}
+        result = results.get(settlement.state, AttemptResult.FAILED)
         self._on_attempt(Attempted(self.name, result, message.created_wall_s, settlement.at_wall_s))
-        if settlement.state == DEAD:
+        if settlement.state == MessageState.DEAD:
             log.error("endpoint %s: message %d (%s) is given up: %s", self.name, message.number, message.type, settlement.error)
         if settlement.disable:
             log.error("endpoint %s: switched off, %s; `streamwatch alerts enable %s`", self.name, settlement.disable, self.name)

@@ -8,25 +8,25 @@ from dataclasses import dataclass
 import httpx
 
 from streamwatch.alerts.formats import Render
-from streamwatch.alerts.schedule import parse_retry_after_s
+from streamwatch.alerts.retry_schedule import parse_retry_after_s
 from streamwatch.alerts.signature import signed_headers
 from streamwatch.clock import Clock
 from streamwatch.errors import DeliveryError, mask_credentials
-from streamwatch.store.outbox import Message
+from streamwatch.store.messages import Message
 
 GONE = 410
-MOST_ANSWER_BYTES = 65_536
-LONGEST_ERROR = 200
+MAX_ANSWER_BYTES = 65_536
+MAX_ERROR_LENGTH = 200
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class DeliveryResult:
     """What an attempt came to.
 
     Attributes:
         delivered: the receiver has taken it.
         retry_after_s: what it asked for.
-        hopeless: it will never be taken as it is.
+        permanent: it will never be taken as it is.
         gone: the receiver wants no more messages.
     """
 
@@ -34,12 +34,12 @@ class Outcome:
     status: int | None = None
     error: str | None = None
     retry_after_s: float | None = None
-    hopeless: bool = False
+    permanent: bool = False
     gone: bool = False
 
 
 @dataclass(frozen=True)
-class Webhook:
+class WebhookTransport:
     """Posts to one URL.
 
     Attributes:
@@ -53,25 +53,28 @@ class Webhook:
     clock: Clock
     timeout_s: float
 
-    def send(self, message: Message) -> Outcome:
+    def send(self, message: Message) -> DeliveryResult:
         """Post it once."""
         try:
             body = self.render(message)
         except DeliveryError as error:
-            return Outcome(False, error=str(error)[:LONGEST_ERROR], hopeless=True)
+            return DeliveryResult(False, error=str(error)[:MAX_ERROR_LENGTH], permanent=True)
         headers = signed_headers(message.id, self.clock.wall_s(), body.content, self.secrets)
         headers |= {"content-type": body.content_type, "user-agent": "streamwatch"}
         try:
             with self.client.stream("POST", self.url, content=body.content, headers=headers) as answer:
                 self._read(answer)
-                return self._outcome(answer)
+                return self._result(answer)
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
             said = mask_credentials(str(error).replace(self.url, "***"))
-            return Outcome(False, error=f"{error.__class__.__name__}: {said}"[:LONGEST_ERROR])
+            return DeliveryResult(False, error=f"{error.__class__.__name__}: {said}"[:MAX_ERROR_LENGTH])
 
     def close(self) -> None:
         """Close its connections."""
         self.client.close()
+
+    def announce(self, cameras: Sequence[str]) -> None:
+        """A webhook is told of messages alone."""
 
     def _read(self, answer: httpx.Response) -> None:
         """The answer's body, for the connection to be used again; not a long one, nor one that trickles."""
@@ -81,15 +84,15 @@ class Webhook:
         try:
             for part in answer.iter_raw():
                 size += len(part)
-                if size > MOST_ANSWER_BYTES or self.clock.monotonic_s() > until_s:
+                if size > MAX_ANSWER_BYTES or self.clock.monotonic_s() > until_s:
                     return
         except httpx.HTTPError:
             return  # its status has said all
 
-    def _outcome(self, answer: httpx.Response) -> Outcome:
+    def _result(self, answer: httpx.Response) -> DeliveryResult:
         status = answer.status_code
         if answer.is_success:
-            return Outcome(True, status)
+            return DeliveryResult(True, status)
         asked_s = parse_retry_after_s(answer.headers.get("retry-after"), self.clock.wall_s())
         error = "a redirect, which is not followed" if answer.is_redirect else f"HTTP {status}"
-        return Outcome(False, status, error, asked_s, gone=status == GONE)
+        return DeliveryResult(False, status, error, asked_s, gone=status == GONE)

@@ -13,8 +13,8 @@ from streamwatch.backtest.replay import Replayed
 from streamwatch.errors import UsageError
 from streamwatch.evaluation.alarms import AlarmFigures, WatchedClip, figures_of
 from streamwatch.events.peaks import Alarm, alarms
-from streamwatch.model.calibration import DAY_S, Calibration, thresholds_for
-from streamwatch.runtime.judging import ZoneJudgement
+from streamwatch.model.calibration.thresholds import DAY_S, Calibration, thresholds_for
+from streamwatch.scenes.policy import CalibratedPolicy
 
 BUDGETS_PER_DAY = {"10/hour": 240.0, "1/hour": 24.0, "10/day": 10.0, "1/day": 1.0, "1/week": 1 / 7}
 Span = tuple[float, float]
@@ -50,20 +50,20 @@ def poisson_interval(count: int, exposure_s: float) -> tuple[float, float]:
 
 def table(
     replays: Sequence[Replayed],
-    judged: Mapping[str, ZoneJudgement],
+    policies: Mapping[str, CalibratedPolicy],
     calibration: Calibration | None,
     thresholds: Sequence[float],
     labels: Mapping[str, Sequence[Span]] | None,
 ) -> list[Row]:
     """The camera's own setting first, then thresholds that were asked for, then common budgets."""
-    own = {zone: j.judgement.rules.start_threshold for zone, j in judged.items()}
-    rows = [replace(_row("as configured", own, replays, judged, labels), chosen=True)]
-    rows += [_row(f"threshold {value:g}", dict.fromkeys(judged, value), replays, judged, labels) for value in thresholds]
+    own = {zone: calibrated.policy.event_policy.start_threshold for zone, calibrated in policies.items()}
+    rows = [replace(_row("as configured", own, replays, policies, labels), chosen=True)]
+    rows += [_row(f"threshold {value:g}", dict.fromkeys(policies, value), replays, policies, labels) for value in thresholds]
     for name, budget in BUDGETS_PER_DAY.items() if calibration else ():
-        known = {zone: calibration.peaks_of(zone) for zone in judged} if calibration else {}
+        known = {zone: calibration.peaks_of(zone) for zone in policies} if calibration else {}
         if all(known.values()):
             starts = {zone: thresholds_for(peaks, budget).start for zone, peaks in known.items() if peaks}
-            rows.append(_row(name, starts, replays, judged, labels))
+            rows.append(_row(name, starts, replays, policies, labels))
     return rows
 
 
@@ -71,10 +71,10 @@ def _row(
     name: str,
     starts: Mapping[str, float],
     replays: Sequence[Replayed],
-    judged: Mapping[str, ZoneJudgement],
+    policies: Mapping[str, CalibratedPolicy],
     labels: Mapping[str, Sequence[Span]] | None,
 ) -> Row:
-    raised = [_alarms(replayed, starts, judged) for replayed in replays]
+    raised = [_alarms(replayed, starts, policies) for replayed in replays]
     count, exposure_s = sum(map(len, raised)), max(sum(r.duration_s for r in replays), 1e-9)
     figures = None
     if labels is not None:
@@ -92,10 +92,10 @@ def _row(
     )
 
 
-def _alarms(replayed: Replayed, starts: Mapping[str, float], judged: Mapping[str, ZoneJudgement]) -> list[Alarm]:
+def _alarms(replayed: Replayed, starts: Mapping[str, float], policies: Mapping[str, CalibratedPolicy]) -> list[Alarm]:
     found: list[Alarm] = []
     for zone, streams in replayed.streams.items():
-        rules = judged[zone].judgement.rules
+        rules = policies[zone].policy.event_policy
         end = min(rules.end_threshold, 0.99 * starts[zone])
         at = replace(rules, start_threshold=starts[zone], end_threshold=end, max_duration_s=float("inf"))
         found += [alarm for stream in streams for alarm in alarms(stream, at)]

@@ -10,16 +10,16 @@ import numpy as np
 from jinja2 import Environment, PackageLoader, select_autoescape
 
 from streamwatch.backtest.figures import Row, Span
-from streamwatch.backtest.replay import Evidence, Replayed
+from streamwatch.backtest.replay import Replayed, ReplayedEvent
 from streamwatch.evaluation.svg import timeline
-from streamwatch.runtime.judging import ZoneJudgement
+from streamwatch.scenes.policy import CalibratedPolicy
 
 
 def render_page(
     camera: str,
     replays: Sequence[Replayed],
     rows: Sequence[Row],
-    judged: Mapping[str, ZoneJudgement],
+    policies: Mapping[str, CalibratedPolicy],
     labels: Mapping[str, Sequence[Span]] | None,
 ) -> str:
     """The whole page, self-contained."""
@@ -28,10 +28,10 @@ def render_page(
         camera=camera,
         rows=rows,
         labelled=labels is not None,
-        judged=judged,
+        policies=policies,
         duration_s=sum(replayed.duration_s for replayed in replays),
         speed=sum(r.duration_s for r in replays) / max(sum(r.took_s for r in replays), 1e-9),
-        timelines=[t for replayed in replays for t in _timelines(replayed, judged, labels)],
+        timelines=[t for replayed in replays for t in _timelines(replayed, policies, labels)],
         events=[_card(replayed, evidence) for replayed in replays for evidence in replayed.events],
         near_misses=[_card(replayed, evidence) for replayed in replays for evidence in replayed.near_misses],
         notices=[(replayed.source, notice) for replayed in replays for notice in replayed.notices],
@@ -39,7 +39,7 @@ def render_page(
 
 
 def _timelines(
-    replayed: Replayed, judged: Mapping[str, ZoneJudgement], labels: Mapping[str, Sequence[Span]] | None
+    replayed: Replayed, policies: Mapping[str, CalibratedPolicy], labels: Mapping[str, Sequence[Span]] | None
 ) -> list[dict[str, str]]:
     drawn = []
     for zone, streams in replayed.streams.items():
@@ -49,15 +49,17 @@ def _timelines(
         shaded = np.zeros(len(at_s), dtype=bool)
         for start_s, end_s in (labels or {}).get(replayed.source, ()):
             shaded |= (at_s >= start_s) & (at_s <= end_s)
-        start = judged[zone].judgement.rules.start_threshold
+        start = policies[zone].policy.event_policy.start_threshold
         name = f"{replayed.source}, zone {zone}" if zone else replayed.source
         drawn.append({"name": name, "svg": timeline(at_s, levels, shaded, start), "end": f"{at_s[-1]:.0f} s"})
     return drawn
 
 
-def _card(replayed: Replayed, evidence: Evidence) -> dict[str, object]:
+def _card(replayed: Replayed, evidence: ReplayedEvent) -> dict[str, object]:
     return {"source": replayed.source, "event": evidence.event, "image": _inline(evidence.snapshot)}
 
 
 def _inline(path: Path | None) -> str | None:
-    return None if path is None else f"data:image/jpeg;base64,{base64.b64encode(path.read_bytes()).decode()}"
+    if path is None or not path.is_file():  # where the disk did not take it, the page has no picture of it
+        return None
+    return f"data:image/jpeg;base64,{base64.b64encode(path.read_bytes()).decode()}"

@@ -9,22 +9,27 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
-from streamwatch.config.models import Alerts, Clips, Config, MetricsConfig, WebConfig
-from streamwatch.events.ids import uuid7
-from streamwatch.events.tracker import EventTracker, Judgement
-from streamwatch.model.calibration import END_TO_START
+from streamwatch.config.schema import Alerts, Clips, Config, MetricsConfig, WebConfig
+from streamwatch.daemon.assembly import Surroundings
+from streamwatch.daemon.service import Service
+from streamwatch.detection.publisher import Subscribers
+from streamwatch.enums import EndReason, EventType
+from streamwatch.events.tracker import EventTracker, ZonePolicy
+from streamwatch.evidence.privacy import NO_PRIVACY
+from streamwatch.evidence.snapshots import draw_snapshot
+from streamwatch.ids import uuid7
+from streamwatch.learning.level_recorder import LevelRecorder
+from streamwatch.model.calibration.thresholds import END_TO_START
 from streamwatch.model.regime import RegimeSorter
 from streamwatch.records import Event, EventChange, FrameScore, Notice, ScoreStream
-from streamwatch.runtime.calibrating import LevelRecorder
-from streamwatch.runtime.judging import ZoneJudgement
-from streamwatch.runtime.snapshots import SnapshotWriter
-from streamwatch.service import Ears, Service
+from streamwatch.scenes.policy import CalibratedPolicy
+from streamwatch.video.overlay import write_picture
 
 NEAR_MISSES_KEPT = 12
 
 
 @dataclass(frozen=True)
-class Evidence:
+class ReplayedEvent:
     """An event, or what nearly was one, and its heat map."""
 
     event: Event
@@ -42,8 +47,8 @@ class Replayed:
 
     source: str
     streams: Mapping[str, Sequence[ScoreStream]]
-    events: tuple[Evidence, ...]
-    near_misses: tuple[Evidence, ...]
+    events: tuple[ReplayedEvent, ...]
+    near_misses: tuple[ReplayedEvent, ...]
     notices: tuple[Notice, ...]
     frames: int
     took_s: float
@@ -57,47 +62,61 @@ class Replayed:
 class _NearMisses:
     """The highest peaks that crossed a zone's end threshold for min_duration, and not its start threshold."""
 
-    def __init__(self, camera: str, judged: Mapping[str, ZoneJudgement], snapshots: SnapshotWriter) -> None:
-        self._starts = {zone: j.judgement.rules.start_threshold for zone, j in judged.items()}
-        self._trackers = [EventTracker(camera, _lowered(j.judgement), new_id=uuid7, zone=zone) for zone, j in judged.items()]
-        self._snapshots = snapshots
-        self._kept: list[Evidence] = []
+    def __init__(self, camera: str, policies: Mapping[str, CalibratedPolicy], folder: Path) -> None:
+        self._starts = {zone: calibrated.policy.event_policy.start_threshold for zone, calibrated in policies.items()}
+        self._trackers = [
+            EventTracker(camera, _lowered(calibrated.policy), new_id=uuid7, zone=zone) for zone, calibrated in policies.items()
+        ]
+        self._folder = folder
+        self._peaks: dict[str, FrameScore] = {}
+        self._kept: list[ReplayedEvent] = []
         self._last_wall_s = 0.0
 
     def observe(self, scored: FrameScore) -> None:
         """Advance by one frame."""
         self._last_wall_s = scored.frame.wall_s
         for tracker in self._trackers:
-            for change in tracker.observe(scored):
+            seen = tracker.advance(scored)
+            for change in seen.changes:
                 self._take(change)
-            if tracker.at_peak:
-                self._snapshots.note_peak(scored, tracker.zone)
+            if seen.at_peak:
+                self._peaks[tracker.zone] = scored
 
-    def found(self) -> tuple[Evidence, ...]:
+    def found(self) -> tuple[ReplayedEvent, ...]:
         """At the end of the footage: all that are kept."""
         for tracker in self._trackers:
-            for change in tracker.force_end("normal", self._last_wall_s):
+            for change in tracker.force_end(EndReason.NORMAL, self._last_wall_s):
                 self._take(change)
         return tuple(self._kept)
 
     def _take(self, change: EventChange) -> None:
         event = change.event
-        if change.type != "anomaly.ended" or event.peak.score >= self._starts[event.zone]:
+        if change.type != EventType.ANOMALY_ENDED or event.peak.score >= self._starts[event.zone]:
             return
         if len(self._kept) == NEAR_MISSES_KEPT and event.peak.score <= self._kept[-1].event.peak.score:
             return
-        self._kept.append(Evidence(event, self._snapshots.write(event)))
-        self._kept.sort(key=lambda evidence: -evidence.event.peak.score)
+        self._kept.append(ReplayedEvent(event, self._write_snapshot(event)))
+        self._kept.sort(key=lambda near: -near.event.peak.score)
         for dropped in self._kept[NEAR_MISSES_KEPT:]:
             if dropped.snapshot:
                 dropped.snapshot.unlink(missing_ok=True)
         del self._kept[NEAR_MISSES_KEPT:]
 
+    def _write_snapshot(self, event: Event) -> Path | None:
+        scored = self._peaks.get(event.zone)
+        drawn = draw_snapshot(event, scored, NO_PRIVACY) if scored else None
+        if drawn is None:
+            return None
+        path = self._folder / f"{event.id}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_picture(str(path), drawn)
+        return path
 
-def _lowered(judgement: Judgement) -> Judgement:
-    end = judgement.rules.end_threshold
-    start = min(end / END_TO_START, judgement.rules.start_threshold)
-    return replace(judgement, rules=replace(judgement.rules, start_threshold=start))
+
+def _lowered(policy: ZonePolicy) -> ZonePolicy:
+    end = policy.event_policy.end_threshold
+    start = min(end / END_TO_START, policy.event_policy.start_threshold)
+    return replace(policy, event_policy=replace(policy.event_policy, start_threshold=start))
 
 
 def replay(
@@ -105,7 +124,7 @@ def replay(
     camera: str,
     source: str,
     folder: Path,
-    judged: Mapping[str, ZoneJudgement],
+    policies: Mapping[str, CalibratedPolicy],
     *,
     on_frames: Callable[[int], None],
     regime: str | None = None,
@@ -113,23 +132,23 @@ def replay(
     """Watch one recording as ``camera``, unpaced, with its evidence in ``folder``.
 
     Args:
-        judged: how the camera's first model is judged; for the table and the near misses.
+        policies: of the camera's first model; for the table and the near misses.
         regime: what that model is of: frames of other regimes are in the events, but not in the table.
 
     Raises:
         SourceError: it cannot be read; ModelMissing: the camera has no model.
     """
-    events: list[Evidence] = []
+    events: list[ReplayedEvent] = []
     notices: list[Notice] = []
-    recorder = LevelRecorder({zone: j.judgement.cells for zone, j in judged.items()})
+    recorder = LevelRecorder({zone: calibrated.policy.cells for zone, calibrated in policies.items()})
     sorter = RegimeSorter(regime) if regime else None
-    near = _NearMisses(camera, judged, SnapshotWriter(folder / "near-misses"))
+    near = _NearMisses(camera, policies, folder / "near-misses")
 
-    def hear(change: EventChange, snapshot: Path | None) -> None:
-        if change.type == "anomaly.ended":
-            events.append(Evidence(change.event, snapshot))
+    def on_event(change: EventChange, snapshot: Path | None) -> None:
+        if change.type == EventType.ANOMALY_ENDED:
+            events.append(ReplayedEvent(change.event, snapshot))
 
-    def look(scored: FrameScore, counts: bool) -> None:
+    def on_score(scored: FrameScore, counts: bool) -> None:
         on_frames(1)
         if counts and (sorter is None or sorter.takes(scored.frame.pixels, scored.frame.time_s)):
             recorder.add(scored)
@@ -138,12 +157,12 @@ def replay(
             recorder.cut()
 
     began_s = time.perf_counter()
-    ears = Ears((hear,), (notices.append,), (look,))
-    outcome = Service(_of_recording(config, camera, source), until_eof=True, ears=ears, evidence_dir=folder).run()
-    for failure in outcome.failures.values():
+    around = Surroundings(Subscribers((on_event,), (notices.append,), (on_score,)), evidence_dir=folder)
+    result = Service(_of_recording(config, camera, source), until_eof=True, surroundings=around).run()
+    for failure in result.failures.values():
         raise failure
     took_s = time.perf_counter() - began_s
-    frames = outcome.scored[camera]
+    frames = result.scored[camera]
     return Replayed(source, recorder.streams(), tuple(events), near.found(), tuple(notices), frames, took_s)
 
 

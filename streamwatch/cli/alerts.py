@@ -13,29 +13,27 @@ from typing import Any
 
 import click
 
+from streamwatch.alerts.endpoints import senders_of, webhook_of
 from streamwatch.alerts.sender import run_all
 from streamwatch.cli.options import required_config_option
 from streamwatch.clock import SystemClock
 from streamwatch.config.loading import load_config
-from streamwatch.config.models import Config, Webhook
+from streamwatch.config.schema import Config, Webhook
+from streamwatch.documents import iso_time
+from streamwatch.enums import EventType, MessageState
 from streamwatch.errors import DeliveryError, UsageError
-from streamwatch.events.ids import uuid7
-from streamwatch.events.wire import iso_time
-from streamwatch.runtime.deliveries import senders_of, webhook_of
-from streamwatch.store.outbox import STATES, Message, Outbox
-from streamwatch.store.sessions import open_database
-
-TEST = "system.test"
+from streamwatch.ids import uuid7
+from streamwatch.store.administration import OutboxAdministration
+from streamwatch.store.leases import Outbox
+from streamwatch.store.messages import Message
+from streamwatch.store.sessions import database_of
 
 
 @contextmanager
-def _outbox(config_path: Path) -> Iterator[tuple[Config, Outbox]]:
+def _outbox(config_path: Path) -> Iterator[tuple[Config, OutboxAdministration]]:
     config = load_config(config_path)
-    engine = open_database(config.database.get_secret_value() if config.database else None, config.data_dir)
-    try:
-        yield config, Outbox(engine)
-    finally:
-        engine.dispose()
+    with database_of(config) as engine:
+        yield config, OutboxAdministration(engine)
 
 
 @click.group("alerts")
@@ -45,7 +43,7 @@ def command() -> None:
 
 @command.command("list")
 @required_config_option
-@click.option("--state", type=click.Choice(STATES), help="Only these.")
+@click.option("--state", type=click.Choice([str(state) for state in MessageState]), help="Only these.")
 @click.option("--endpoint", help="Only this endpoint's.")
 @click.option("--limit", type=click.IntRange(1), default=20, show_default=True, help="The newest so many.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
@@ -83,8 +81,8 @@ def show(number: int, config_path: Path, as_json: bool) -> None:
         return
     click.echo(_line(message))
     for attempt in attempts:
-        said = attempt.error or f"HTTP {attempt.status}"
-        click.echo(f"  {iso_time(attempt.at_wall_s)}  {1000 * attempt.latency_s:6.0f} ms  {said}")
+        text = attempt.error or f"HTTP {attempt.status}"
+        click.echo(f"  {iso_time(attempt.at_wall_s)}  {1000 * attempt.latency_s:6.0f} ms  {text}")
     click.echo(json.dumps(message.content, indent=2))
 
 
@@ -100,7 +98,9 @@ def replay(numbers: tuple[int, ...], config_path: Path, dead: bool, endpoint: st
     with _outbox(config_path) as (_, outbox):
         for number in numbers:
             outbox.find(number)
-        chosen = list(numbers) or [m.number for m in outbox.list_messages(state="dead", endpoint=endpoint, limit=1_000_000)]
+        chosen = list(numbers) or [
+            m.number for m in outbox.list_messages(state=MessageState.DEAD, endpoint=endpoint, limit=1_000_000)
+        ]
         count = outbox.replay(chosen, now_s=SystemClock().wall_s())
     click.echo(f"{count} messages wait to be sent again")
 
@@ -123,14 +123,26 @@ def test(endpoint: str, config_path: Path) -> None:
     """Send ENDPOINT a test message now, signed and in its format; nothing is stored."""
     config, clock = load_config(config_path), SystemClock()
     now_s = clock.wall_s()
-    content = {"type": TEST, "time": iso_time(now_s), "text": "a test message of streamwatch"}
-    message = Message(0, uuid7(now_s), endpoint, TEST, TEST, "", content, now_s, now_s, 0, "pending")
-    poster = webhook_of(_webhook(config, endpoint), clock)
-    outcome = poster.send(message)
-    poster.close()
-    if not outcome.delivered:
-        raise DeliveryError(outcome.error or "not delivered", where=f"endpoint {endpoint}", hint="check its URL and secret")
-    click.echo(f"{endpoint}: HTTP {outcome.status}")
+    content = {"type": EventType.SYSTEM_TEST, "time": iso_time(now_s), "text": "a test message of streamwatch"}
+    message = Message(
+        0,
+        uuid7(now_s),
+        endpoint,
+        EventType.SYSTEM_TEST,
+        EventType.SYSTEM_TEST,
+        "",
+        content,
+        now_s,
+        now_s,
+        0,
+        MessageState.PENDING,
+    )
+    transport = webhook_of(_webhook(config, endpoint), clock)
+    result = transport.send(message)
+    transport.close()
+    if not result.delivered:
+        raise DeliveryError(result.error or "not delivered", where=f"endpoint {endpoint}", hint="check its URL and secret")
+    click.echo(f"{endpoint}: HTTP {result.status}")
 
 
 @command.command("send")
@@ -141,8 +153,10 @@ def send(config_path: Path, until_empty: bool) -> None:
     stop, clock = threading.Event(), SystemClock()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    with _outbox(config_path) as (config, outbox):
-        threads = run_all(senders_of(config.alerts, config.enabled_cameras, outbox, clock), stop)
+    config = load_config(config_path)
+    with database_of(config) as engine:
+        outbox = OutboxAdministration(engine)
+        threads = run_all(senders_of(config.alerts, config.enabled_cameras, Outbox(engine), clock), stop)
         while not clock.wait(stop, 0.2):
             if until_empty and not any(depth.pending for depth in outbox.depths().values()):
                 stop.set()

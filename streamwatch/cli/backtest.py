@@ -17,18 +17,18 @@ from rich.table import Table
 
 from streamwatch.backtest.figures import Row, Span, read_labels, table
 from streamwatch.backtest.page import render_page
-from streamwatch.backtest.replay import Evidence, Replayed, replay
-from streamwatch.cli.options import note_if_untrained, require_camera, required_config_option
+from streamwatch.backtest.replay import Replayed, ReplayedEvent, replay
+from streamwatch.cli.options import require_camera, required_config_option, warn_if_untrained
 from streamwatch.cli.progress import frame_progress
 from streamwatch.config.loading import load_config
-from streamwatch.config.models import Config
+from streamwatch.config.schema import Config
+from streamwatch.documents import event_document
 from streamwatch.errors import UsageError
-from streamwatch.events.wire import event_document
-from streamwatch.model.artifact import load_model
-from streamwatch.runtime.footage import Footage, expected_frames
-from streamwatch.runtime.judging import ZoneJudgement, judgements_for
+from streamwatch.files import require_folder_of, write_atomically
+from streamwatch.learning.footage import Footage, expected_frames
+from streamwatch.model.artifact.serialization import load_model
+from streamwatch.scenes.policy import CalibratedPolicy, policies_for
 from streamwatch.video.opener import PyAvOpener
-from streamwatch.video.output import require_folder_of, write_atomically
 from streamwatch.video.sources import parse_source
 
 
@@ -62,22 +62,22 @@ def command(
     truth = read_labels(labels, sources) if labels else None
     total = _expected(config, camera, sources)
     model = load_model(config.model_path(camera))[0]
-    judged = judgements_for(config, camera, model)
+    policies = policies_for(config, camera, model)
     regime = model.regime if config.settings(camera).regimes == "auto" else None
-    note_if_untrained(config.backbone.weights)
+    warn_if_untrained(config.backbone.weights)
     with tempfile.TemporaryDirectory(prefix="streamwatch-backtest-") as folder:
         with frame_progress(f"backtest {camera}", total) as advance:
             replays = [
-                replay(config, camera, source, Path(folder) / str(number), judged, on_frames=advance, regime=regime)
+                replay(config, camera, source, Path(folder) / str(number), policies, on_frames=advance, regime=regime)
                 for number, source in enumerate(sources)
             ]
-        rows = table(replays, judged, model.calibration_, thresholds, truth)
+        rows = table(replays, policies, model.calibration_, thresholds, truth)
         if report is not None:
-            write_atomically(report, render_page(camera, replays, rows, judged, truth))
+            write_atomically(report, render_page(camera, replays, rows, policies, truth))
     if as_json:
         click.echo(json.dumps(_document(camera, replays, rows)))
         return
-    _print(replays, rows, judged, truth)
+    _print(replays, rows, policies, truth)
     if report is not None:
         click.echo(f"page: {report}")
 
@@ -105,14 +105,14 @@ def _document(camera: str, replays: Sequence[Replayed], rows: Sequence[Row]) -> 
     }
 
 
-def _evidence(replayed: Replayed, evidence: Evidence) -> dict[str, Any]:
+def _evidence(replayed: Replayed, evidence: ReplayedEvent) -> dict[str, Any]:
     return {"source": replayed.source, **event_document(evidence.event)}
 
 
 def _print(
     replays: Sequence[Replayed],
     rows: Sequence[Row],
-    judged: Mapping[str, ZoneJudgement],
+    policies: Mapping[str, CalibratedPolicy],
     truth: Mapping[str, Sequence[Span]] | None,
 ) -> None:
     console = Console(width=None if sys.stdout.isatty() else 140)
@@ -126,7 +126,7 @@ def _print(
             )
     near = sum(len(replayed.near_misses) for replayed in replays)
     click.echo(f"{near} near miss(es) between the end and the start threshold; --report shows them")
-    if any(j.judgement.provisional for j in judged.values()):
+    if any(calibrated.policy.provisional for calibrated in policies.values()):
         click.echo("note: the threshold is extrapolated; see `streamwatch model show`", err=True)
 
 

@@ -9,7 +9,7 @@ import click
 from streamwatch.cli.options import required_config_option
 from streamwatch.config.loading import load_config
 from streamwatch.errors import UsageError
-from streamwatch.runtime.backup import write_backup
+from streamwatch.evidence.backup import write_backup
 
 
 @click.command("backup")

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import click
 
+from streamwatch.alerts.endpoints import webhook_of
 from streamwatch.cli.options import warn_of_inert_keys
 from streamwatch.clock import SystemClock
 from streamwatch.config.loading import load_config
-from streamwatch.config.models import Config
+from streamwatch.config.schema import Config
 from streamwatch.errors import ConfigError, SourceError, StreamwatchError
-from streamwatch.runtime.deliveries import webhook_of
 
 
 @click.command("check")
@@ -34,14 +34,14 @@ def command(config_path: Path, probe_sources: bool) -> None:
 
 
 def _probe_all(config: Config) -> None:
-    from streamwatch.runtime.footage import probe
-    from streamwatch.video.opener import PyAvOpener, StreamOptions
+    from streamwatch.learning.footage import probe
+    from streamwatch.video.opener import PyAvOpener, stream_options
     from streamwatch.video.sources import parse_source
 
     failed: list[str] = []
     for name, camera in config.cameras.items():
         settings = config.settings(name)
-        opener = PyAvOpener(StreamOptions(settings.transport, settings.open_timeout, settings.read_timeout))
+        opener = PyAvOpener(stream_options(settings))
         try:
             source = parse_source(camera.source.get_secret_value(), frame_rate_hz=settings.frame_rate)
             extent = probe(source, opener)

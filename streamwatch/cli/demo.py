@@ -12,9 +12,10 @@ import click
 from streamwatch.cli.progress import frame_progress
 from streamwatch.clock import SystemClock
 from streamwatch.demo import show
-from streamwatch.demo.footage import FPS, NORMAL_S, PLANTED, WATCHED_S
-from streamwatch.demo.verdict import judge
-from streamwatch.model.identity import resolve_device
+from streamwatch.demo.comparison import compare_with_planted
+from streamwatch.demo.rendering import FPS, NORMAL_S, PLANTED, WATCHED_S
+from streamwatch.enums import EventType
+from streamwatch.model.embedding.identity import resolve_device
 from streamwatch.records import EventChange
 from streamwatch.store.event_store import EventQuery, EventStore
 from streamwatch.store.sessions import open_database
@@ -56,9 +57,9 @@ def command(out: Path | None, no_serve: bool, listen: str, device: str, render_o
 
 def _print_event(change: EventChange, snapshot: Path | None) -> None:
     event = change.event
-    if change.type != "anomaly.ended" or event.end_time_s is None:
+    if change.type != EventType.ANOMALY_ENDED or event.end_time_s is None:
         return
-    cause = judge([event], PLANTED).causes[0]
+    cause = compare_with_planted([event], PLANTED).causes[0]
     truth = f"truly: {cause.cause} ({cause.start_s:.0f}-{cause.end_s:.0f} s)" if cause else "FALSE ALARM: nothing was planted"
     click.echo(
         f"   event {event.start_time_s:5.1f}-{event.end_time_s:5.1f} s  score {event.peak.score:5.1f}"
@@ -69,10 +70,10 @@ def _print_event(change: EventChange, snapshot: Path | None) -> None:
 
 
 def _print_verdict(result: show.Show, folder: Path) -> None:
-    verdict = result.verdict
-    found = len(PLANTED) - len(verdict.missed)
-    click.echo(f"4. {found} of {len(PLANTED)} planted anomalies found, {verdict.false_alarms} false alarm(s)")
-    for planted in verdict.missed:
+    comparison = result.comparison
+    found = len(PLANTED) - len(comparison.missed)
+    click.echo(f"4. {found} of {len(PLANTED)} planted anomalies found, {comparison.false_alarms} false alarm(s)")
+    for planted in comparison.missed:
         click.echo(f"   missed: {planted.cause} ({planted.start_s:.0f}-{planted.end_s:.0f} s)")
     click.echo(f"   videos, model, heat maps and events.db are in {folder}")
 

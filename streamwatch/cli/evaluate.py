@@ -16,26 +16,26 @@ from streamwatch.cli.options import (
     backbone_options,
     device_option,
     features_option,
-    note_if_untrained,
     precision_option,
+    warn_if_untrained,
 )
 from streamwatch.cli.progress import frame_progress
 from streamwatch.clock import SystemClock
 from streamwatch.errors import UsageError
 from streamwatch.evaluation.ablation import ablate as compare_rules
 from streamwatch.evaluation.ablation import accuracy_page
-from streamwatch.evaluation.datasets import Dataset
+from streamwatch.evaluation.datasets.dataset import Dataset
+from streamwatch.evaluation.datasets.shanghaitech import load_shanghaitech
+from streamwatch.evaluation.datasets.ucsd import load_ucsd
 from streamwatch.evaluation.html import render_report
 from streamwatch.evaluation.report import RunFacts, ablation_facts, report_document
 from streamwatch.evaluation.runner import Progress, evaluate_dataset, expected_total
 from streamwatch.evaluation.scene_run import SceneResult, Settings
-from streamwatch.evaluation.shanghaitech import load_shanghaitech
 from streamwatch.evaluation.tracks import tracks_of
-from streamwatch.evaluation.ucsd import load_ucsd
-from streamwatch.model.fusion import Features
-from streamwatch.model.identity import BackboneSpec, resolve_device
+from streamwatch.files import write_atomically
+from streamwatch.model.embedding.identity import BackboneSpec, resolve_device
+from streamwatch.model.scoring.fusion import Features
 from streamwatch.video.opener import PyAvOpener
-from streamwatch.video.output import write_atomically
 
 
 @click.command("evaluate")
@@ -84,7 +84,7 @@ def command(
     began_s = clock.monotonic_s()
     data = _load(dataset, root, scenes)
     spec = _spec(BackboneChoice(backbone, weights, dims, seed))
-    note_if_untrained("untrained" if spec.weights == "builtin" else spec.weights)
+    warn_if_untrained("untrained" if spec.weights == "builtin" else spec.weights)
     annotated = tracks_of(tracks_folder, data) if tracks_folder else None
     settings = Settings(spec, device, precision, train_frames, every, features or "appearance", annotated)
     if ablate:
@@ -126,11 +126,11 @@ def _evaluate(data: Dataset, settings: Settings, folder: Path, workers: int) -> 
     for problem in data.problems:
         click.echo(f"warning: {problem}", err=True)
 
-    def tell(result: SceneResult, cached: bool) -> None:
+    def on_scene(result: SceneResult, cached: bool) -> None:
         done = "from the cache" if cached else "done"
         click.echo(f"scene {result.name}: {done}, {result.train_frames} frames learned, {result.frames} scored", err=True)
 
-    progress = Progress(frame_progress, tell)
+    progress = Progress(frame_progress, on_scene)
     return evaluate_dataset(data, settings, cache=folder / "cache", workers=workers, progress=progress)
 
 

@@ -21,15 +21,17 @@ from rich.table import Table
 from streamwatch.cli.options import required_config_option
 from streamwatch.clock import SystemClock
 from streamwatch.config.loading import load_config
-from streamwatch.config.models import Config
+from streamwatch.config.schema import Config
 from streamwatch.config.units import parse_duration_s
-from streamwatch.errors import StreamwatchError, UsageError
-from streamwatch.events.wire import event_document
-from streamwatch.records import SEVERITIES, Event
-from streamwatch.runtime.evidence import KINDS, check_document, evidence_of, path_of
+from streamwatch.documents import event_document
+from streamwatch.enums import Severity
+from streamwatch.errors import StreamwatchError
+from streamwatch.evidence.layout import KINDS, evidence_of, path_of
+from streamwatch.evidence.manifest import check_manifest
+from streamwatch.files import write_atomically
+from streamwatch.records import Event
 from streamwatch.store.event_store import EventQuery, EventStore
-from streamwatch.store.sessions import open_database
-from streamwatch.video.output import write_atomically
+from streamwatch.store.sessions import database_of, require_database
 
 PAGE = 1000
 COLUMNS = (
@@ -66,7 +68,9 @@ def query_options(function: Any) -> Any:
     options: tuple[Callable[[Any], Any], ...] = (
         click.option("--label", type=click.Choice(["normal", "anomaly"]), help="Only what was labelled so."),
         click.option("--open", "only_open", is_flag=True, help="Only events that are open."),
-        click.option("--severity", type=click.Choice(SEVERITIES), help="Only events of this severity."),
+        click.option(
+            "--severity", type=click.Choice([str(severity) for severity in Severity]), help="Only events of this severity."
+        ),
         click.option("--until", type=Moment(), help="Only events that began before then."),
         click.option("--since", type=Moment(), help="Only events that began since then: 2h, 7d or 2026-01-31T12:00Z."),
         click.option("--camera", help="Only this camera's."),
@@ -115,10 +119,10 @@ def show(config_path: Path, event_id: str, as_json: bool) -> None:
         click.echo(json.dumps(document))
         return
     for name, value in document.items():
-        click.echo(f"{name:>16}: {_spoken(name, value)}")
+        click.echo(f"{name:>16}: {_text_of(name, value)}")
 
 
-def _spoken(name: str, value: Any) -> str:
+def _text_of(name: str, value: Any) -> str:
     """A value of an event's document for people."""
     if value in (None, {}, []):
         return "-"
@@ -127,8 +131,8 @@ def _spoken(name: str, value: Any) -> str:
     if name == "evidence":
         return ", ".join(value)
     if name == "levels":
-        said = ("{level} {share:.0%} ({squared:.0f}, normally {normal[0]:.0f} to {normal[1]:.0f})".format(**v) for v in value)
-        return ", ".join(said)
+        texts = ("{level} {share:.0%} ({squared:.0f}, normally {normal[0]:.0f} to {normal[1]:.0f})".format(**v) for v in value)
+        return ", ".join(texts)
     return str(value)
 
 
@@ -159,13 +163,13 @@ def verify(config_path: Path) -> None:
         files = evidence_of(config.data_dir)
         known = store.known(sorted(files))
     orphans = [path for event_id, paths in sorted(files.items()) if event_id not in known for path in paths]
-    wrong = [fault for event_id in sorted(known) for fault in check_document(config.data_dir, event_id)]
+    wrong = [fault for event_id in sorted(known) for fault in check_manifest(config.data_dir, event_id)]
     for fault in [*(f"{path}: no event" for path in orphans), *wrong]:
         click.echo(fault)
     count = sum(map(len, files.values()))
     if orphans or wrong:
-        said = f"of {count} files {len(orphans)} belong to no event, and {len(wrong)} are not as they were written"
-        raise StreamwatchError(said, hint="the daemon removes files of no event after an hour")
+        text = f"of {count} files {len(orphans)} belong to no event, and {len(wrong)} are not as they were written"
+        raise StreamwatchError(text, hint="the daemon removes files of no event after an hour")
     click.echo(f"{count} files, each of an event and as it was written")
 
 
@@ -196,14 +200,9 @@ def stored_document(event: Event) -> dict[str, Any]:
 @contextmanager
 def _store(config: Config) -> Iterator[EventStore]:
     """The configuration's events; never makes a database where there is none."""
-    path = config.data_dir / "events.db"
-    if config.database is None and not path.is_file():
-        raise UsageError("there is no event database", hint=f"{path} is made by `streamwatch run`")
-    store = EventStore(open_database(config.database.get_secret_value() if config.database else None, config.data_dir))
-    try:
-        yield store
-    finally:
-        store.close()
+    require_database(config)
+    with database_of(config) as database:
+        yield EventStore(database)
 
 
 def _query(limit: int, asked: dict[str, Any]) -> EventQuery:

@@ -14,7 +14,7 @@ from streamwatch.errors import StreamwatchError
 from streamwatch.logs import set_up_logging
 
 # Before torch is imported: a spinning OpenMP thread beside a busy decoder makes inference 10 times slower on few
-# cores (measured, DESIGN section 2).
+# cores (measured, docs/decisions/0003-threads-and-processors.md).
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 COMMANDS = {
@@ -80,25 +80,25 @@ def _run(arguments: list[str], *, debug: bool) -> int:
         result = cli.main(arguments, prog_name="streamwatch", standalone_mode=False)
         return result if isinstance(result, int) else 0
     except StreamwatchError as error:
-        return _complain(str(error), error.exit_code, debug)
+        return report_error(str(error), error.exit_code, debug)
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message())
         return 2
     except click.UsageError as error:
         command = error.ctx.command_path if error.ctx else "streamwatch"
-        return _complain(f"{error.format_message()}; see `{command} --help`", 2, debug)
+        return report_error(f"{error.format_message()}; see `{command} --help`", 2, debug)
     except click.ClickException as error:
-        return _complain(error.format_message(), error.exit_code, debug)
+        return report_error(error.format_message(), error.exit_code, debug)
     except (click.Abort, KeyboardInterrupt):
-        return _complain("interrupted", 130, debug)
+        return report_error("interrupted", 130, debug)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader left: `streamwatch ... | head`
         return 0
     except ImportError as error:
-        return _complain(_of_library(error), 1, debug)
+        return report_error(_of_library(error), 1, debug)
     except Exception as error:
         text = " ".join(f"{type(error).__name__}: {error}".split())
-        return _complain(f"internal fault ({text[:300]}); run `streamwatch --debug ...` and report it", 1, debug)
+        return report_error(f"internal fault ({text[:300]}); run `streamwatch --debug ...` and report it", 1, debug)
 
 
 def _of_library(error: ImportError) -> str:
@@ -109,7 +109,8 @@ def _of_library(error: ImportError) -> str:
     return f"a library cannot be loaded ({error}); install streamwatch again"
 
 
-def _complain(text: str, code: int, debug: bool) -> int:
+def report_error(text: str, code: int, debug: bool) -> int:
+    """Print an error as one line, or with its traceback in debug mode; the exit code."""
     click.echo(f"error: {' '.join(text.split())}", err=True)
     if debug and sys.exc_info()[0] is not None:
         logging.getLogger("streamwatch").exception("traceback, because of --debug")

@@ -11,18 +11,21 @@ import click
 import torch
 
 from streamwatch.cli.options import config_option, require_camera, required_config_option
-from streamwatch.cli.statements import say_thresholds, statements, thresholds_document
-from streamwatch.cli.updating import update_camera
+from streamwatch.cli.statements import print_thresholds, statements, thresholds_document
 from streamwatch.clock import SystemClock
 from streamwatch.config.loading import load_config
-from streamwatch.config.models import Config
+from streamwatch.config.schema import Config
+from streamwatch.documents import iso_time
 from streamwatch.errors import UsageError
-from streamwatch.events.wire import iso_time
-from streamwatch.model.artifact import load_model, previous_path, read_metadata, restore_previous
-from streamwatch.model.calibration import Calibration
+from streamwatch.inference.factory import engine_of
+from streamwatch.learning.nightly import UpdateResult
+from streamwatch.learning.nightly_update import update_camera
+from streamwatch.model.artifact.serialization import load_model, read_metadata
+from streamwatch.model.artifact.versions import previous_path, restore_previous
+from streamwatch.model.calibration.thresholds import Calibration
 from streamwatch.model.regime import REGIMES
-from streamwatch.runtime.judging import budgets_of
-from streamwatch.runtime.models import build_engine, other_regimes, path_for, spec_of
+from streamwatch.scenes.model_files import other_regimes, path_for
+from streamwatch.scenes.policy import budgets_of
 
 
 @click.group("model")
@@ -49,7 +52,7 @@ def show(camera: str, config_path: Path | None, as_json: bool) -> None:
                 click.echo(f"{name:>16}: {', '.join(value) if isinstance(value, list) else value}")
         calibration = load_model(Path(document["file"]))[0].calibration_
         if calibration is not None:
-            say_thresholds(calibration, budgets)
+            print_thresholds(calibration, budgets)
 
 
 def _document(path: Path, budgets: dict[str, float]) -> dict[str, Any]:
@@ -90,10 +93,25 @@ def update(cameras: tuple[str, ...], config_path: Path, all_cameras: bool, gentl
     if gently:
         os.nice(19)
         torch.set_num_threads(1)
-    engine = build_engine(spec_of(config.backbone), device=config.device, precision=config.precision)
+    engine = engine_of(config)
     for camera in chosen:
-        for line in update_camera(config, camera, engine, clock=SystemClock()):
-            click.echo(line)
+        updates = list(update_camera(config, camera, engine, clock=SystemClock()))
+        for done in updates:
+            click.echo(f"{done.path}: {_update_text(done.result)}")
+        if not updates:
+            click.echo(f"{camera}: no frames were kept as normal")
+
+
+def _update_text(result: UpdateResult) -> str:
+    text = f"{'updated' if result.accepted else 'left as it was'}: {result.why}"
+    if not result.learned:
+        return text
+    (median, high), (median_now, high_now) = result.before, result.after
+    return (
+        f"{text} ({result.learned} frames with {100 * result.share:.1f} % of the weight; levels of {result.held_out} "
+        f"held-out frames: median {median:.2f} to {median_now:.2f}, 95 % quantile {high:.2f} to {high_now:.2f}; "
+        f"{result.alarms[1]} of {result.alarms[0]} alarms raised again)"
+    )
 
 
 def _path_of(config: Config, camera: str) -> Path:

@@ -9,10 +9,10 @@ from typing import Any, TypeVar
 
 import click
 
-from streamwatch.config.models import Config, inert_keys
+from streamwatch.config.schema import Config, inert_keys
 from streamwatch.config.units import parse_duration_s
 from streamwatch.errors import UsageError
-from streamwatch.model.fusion import FEATURES
+from streamwatch.model.scoring.fusion import FEATURES
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -104,7 +104,7 @@ def warn_of_inert_keys(config: Config) -> None:
         click.echo(f"warning: {key} is accepted but has no effect in this version", err=True)
 
 
-def note_if_untrained(weights: str) -> None:
+def warn_if_untrained(weights: str) -> None:
     """Say plainly that a backbone is untrained."""
     if weights == "untrained":
         click.echo("note: the backbone is UNTRAINED (seeded initialisation, no pretrained weights)", err=True)

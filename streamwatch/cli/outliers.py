@@ -8,17 +8,17 @@ import click
 import numpy as np
 import torch
 
+from streamwatch.files import write_atomically
+from streamwatch.inference.engine import Engine
+from streamwatch.learning.fit import FitResult
+from streamwatch.learning.frame_cache import FrameCacheReader
+from streamwatch.learning.outliers import Outlier
 from streamwatch.records import UInt8Array
-from streamwatch.runtime.engine import Engine
-from streamwatch.runtime.kept_inputs import KeptInputs
-from streamwatch.runtime.learning import Learned
-from streamwatch.runtime.outliers import Outlier
-from streamwatch.video.output import write_atomically
 from streamwatch.video.overlay import heat_overlay
 from streamwatch.web.outliers import Card, render_outliers
 
 
-def say_outliers(label: str, path: Path, learned: Learned, engine: Engine) -> None:
+def print_outliers(label: str, path: Path, learned: FitResult, engine: Engine) -> None:
     """Print what stands out of the footage that a model was learned from, and write the page beside the model."""
     page = path.with_name(f"{path.stem}.outliers.html")
     if not learned.outliers:
@@ -31,13 +31,13 @@ def say_outliers(label: str, path: Path, learned: Learned, engine: Engine) -> No
         click.echo(f"      --exclude {card.range}   ({card.times_usual:.1f} times where outliers begin)")
 
 
-def _card(outlier: Outlier, learned: Learned, engine: Engine) -> Card:
-    exclusion = learned.cuts.exclusion_of(outlier.start_s, outlier.end_s)
+def _card(outlier: Outlier, learned: FitResult, engine: Engine) -> Card:
+    exclusion = learned.index.exclusion_of(outlier.start_s, outlier.end_s)
     picture = _picture(outlier.peak_s, learned, learned.kept, engine) if learned.kept else None
     return Card(str(exclusion), outlier.times_usual, picture)
 
 
-def _picture(at_s: float, learned: Learned, kept: KeptInputs, engine: Engine) -> UInt8Array:
+def _picture(at_s: float, learned: FitResult, kept: FrameCacheReader, engine: Engine) -> UInt8Array:
     """The frame with the map of appearance of the model that has learned it too: fainter, and in the right place."""
     pixels, model = kept.pixels_at(at_s), learned.model
     if not model.sees_appearance:

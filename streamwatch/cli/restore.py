@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from streamwatch.runtime.backup import restore_backup
+from streamwatch.evidence.backup import restore_backup
 
 
 @click.command("restore")

@@ -5,18 +5,22 @@ from __future__ import annotations
 import json
 import logging
 from pathlib import Path
+from typing import Any
 
 import click
 from pydantic import ValidationError
 
-from streamwatch.cli.options import Duration, note_if_untrained, required_config_option, warn_of_inert_keys
-from streamwatch.config.models import MetricsConfig
+from streamwatch.cli.options import Duration, required_config_option, warn_if_untrained, warn_of_inert_keys
+from streamwatch.config.schema import MetricsConfig
 from streamwatch.config.sharding import Shard
+from streamwatch.daemon.assembly import Surroundings
+from streamwatch.daemon.config_file import ConfigFile
+from streamwatch.daemon.service import RunResult, Service
+from streamwatch.detection.publisher import Subscribers
+from streamwatch.documents import change_document, notice_document
 from streamwatch.errors import StreamwatchError, UsageError
-from streamwatch.events.wire import change_document, notice_document
+from streamwatch.logs import set_level
 from streamwatch.records import EventChange, Notice
-from streamwatch.runtime.reload import ConfigFile
-from streamwatch.service import Ears, Outcome, Service
 
 
 @click.command("run")
@@ -29,20 +33,20 @@ def command(config_path: Path, until_eof: bool, drain_s: float | None, metrics_l
     """Watch the cameras of a configuration; events are printed as JSON lines on stdout."""
     if drain_s is not None and not until_eof:
         raise UsageError("--drain needs --until-eof")
-    file = ConfigFile(config_path, Shard.parse(shard) if shard else None)
+    overrides: dict[str, Any] = {} if drain_s is None else {"drain_timeout": drain_s}
+    overrides |= {} if metrics_listen is None else {"metrics": _metrics_at(metrics_listen)}
+    file = ConfigFile(config_path, Shard.parse(shard) if shard else None, overrides)
     config = file.load()
-    config = config if drain_s is None else config.model_copy(update={"drain_timeout": drain_s})
-    config = config if metrics_listen is None else config.model_copy(update={"metrics": _metrics_at(metrics_listen)})
-    logging.getLogger("streamwatch").setLevel(config.logging.level.upper())
+    set_level(config.logging.level)
     warn_of_inert_keys(config)
     if file.shard:
         logging.getLogger("streamwatch").info("shard %s takes %s", shard, ", ".join(config.cameras) or "no camera")
-    note_if_untrained(config.backbone.weights)
-    ears = Ears((_print_change,), (_print_notice,))
-    service = Service(config, until_eof=until_eof, ears=ears, config_file=file)
+    warn_if_untrained(config.backbone.weights)
+    around = Surroundings(Subscribers((_print_change,), (_print_notice,)), sharded=file.shard is not None)
+    service = Service(config, until_eof=until_eof, config_file=file, surroundings=around)
     with service.handling_signals():
-        outcome = service.run()
-    _report(outcome)
+        result = service.run()
+    _report(result)
 
 
 def _metrics_at(address: str) -> MetricsConfig:
@@ -64,9 +68,9 @@ def _print_notice(notice: Notice) -> None:
     click.echo(json.dumps(notice_document(notice)))
 
 
-def _report(outcome: Outcome) -> None:
-    for camera, received in outcome.received.items():
-        click.echo(f"camera {camera}: {received} frames received, {outcome.scored[camera]} scored", err=True)
-    if outcome.failures and not outcome.stopped:
-        camera, error = next(iter(outcome.failures.items()))
+def _report(result: RunResult) -> None:
+    for camera, received in result.received.items():
+        click.echo(f"camera {camera}: {received} frames received, {result.scored[camera]} scored", err=True)
+    if result.failures and not result.stopped:
+        camera, error = next(iter(result.failures.items()))
         raise StreamwatchError(f"camera {camera} failed ({error})", hint="the other cameras were watched to their end")

@@ -6,7 +6,7 @@ import json
 
 import click
 
-from streamwatch.config.models import Config
+from streamwatch.config.schema import Config
 
 
 @click.command("schema")

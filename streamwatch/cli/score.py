@@ -12,21 +12,22 @@ from pathlib import Path
 import click
 import numpy as np
 
-from streamwatch.cli.options import device_option, frame_rate_option, note_if_untrained, precision_option
+from streamwatch.cli.options import device_option, frame_rate_option, precision_option, warn_if_untrained
 from streamwatch.cli.progress import frame_progress
 from streamwatch.clock import SystemClock
 from streamwatch.errors import UsageError
-from streamwatch.model.artifact import load_model
-from streamwatch.model.identity import BackboneSpec
+from streamwatch.files import require_folder_of, write_atomically
+from streamwatch.inference.engine import Engine, WatchedScene
+from streamwatch.inference.factory import build_engine
+from streamwatch.inference.offline import score_frames
+from streamwatch.learning.footage import Footage, expected_frames
+from streamwatch.model.artifact.serialization import load_model
+from streamwatch.model.embedding.identity import BackboneSpec
 from streamwatch.model.scene import SceneModel
 from streamwatch.records import FrameScore, SourceSummary
-from streamwatch.runtime.engine import Engine, WatchedScene
-from streamwatch.runtime.footage import Footage, expected_frames
-from streamwatch.runtime.models import build_engine
-from streamwatch.runtime.offline import score_frames
 from streamwatch.video.opener import PyAvOpener
-from streamwatch.video.output import MapFolder, OverlayStyle, OverlayVideo, Sink, require_folder_of, write_atomically
-from streamwatch.video.reader import FrameReader, Keeping
+from streamwatch.video.output import MapFolder, OverlayStyle, OverlayVideo, Sink
+from streamwatch.video.reader import FrameReader, RetentionOptions
 from streamwatch.video.sources import Source, parse_source
 
 _CAMERA = "score"
@@ -72,7 +73,7 @@ def command(
 
 def _engine_for(model: SceneModel, weights: str | None, device: str, precision: str) -> Engine:
     identity = model.identity
-    note_if_untrained(weights or identity.weights)
+    warn_if_untrained(weights or identity.weights)
     spec = BackboneSpec(identity.backbone, weights or identity.weights, identity.dims, identity.seed)
     return build_engine(spec, device=device, precision=precision, indices=identity.indices)
 
@@ -90,7 +91,7 @@ def _score(
         source,
         opener=opener,
         clock=SystemClock(),
-        keeping=Keeping(pictures=bool(maps_folder or video_path)),
+        retention=RetentionOptions(pictures=bool(maps_folder or video_path)),
         motion_step_s=model.motion_step_s if model.sees_motion else None,
     )
     rows: list[Row] = []

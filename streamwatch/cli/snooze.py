@@ -10,9 +10,9 @@ from streamwatch.cli.options import require_camera, required_config_option
 from streamwatch.clock import SystemClock
 from streamwatch.config.loading import load_config
 from streamwatch.config.units import parse_duration_s
+from streamwatch.documents import iso_time
 from streamwatch.errors import UsageError
-from streamwatch.events.wire import iso_time
-from streamwatch.store.sessions import open_database
+from streamwatch.store.sessions import database_of
 from streamwatch.store.snoozes import list_snoozes, set_snooze
 
 
@@ -31,13 +31,10 @@ def command(camera: str | None, duration: str | None, config_path: Path) -> None
     if camera is not None and duration is None:
         raise UsageError("for how long?", hint="give a duration like 2h, or off")
     until_s = None if duration in (None, "off") else clock.wall_s() + _seconds(str(duration))
-    engine = open_database(config.database.get_secret_value() if config.database else None, config.data_dir)
-    try:
+    with database_of(config) as engine:
         if camera is not None:
             set_snooze(engine, camera, until_s)
         now = {name: until for name, until in list_snoozes(engine).items() if until > clock.wall_s()}
-    finally:
-        engine.dispose()
     for name, until in now.items():
         click.echo(f"camera {name}: no events until {iso_time(until)}")
     if not now:

@@ -8,7 +8,14 @@ from typing import Any
 
 import click
 
-from streamwatch.model.calibration import BUDGETS_TO_SUPPORT, DAY_S, Calibration, NormalPeaks, Thresholds, thresholds_for
+from streamwatch.model.calibration.thresholds import (
+    BUDGETS_TO_SUPPORT,
+    DAY_S,
+    Calibration,
+    NormalPeaks,
+    Thresholds,
+    thresholds_for,
+)
 
 
 def duration_text(seconds: float) -> str:
@@ -54,7 +61,7 @@ def statements(calibration: Calibration, budgets_per_day: dict[str, float]) -> I
             yield known, thresholds_for(known, budgets_per_day[known.zone])
 
 
-def say_thresholds(calibration: Calibration, budgets_per_day: dict[str, float]) -> None:
+def print_thresholds(calibration: Calibration, budgets_per_day: dict[str, float]) -> None:
     """Print them all, with a warning where the footage is too short."""
     for known, thresholds in statements(calibration, budgets_per_day):
         click.echo(f"   {threshold_text(known, thresholds)}")

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 
 from streamwatch.cli.statements import rate_text
-from streamwatch.config.models import Config
-from streamwatch.model.calibration import thresholds_for
-from streamwatch.model.regime import look_of, regime_of
+from streamwatch.config.schema import Config
+from streamwatch.evidence.event_frames import inputs_path, load_frames
+from streamwatch.learning.feedback import FeedbackResult, journal_of
+from streamwatch.model.calibration.thresholds import thresholds_for
+from streamwatch.model.regime import image_statistics, regime_of
 from streamwatch.records import Event
-from streamwatch.runtime.calibrating import terms_of
-from streamwatch.runtime.event_inputs import inputs_path, load_frames
-from streamwatch.runtime.judging import budgets_of
-from streamwatch.runtime.lessons import LessonBook, Taught
-from streamwatch.runtime.models import build_engine, other_regimes, spec_of
+from streamwatch.scenes.model_files import camera_model_paths, other_regimes
+from streamwatch.scenes.policy import budgets_of
 
 MUCH_OF_THE_PICTURE = 0.25
 TOO_MUCH = (
@@ -34,28 +32,21 @@ def teach(config: Config, event: Event, label: str) -> str:
         return "; its camera has no model to teach"
     inputs = config.data_dir / "inputs"
 
-    def book_of(path: Path) -> LessonBook:
-        return LessonBook(
-            path,
-            lambda: build_engine(spec_of(config.backbone), device=config.device, precision=config.precision),
-            partial(terms_of, config, event.camera),
-        )
-
     if label != "normal":
-        path = config.model_path(event.camera)
-        forgotten = [book_of(model).forget(event.id) for model in (path, *other_regimes(path).values())]
+        paths = camera_model_paths(config, event.camera)
+        forgotten = [journal_of(config, event.camera, path).forget(event.id) for path in paths]
         return f"; the model no longer holds it. {RELOAD}" if any(forgotten) else ""
-    taught = book_of(_model_of(config, event, inputs)).teach(event, inputs)
+    taught = journal_of(config, event.camera, _model_of(config, event, inputs)).teach(event, inputs)
     if taught is None:
         return "; its frames were not kept, so that the model learns nothing from it"
-    said = (
+    text = (
         f"; taught {event.camera} {taught.frames} frames that count {taught.weight} times each, and raised the threshold at "
-        f"{taught.cells} cells, up to {taught.factor:.1f} times; {_thresholds_said(config, event, taught)}. {RELOAD}"
+        f"{taught.cells} cells, up to {taught.factor:.1f} times; {_thresholds_text(config, event, taught)}. {RELOAD}"
     )
-    return said if taught.share < MUCH_OF_THE_PICTURE else f"{said} {TOO_MUCH.format(taught.share)}"
+    return text if taught.share < MUCH_OF_THE_PICTURE else f"{text} {TOO_MUCH.format(taught.share)}"
 
 
-def _thresholds_said(config: Config, event: Event, taught: Taught) -> str:
+def _thresholds_text(config: Config, event: Event, taught: FeedbackResult) -> str:
     """What became of the threshold of the event's zone."""
     budget = budgets_of(config, event.camera).get(event.zone)
     known = [c.peaks_of(event.zone) if c else None for c in (taught.before, taught.after)]
@@ -69,4 +60,4 @@ def _model_of(config: Config, event: Event, inputs: Path) -> Path:
     """The model of the regime that the event's frames are of."""
     path = config.model_path(event.camera)
     kept, others = load_frames(inputs_path(inputs, event.id)), other_regimes(path)
-    return others.get(regime_of(look_of(kept.pixels[0]), None), path) if kept and others else path
+    return others.get(regime_of(image_statistics(kept.pixels[0]), None), path) if kept and others else path

@@ -8,8 +8,8 @@ from pathlib import Path
 import click
 
 from streamwatch.errors import SourceNotFound
-from streamwatch.model.backbone import ARCHITECTURES, Architecture, architecture
-from streamwatch.model.weights import cached_file, fetch_default, load_backbone, verify_file_name_hash
+from streamwatch.model.embedding.backbone import ARCHITECTURES, Architecture, architecture
+from streamwatch.model.embedding.weights import cached_file, fetch_default, load_backbone, verify_file_name_hash
 
 _names = click.argument("names", nargs=-1, metavar="[BACKBONE]...")
 

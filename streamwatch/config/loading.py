@@ -13,7 +13,7 @@ import yaml
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from streamwatch.config.models import Config
+from streamwatch.config.schema import Config
 from streamwatch.errors import ConfigError, mask_credentials
 
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
@@ -68,7 +68,7 @@ class _Document:
 def load_config(path: Path, secrets: Secrets | None = None) -> Config:
     """Read and check a configuration file.
 
-    Relative ``data_dir`` is taken from the current folder, as in DESIGN section 5.
+    Relative ``data_dir`` is taken from the current folder, as in docs/decisions/0006-configuration.md.
 
     Raises:
         ConfigError: with one line per fault in ``problems``.

@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from streamwatch.config.models import Config
+from streamwatch.config.schema import Config
 from streamwatch.errors import UsageError
 
 

@@ -7,16 +7,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from streamwatch.clock import Clock
-from streamwatch.config.models import Config
-from streamwatch.demo.footage import NORMAL_S, PLANTED, WATCHED_S, anomalous_actors, render, write_video
-from streamwatch.demo.verdict import Verdict, judge
-from streamwatch.model.artifact import save_model
+from streamwatch.config.schema import Config
+from streamwatch.daemon.assembly import Surroundings
+from streamwatch.daemon.service import RunResult, Service
+from streamwatch.demo.comparison import Comparison, compare_with_planted
+from streamwatch.demo.rendering import NORMAL_S, PLANTED, WATCHED_S, anomalous_actors, render, write_video
+from streamwatch.detection.publisher import Subscribers
+from streamwatch.enums import EventType
+from streamwatch.inference.factory import engine_of
+from streamwatch.learning.feedback import journal_of
+from streamwatch.learning.fit import learn_scene
+from streamwatch.learning.footage import Footage
+from streamwatch.learning.publish_model import publish_model
 from streamwatch.records import SPEED_GRID, Event, EventChange
-from streamwatch.runtime.calibrating import terms_of
-from streamwatch.runtime.footage import Footage
-from streamwatch.runtime.learning import learn_scene
-from streamwatch.runtime.models import build_engine, spec_of
-from streamwatch.service import Ears, Outcome, Service
+from streamwatch.scenes.calibration_policy import calibration_policy_of
 from streamwatch.video.opener import PyAvOpener
 from streamwatch.video.sources import parse_source
 
@@ -30,8 +34,8 @@ class Show:
 
     config: Config
     events: tuple[Event, ...]
-    verdict: Verdict
-    outcome: Outcome
+    comparison: Comparison
+    result: RunResult
 
 
 def demo_config(folder: Path, *, device: str) -> Config:
@@ -64,13 +68,13 @@ def render_another(folder: Path) -> None:
 
 def learn(config: Config, clock: Clock, on_frames: Callable[[int], None]) -> int:
     """Learn the normal video; the number of frames."""
-    engine = build_engine(spec_of(config.backbone), device=config.device, precision=config.precision)
+    engine = engine_of(config)
     settings = config.settings(CAMERA)
     sources = tuple(parse_source(text) for text in config.cameras[CAMERA].normal)
     footage = Footage(sources, features=settings.features, motion_step_s=settings.motion_step)
-    terms = terms_of(config, CAMERA, (SPEED_GRID, SPEED_GRID))
-    learned = learn_scene(footage, engine, opener=PyAvOpener(), clock=clock, terms=terms, on_frames=on_frames)
-    save_model(learned.model, config.model_path(CAMERA), learned.provenance)
+    path, policy = config.model_path(CAMERA), calibration_policy_of(config, CAMERA, (SPEED_GRID, SPEED_GRID))
+    learned = learn_scene(footage, engine, opener=PyAvOpener(), clock=clock, policy=policy, on_frames=on_frames)
+    publish_model(learned.model, path, learned.provenance, journal_of(config, CAMERA, path, engine))
     return learned.model.frames
 
 
@@ -79,9 +83,9 @@ def watch(config: Config, on_change: Callable[[EventChange, Path | None], None])
     events: list[Event] = []
 
     def collect(change: EventChange, snapshot: Path | None) -> None:
-        if change.type == "anomaly.ended":
+        if change.type == EventType.ANOMALY_ENDED:
             events.append(change.event)
         on_change(change, snapshot)
 
-    outcome = Service(config, until_eof=True, ears=Ears((collect,))).run()
-    return Show(config, tuple(events), judge(events, PLANTED), outcome)
+    result = Service(config, until_eof=True, surroundings=Surroundings(Subscribers((collect,)))).run()
+    return Show(config, tuple(events), compare_with_planted(events, PLANTED), result)

@@ -15,19 +15,19 @@ import torch
 from streamwatch.clock import Clock
 from streamwatch.errors import UsageError
 from streamwatch.evaluation.curves import PixelHistograms
-from streamwatch.evaluation.datasets import Dataset, SceneData, TestClip, Truth
+from streamwatch.evaluation.datasets.dataset import Dataset, SceneData, TestClip, Truth
 from streamwatch.evaluation.frame_figures import ClipScores, frame_figures
 from streamwatch.evaluation.scene_run import OnFrames, Settings, learn_frames
-from streamwatch.model.anomaly_map import upsample
-from streamwatch.model.fusion import APPEARANCE_CAP, APPEARANCE_WEIGHT, Features, FieldMaps, Fusion, fused, level_of
+from streamwatch.inference.engine import Engine, WatchedScene
+from streamwatch.inference.factory import build_engine
+from streamwatch.inference.offline import SCORE_BATCH_FRAMES, batched, read_ahead
+from streamwatch.learning.footage import Footage, expected_frames
 from streamwatch.model.scene import SceneModel
-from streamwatch.model.scoring import StreamScorer
-from streamwatch.model.temporal import CausalFilter
+from streamwatch.model.scoring.anomaly_map import upsample
+from streamwatch.model.scoring.fusion import APPEARANCE_CAP, APPEARANCE_WEIGHT, Features, FieldMaps, Fusion, fused, level_of
+from streamwatch.model.scoring.stream_scorer import StreamScorer
+from streamwatch.model.scoring.temporal import CausalFilter
 from streamwatch.records import Float32Array, Frame
-from streamwatch.runtime.engine import Engine, WatchedScene
-from streamwatch.runtime.footage import Footage, expected_frames
-from streamwatch.runtime.models import build_engine
-from streamwatch.runtime.offline import SCORE_BATCH_FRAMES, batched, read_ahead
 from streamwatch.video.opener import Opener
 from streamwatch.video.reader import FrameReader
 from streamwatch.video.sources import Source
@@ -37,7 +37,7 @@ _TIMED_FRAMES = 64
 
 
 @dataclass(frozen=True)
-class Look:
+class FrameMaps:
     """One frame as the rules see it: maps as they are, after the causal filter, and both as tails."""
 
     raw: FieldMaps
@@ -52,7 +52,7 @@ class Rule:
     """A way to make one map of a frame; ``needs`` names the timed parts that it takes."""
 
     name: str
-    map_of: Callable[[Look], Float32Array]
+    map_of: Callable[[FrameMaps], Float32Array]
     needs: tuple[str, ...]
 
 
@@ -67,35 +67,39 @@ def _motion(maps: FieldMaps) -> Float32Array:
     return np.zeros_like(_appearance(maps)) if maps.motion is None else maps.motion
 
 
-def _sum(look: Look) -> Float32Array:
-    return _motion(look.tails) + _appearance(look.tails)
+def _sum(maps: FrameMaps) -> Float32Array:
+    return _motion(maps.tails) + _appearance(maps.tails)
 
 
-def _light_sum(look: Look) -> Float32Array:
-    return np.asarray(_motion(look.tails) + np.float32(0.2) * _appearance(look.tails))
+def _light_sum(maps: FrameMaps) -> Float32Array:
+    return np.asarray(_motion(maps.tails) + np.float32(0.2) * _appearance(maps.tails))
 
 
-def _gated(look: Look) -> Float32Array:
-    capped = APPEARANCE_WEIGHT * np.minimum(_appearance(look.tails), APPEARANCE_CAP)
-    motion = _motion(look.tails)
+def _gated(maps: FrameMaps) -> Float32Array:
+    capped = APPEARANCE_WEIGHT * np.minimum(_appearance(maps.tails), APPEARANCE_CAP)
+    motion = _motion(maps.tails)
     return np.asarray(motion + capped * (motion > _GATE_LEVEL), dtype=np.float32)
 
 
-def _greater(look: Look) -> Float32Array:
-    return np.maximum(_motion(look.tails), _appearance(look.tails))
+def _greater(maps: FrameMaps) -> Float32Array:
+    return np.maximum(_motion(maps.tails), _appearance(maps.tails))
 
 
 _A, _M = ("decode", "appearance"), ("decode", "flow", "motion")
 _BOTH = ("decode", "flow", "appearance", "motion", "fusion")
 
 RULES = (
-    Rule("appearance: the paper's method", lambda look: _appearance(look.raw), _A),
-    Rule("appearance, causal filter", lambda look: _appearance(look.smooth), _A),
-    Rule("motion", lambda look: _motion(look.raw), _M),
-    Rule("motion, causal filter", lambda look: _motion(look.smooth), _M),
-    Rule("capped sum of tails, unfiltered (`score` of `both`)", lambda look: fused(look.raw_tails), _BOTH),
-    Rule("**capped sum of tails, causal filter (`both`)**", lambda look: fused(look.tails), _BOTH),
-    Rule("two scores, each with its threshold (the daemon's level)", lambda look: level_of(look.tails, look.lift), _BOTH),
+    Rule("appearance: the paper's method", lambda maps: _appearance(maps.raw), _A),
+    Rule("appearance, causal filter", lambda maps: _appearance(maps.smooth), _A),
+    Rule("motion", lambda maps: _motion(maps.raw), _M),
+    Rule("motion, causal filter", lambda maps: _motion(maps.smooth), _M),
+    Rule("capped sum of tails, unfiltered (`score` of `both`)", lambda maps: fused(maps.raw_tails), _BOTH),
+    Rule("**capped sum of tails, causal filter (`both`)**", lambda maps: fused(maps.tails), _BOTH),
+    Rule(
+        "two scores, each with its threshold (the daemon's level)",
+        lambda maps: level_of(maps.tails, maps.lift),
+        _BOTH,
+    ),
     Rule("sum of tails; Fisher's combination with any fitted dependence ranks alike", _sum, _BOTH),
     Rule("motion + 0.2 appearance, uncapped tails", _light_sum, _BOTH),
     Rule("gated: capped appearance only where motion is over 1", _gated, _BOTH),
@@ -177,12 +181,12 @@ class _SceneAblation:
         scores: list[list[float]] = [[] for _ in tallies]
         indices: list[int] = []
         times_s: list[float] = []
-        for frame, look in self._looks(clip.source, fusion):
+        for frame, maps in self._frames_with_maps(clip.source, fusion):
             mask = truth.masks[frame.index] if truth.masks else None
             indices.append(frame.index)
             times_s.append(frame.time_s)
             for rule, tally, row in zip(RULES, tallies, scores, strict=True):
-                grid = rule.map_of(look)
+                grid = rule.map_of(maps)
                 row.append(float(grid.max()))
                 if mask is not None:
                     tally.pixels.add(upsample(torch.from_numpy(grid)[None], *mask.shape)[0].numpy(), mask)
@@ -192,7 +196,7 @@ class _SceneAblation:
             values = np.array(row)
             tally.clips.append(ClipScores(clip.name, values, values, values, labels, time_s, 1.0))
 
-    def _looks(self, source: Source, fusion: Fusion) -> Iterator[tuple[Frame, Look]]:
+    def _frames_with_maps(self, source: Source, fusion: Fusion) -> Iterator[tuple[Frame, FrameMaps]]:
         """The clip's frames as the rules see them."""
         appearance, motion = CausalFilter(), CausalFilter()
         frames = (f for f in self._reader(source).frames() if f.index % self._settings.every == 0)
@@ -200,7 +204,7 @@ class _SceneAblation:
             for batch in batched(ahead, SCORE_BATCH_FRAMES):
                 for frame, raw in zip(batch, self._engine.field_maps(batch), strict=True):
                     smooth = FieldMaps(appearance.apply(raw.appearance, frame.time_s), motion.apply(raw.motion, frame.time_s))
-                    yield frame, Look(raw, smooth, fusion.tails(raw), fusion.tails(smooth), fusion.lift)
+                    yield frame, FrameMaps(raw, smooth, fusion.tails(raw), fusion.tails(smooth), fusion.lift)
 
     def _costs(self, source: Source, model: SceneModel) -> dict[str, float]:
         """Milliseconds per frame of each part, measured by itself on the start of one clip."""

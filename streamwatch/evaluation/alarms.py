@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from streamwatch.evaluation.frame_figures import ClipScores, intervals
-from streamwatch.events.decision import Rules
+from streamwatch.events.decision import EventPolicy
 from streamwatch.events.peaks import Alarm, alarms
-from streamwatch.model.calibration import END_TO_START
+from streamwatch.model.calibration.thresholds import END_TO_START
 from streamwatch.records import ScoreStream
 
 MIN_DURATION_S, END_DELAY_S, COOLDOWN_S = 1.0, 2.0, 2.0
@@ -49,7 +49,7 @@ class WatchedClip:
 
 def alarms_of(clip: ClipScores) -> list[Alarm]:
     """The events that the daemon's state machine makes of a clip's levels."""
-    rules = Rules(clip.threshold, END_TO_START * clip.threshold, MIN_DURATION_S, END_DELAY_S, COOLDOWN_S)
+    rules = EventPolicy(clip.threshold, END_TO_START * clip.threshold, MIN_DURATION_S, END_DELAY_S, COOLDOWN_S)
     return alarms(ScoreStream(clip.time_s.astype(np.float64), clip.levels.astype(np.float64)), rules)
 
 

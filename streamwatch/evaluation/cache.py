@@ -14,10 +14,11 @@ import numpy as np
 
 from streamwatch import __version__
 from streamwatch.evaluation.curves import PixelHistograms
-from streamwatch.evaluation.datasets import SceneData
+from streamwatch.evaluation.datasets.dataset import SceneData
 from streamwatch.evaluation.frame_figures import ClipScores
 from streamwatch.evaluation.regions import RegionCounts
 from streamwatch.evaluation.scene_run import Picture, SceneResult, Settings
+from streamwatch.files import replacing
 
 _FORMAT = 2
 _CLIP_ARRAYS = ("scores", "causal", "levels", "labels", "time_s")
@@ -63,10 +64,8 @@ def store_result(result: SceneResult, path: Path) -> None:
             arrays[f"track.{track}"] = np.stack(rows)
     arrays["document"] = np.frombuffer(json.dumps(_document(result)).encode(), dtype=np.uint8)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".tmp")
-    with temporary.open("wb") as file:
+    with replacing(path) as temporary, temporary.open("wb") as file:
         np.savez_compressed(file, **arrays)  # type: ignore[arg-type]  # numpy types the keyword `allow_pickle` only
-    temporary.replace(path)
 
 
 def _document(result: SceneResult) -> dict[str, Any]:

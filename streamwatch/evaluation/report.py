@@ -1,4 +1,4 @@
-"""report.json (DESIGN section 6, FIXED keys): every figure of a run, with what it takes to repeat it."""
+"""report.json (docs/decisions/0007-command-line.md, fixed): every figure of a run, with what it takes to repeat it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import torch
 from streamwatch import __version__
 from streamwatch.evaluation.alarms import COOLDOWN_S, END_DELAY_S, MIN_DURATION_S, alarm_figures
 from streamwatch.evaluation.curves import PRO_FPR_LIMIT
-from streamwatch.evaluation.datasets import Dataset
+from streamwatch.evaluation.datasets.dataset import Dataset
 from streamwatch.evaluation.frame_figures import (
     LITERATURE_SIGMA_S,
     ClipScores,
@@ -26,8 +26,8 @@ from streamwatch.evaluation.frame_figures import (
 )
 from streamwatch.evaluation.runner import pooled_pixels, pooled_regions
 from streamwatch.evaluation.scene_run import SceneResult, Settings
-from streamwatch.model.backbone import architecture
-from streamwatch.model.temporal import TIME_CONSTANT_S
+from streamwatch.model.embedding.backbone import architecture
+from streamwatch.model.scoring.temporal import TIME_CONSTANT_S
 
 
 @dataclass(frozen=True)

@@ -15,12 +15,12 @@ from streamwatch.clock import Clock, SystemClock
 from streamwatch.errors import StreamwatchError
 from streamwatch.evaluation.cache import load_result, scene_key, store_result
 from streamwatch.evaluation.curves import PixelHistograms
-from streamwatch.evaluation.datasets import Dataset, SceneData
+from streamwatch.evaluation.datasets.dataset import Dataset, SceneData
 from streamwatch.evaluation.regions import RegionCounts
 from streamwatch.evaluation.scene_run import SceneResult, Settings, evaluate_scene
-from streamwatch.model.backbone import architecture
-from streamwatch.model.weights import load_backbone
-from streamwatch.runtime.footage import Footage, expected_frames
+from streamwatch.learning.footage import Footage, expected_frames
+from streamwatch.model.embedding.backbone import architecture
+from streamwatch.model.embedding.weights import load_backbone
 from streamwatch.video.opener import PyAvOpener
 
 OnScene = Callable[[SceneResult, bool], None]

@@ -13,23 +13,24 @@ import torch
 
 from streamwatch.clock import Clock
 from streamwatch.evaluation.curves import Mask, PixelHistograms
-from streamwatch.evaluation.datasets import SceneData, TestClip, Truth
+from streamwatch.evaluation.datasets.dataset import SceneData, TestClip, Truth
 from streamwatch.evaluation.frame_figures import ClipScores
 from streamwatch.evaluation.regions import RegionCounts, TruthRegion, link_tracks, threshold_ladder
-from streamwatch.model.anomaly_map import upsample
-from streamwatch.model.calibration import Calibration
-from streamwatch.model.fusion import Features
-from streamwatch.model.identity import BackboneSpec
+from streamwatch.inference.engine import Engine, WatchedScene
+from streamwatch.inference.factory import build_engine
+from streamwatch.inference.offline import input_batches, score_frames
+from streamwatch.learning.footage import Footage, expected_frames
+from streamwatch.model.calibration.thresholds import Calibration
+from streamwatch.model.embedding.identity import BackboneSpec
+from streamwatch.model.fitting import fit
 from streamwatch.model.scene import SceneModel
+from streamwatch.model.scoring.anomaly_map import upsample
+from streamwatch.model.scoring.fusion import Features
 from streamwatch.records import Frame, FrameScore
-from streamwatch.runtime.engine import Engine, WatchedScene
-from streamwatch.runtime.footage import Footage, expected_frames
-from streamwatch.runtime.models import build_engine
-from streamwatch.runtime.offline import input_batches, score_frames
-from streamwatch.video.motion import DEFAULT_STEP_S
 from streamwatch.video.opener import Opener
+from streamwatch.video.optical_flow import DEFAULT_STEP_S
 from streamwatch.video.overlay import heat_overlay
-from streamwatch.video.reader import FrameReader, Keeping
+from streamwatch.video.reader import FrameReader, RetentionOptions
 from streamwatch.video.sources import Source
 
 GALLERY_OF_EACH = 2
@@ -123,12 +124,12 @@ def learn_frames(
     """Fit a scene model on the frames of all readers, at most ``settings.train_frames`` of them.
 
     Raises:
-        NotEnoughFrames: see ``SceneModel.fit``.
+        NotEnoughFrames: see ``fitting.fit``.
     """
     frames = chain.from_iterable(reader.frames() for reader in readers)
     chosen = thinned(frames, total, settings.train_frames)
     model = SceneModel(engine.identity, features=settings.features)
-    return model.fit(engine.embedder, input_batches(engine, chosen, on_frames))
+    return fit(model, engine.embedder, input_batches(engine, chosen, on_frames))
 
 
 class _SceneEvaluation:
@@ -160,7 +161,7 @@ class _SceneEvaluation:
         readers = [self._reader(source) for source in scene.training]
         total = expected_frames(Footage(scene.training), self._opener)
         model = learn_frames(readers, total, self._settings, self._engine, self._on_frames)
-        self._note(f"scene {scene.name}", readers)
+        self._record_reading(f"scene {scene.name}", readers)
         if model.calibration_ is None:
             raise AssertionError("a fitted model has a calibration")
         return model, model.calibration_
@@ -176,10 +177,10 @@ class _SceneEvaluation:
                 rows.append((number, scored.frame.time_s, scored.score, scored.causal_score, scored.level))
                 mask = truth.masks[number] if truth.masks else None
                 self._count(scored, mask, regions[number] if regions else None)
-                album.look(scored, clip.name, bool(truth.labels[number]), mask)
+                album.on_score(scored, clip.name, bool(truth.labels[number]), mask)
                 self._on_frames(1)
-        self._note(f"clip {clip.name}", [reader])
-        self._note_size(clip, truth, reader)
+        self._record_reading(f"clip {clip.name}", [reader])
+        self._record_size(clip, truth, reader)
         index, time_s, score, causal, level = (np.array(column) for column in zip(*rows, strict=True))
         labels, threshold = truth.labels[index], self._result.start_threshold
         self._result.clips.append(ClipScores(clip.name, score, causal, level, labels, time_s, threshold))
@@ -207,14 +208,14 @@ class _SceneEvaluation:
             source,
             opener=self._opener,
             clock=self._clock,
-            keeping=Keeping(pictures=keep_pictures),
+            retention=RetentionOptions(pictures=keep_pictures),
             motion_step_s=self._settings.motion_step_s,
         )
 
-    def _note(self, where: str, readers: list[FrameReader]) -> None:
+    def _record_reading(self, where: str, readers: list[FrameReader]) -> None:
         self._result.problems += [f"{where}: {warning}" for r in readers for warning in r.summary().warnings]
 
-    def _note_size(self, clip: TestClip, truth: Truth, reader: FrameReader) -> None:
+    def _record_size(self, clip: TestClip, truth: Truth, reader: FrameReader) -> None:
         if truth.masks is None:
             return
         height, width = truth.masks[0].shape
@@ -241,7 +242,7 @@ class _Album:
         self._calibration = calibration
         self._kinds: dict[str, dict[str, _Candidate]] = {"found": {}, "missed": {}, "false": {}}
 
-    def look(self, scored: FrameScore, clip: str, anomalous: bool, mask: Mask | None) -> None:
+    def on_score(self, scored: FrameScore, clip: str, anomalous: bool, mask: Mask | None) -> None:
         """Keep the frame if it is among the best found, the worst missed, or the worst false alarms."""
         ratio = scored.level / self._calibration.start_threshold
         for kind, rank in (("found", ratio), ("missed", -ratio)) if anomalous else (("false", ratio),):

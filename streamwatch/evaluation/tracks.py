@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 
 from streamwatch.errors import UsageError
-from streamwatch.evaluation.datasets import Dataset, TestClip
+from streamwatch.evaluation.datasets.dataset import Dataset, TestClip
 from streamwatch.evaluation.regions import TruthRegion
 
 

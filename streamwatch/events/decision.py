@@ -1,4 +1,4 @@
-"""The decision state machine of DESIGN section 8, as a pure function.
+"""The decision state machine (docs/decisions/0009-events.md), as a pure function.
 
 ::
 
@@ -20,8 +20,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from enum import Enum
 
+from streamwatch.enums import EndReason
 
-class Phase(Enum):
+
+class Stage(Enum):
     """Where a (camera, zone) stands."""
 
     NORMAL = "normal"
@@ -31,7 +33,7 @@ class Phase(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
+class EventPolicy:
     """What opens and closes an event; times in seconds, thresholds in units of the score."""
 
     start_threshold: float
@@ -74,7 +76,7 @@ class State:
         successor: whether it follows an event that max_duration ended.
     """
 
-    phase: Phase = Phase.NORMAL
+    stage: Stage = Stage.NORMAL
     began: Sample | None = None
     last_above: Sample | None = None
     peak: Sample | None = None
@@ -98,73 +100,73 @@ class Ended:
     began: Sample
     ended: Sample
     peak: Sample
-    reason: str
+    reason: EndReason
 
 
 Change = Started | Ended
 NORMAL = State()
 
 
-def step(state: State, sample: Sample, rules: Rules) -> tuple[State, tuple[Change, ...]]:
+def step(state: State, sample: Sample, policy: EventPolicy) -> tuple[State, tuple[Change, ...]]:
     """Advance by one sample, in order of ``wall_s``."""
-    match state.phase:
-        case Phase.NORMAL:
-            return _step_normal(sample, rules)
-        case Phase.PENDING:
-            return _step_pending(state, sample, rules)
-        case Phase.OPEN:
-            return _step_open(state, sample, rules)
-        case Phase.CLOSING:
-            return _step_closing(state, sample, rules)
+    match state.stage:
+        case Stage.NORMAL:
+            return _step_normal(sample, policy)
+        case Stage.PENDING:
+            return _step_pending(state, sample, policy)
+        case Stage.OPEN:
+            return _step_open(state, sample, policy)
+        case Stage.CLOSING:
+            return _step_closing(state, sample, policy)
 
 
-def force_end(state: State, reason: str) -> tuple[State, tuple[Change, ...]]:
+def force_end(state: State, reason: EndReason) -> tuple[State, tuple[Change, ...]]:
     """End whatever is open; what is pending is dropped."""
-    if state.phase in (Phase.OPEN, Phase.CLOSING):
+    if state.stage in (Stage.OPEN, Stage.CLOSING):
         return NORMAL, (_ended(state, reason),)
     return NORMAL, ()
 
 
-def _step_normal(sample: Sample, rules: Rules) -> tuple[State, tuple[Change, ...]]:
-    if sample.score < rules.start_threshold:
+def _step_normal(sample: Sample, policy: EventPolicy) -> tuple[State, tuple[Change, ...]]:
+    if sample.score < policy.start_threshold:
         return NORMAL, ()
-    pending = State(Phase.PENDING, sample, sample, sample)
-    return _open_if_held(pending, sample, rules)
+    pending = State(Stage.PENDING, sample, sample, sample)
+    return _open_if_held(pending, sample, policy)
 
 
-def _step_pending(state: State, sample: Sample, rules: Rules) -> tuple[State, tuple[Change, ...]]:
-    if sample.score < rules.end_threshold:
+def _step_pending(state: State, sample: Sample, policy: EventPolicy) -> tuple[State, tuple[Change, ...]]:
+    if sample.score < policy.end_threshold:
         return NORMAL, ()
-    return _open_if_held(_held(state, sample), sample, rules)
+    return _open_if_held(_held(state, sample), sample, policy)
 
 
-def _step_open(state: State, sample: Sample, rules: Rules) -> tuple[State, tuple[Change, ...]]:
-    if sample.score < rules.end_threshold:
-        return replace(state, phase=Phase.CLOSING, closing_since=sample), ()
+def _step_open(state: State, sample: Sample, policy: EventPolicy) -> tuple[State, tuple[Change, ...]]:
+    if sample.score < policy.end_threshold:
+        return replace(state, stage=Stage.CLOSING, closing_since=sample), ()
     state = _held(state, sample)
-    if state.began is not None and sample.wall_s - state.began.wall_s >= rules.max_duration_s:
-        return State(Phase.PENDING, sample, sample, sample, successor=True), (_ended(state, "max_duration"),)
+    if state.began is not None and sample.wall_s - state.began.wall_s >= policy.max_duration_s:
+        return State(Stage.PENDING, sample, sample, sample, successor=True), (_ended(state, EndReason.MAX_DURATION),)
     return state, ()
 
 
-def _step_closing(state: State, sample: Sample, rules: Rules) -> tuple[State, tuple[Change, ...]]:
+def _step_closing(state: State, sample: Sample, policy: EventPolicy) -> tuple[State, tuple[Change, ...]]:
     since_s = state.closing_since.wall_s if state.closing_since else sample.wall_s
     elapsed_s = sample.wall_s - since_s
-    if elapsed_s >= rules.closing_s:
-        ended = _ended(state, "normal")
-        following, changes = _step_normal(sample, rules)
+    if elapsed_s >= policy.closing_s:
+        ended = _ended(state, EndReason.NORMAL)
+        following, changes = _step_normal(sample, policy)
         return following, (ended, *changes)
-    reopens_at = rules.end_threshold if elapsed_s < rules.end_delay_s else rules.start_threshold
+    reopens_at = policy.end_threshold if elapsed_s < policy.end_delay_s else policy.start_threshold
     if sample.score >= reopens_at:
-        return _held(replace(state, phase=Phase.OPEN, closing_since=None), sample), ()
+        return _held(replace(state, stage=Stage.OPEN, closing_since=None), sample), ()
     return state, ()
 
 
-def _open_if_held(state: State, sample: Sample, rules: Rules) -> tuple[State, tuple[Change, ...]]:
+def _open_if_held(state: State, sample: Sample, policy: EventPolicy) -> tuple[State, tuple[Change, ...]]:
     began, peak = _require(state.began), _require(state.peak)
-    if sample.wall_s - began.wall_s < rules.min_duration_s:
+    if sample.wall_s - began.wall_s < policy.min_duration_s:
         return state, ()
-    return replace(state, phase=Phase.OPEN), (Started(began, peak, state.successor),)
+    return replace(state, stage=Stage.OPEN), (Started(began, peak, state.successor),)
 
 
 def _held(state: State, sample: Sample) -> State:
@@ -172,7 +174,7 @@ def _held(state: State, sample: Sample) -> State:
     return replace(state, last_above=sample, peak=peak)
 
 
-def _ended(state: State, reason: str) -> Ended:
+def _ended(state: State, reason: EndReason) -> Ended:
     return Ended(_require(state.began), _require(state.last_above), _require(state.peak), reason)
 
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from streamwatch.events.decision import NORMAL, Ended, Rules, Sample, force_end, step
+from streamwatch.enums import EndReason
+from streamwatch.events.decision import NORMAL, Ended, EventPolicy, Sample, force_end, step
 from streamwatch.records import ScoreStream
 
 Float64Array = npt.NDArray[np.float64]
@@ -24,22 +25,22 @@ class Alarm:
     peak_s: float
 
 
-def alarms(stream: ScoreStream, rules: Rules) -> list[Alarm]:
+def alarms(stream: ScoreStream, policy: EventPolicy) -> list[Alarm]:
     """The events that the state machine makes of a stream.
 
     A sample below the end threshold after another one changes nothing but the time, which the next sample tells too:
     such samples are skipped, which makes a day of scores a matter of a second.
     """
     state, found, opened_s = NORMAL, list[Alarm](), 0.0
-    for index in _telling(stream, rules.end_threshold):
+    for index in _indices_that_matter(stream, policy.end_threshold):
         at_s = float(stream.at_s[index])
-        state, changes = step(state, Sample(at_s, at_s, float(stream.levels[index])), rules)
+        state, changes = step(state, Sample(at_s, at_s, float(stream.levels[index])), policy)
         for change in changes:
             if isinstance(change, Ended):
                 found.append(_alarm(change, opened_s))
             else:
                 opened_s = at_s
-    _, changes = force_end(state, "normal")
+    _, changes = force_end(state, EndReason.NORMAL)
     return found + [_alarm(change, opened_s) for change in changes if isinstance(change, Ended)]
 
 
@@ -47,37 +48,37 @@ def _alarm(ended: Ended, opened_s: float) -> Alarm:
     return Alarm(ended.began.wall_s, ended.ended.wall_s, opened_s, ended.peak.score, ended.peak.wall_s)
 
 
-def _telling(stream: ScoreStream, end_threshold: float) -> npt.NDArray[np.intp]:
+def _indices_that_matter(stream: ScoreStream, end_threshold: float) -> npt.NDArray[np.intp]:
     """Indices of the samples that can change a state."""
     above = stream.levels >= end_threshold
     after = np.concatenate([[False], above[:-1]])
     return np.flatnonzero(above | after)
 
 
-def event_peaks(stream: ScoreStream, rules: Rules) -> list[float]:
+def event_peaks(stream: ScoreStream, policy: EventPolicy) -> list[float]:
     """Peaks such that at any start threshold at least as many reach it as there are alarms; descending.
 
     A run of samples over the end threshold opens an event at the thresholds up to its *critical level*: the highest
     sample that is followed by min_duration over the end threshold. Of runs that a cooldown could join, the highest is
-    kept. The thresholds in ``rules`` but the end threshold play no role.
+    kept. The thresholds in ``policy`` but the end threshold play no role.
     """
-    starts, critical = _runs(stream, rules)
+    starts, critical = _runs(stream, policy)
     kept_at: list[float] = []
     peaks: list[float] = []
     for index in np.argsort(critical)[::-1]:
-        if all(abs(starts[index] - other) > rules.closing_s for other in kept_at):
+        if all(abs(starts[index] - other) > policy.closing_s for other in kept_at):
             kept_at.append(float(starts[index]))
             peaks.append(float(critical[index]))
     return peaks
 
 
-def _runs(stream: ScoreStream, rules: Rules) -> tuple[Float64Array, Float64Array]:
+def _runs(stream: ScoreStream, policy: EventPolicy) -> tuple[Float64Array, Float64Array]:
     """When the critical sample of each run over the end threshold came, and its level; runs too short are left out."""
-    above = np.concatenate([[False], stream.levels >= rules.end_threshold, [False]])
+    above = np.concatenate([[False], stream.levels >= policy.end_threshold, [False]])
     firsts, ends = np.flatnonzero(~above[:-1] & above[1:]), np.flatnonzero(above[:-1] & ~above[1:])
     at_s, critical = [], []
     for first, end in zip(firsts, ends, strict=True):
-        last_s = stream.at_s[end - 1] - rules.min_duration_s
+        last_s = stream.at_s[end - 1] - policy.min_duration_s
         eligible = first + int(np.searchsorted(stream.at_s[first:end], last_s + 1e-9, side="right"))
         if eligible > first:
             peak = first + int(np.argmax(stream.levels[first:eligible]))

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from streamwatch.enums import TamperKind
 from streamwatch.records import NO_SPREAD, Spread, UInt8Array
 
-KINDS = ("SignalLoss", "GlobalSceneChange", "ImageTooDark", "ImageTooBright", "ImageTooBlurry")
 FEATURELESS_LEVELS = 4.0
 """Standard deviation over the whole picture, in grey levels; a night picture with any lamp in it has more."""
 DARK_LEVEL, BRIGHT_LEVEL = 40.0, 215.0
@@ -40,18 +40,20 @@ CLEAR_AFTER_S = 2.0
 class TamperChange:
     """The picture went bad, or is good again."""
 
-    kind: str
+    kind: TamperKind
     active: bool
     since_wall_s: float
 
 
-def featureless_kind(pixels: UInt8Array) -> str | None:
+def featureless_kind(pixels: UInt8Array) -> TamperKind | None:
     """What is wrong with a picture without features; None if it has some."""
     grey = pixels[::4, ::4].mean(axis=2)
     if float(grey.std()) >= FEATURELESS_LEVELS:
         return None
     level = float(grey.mean())
-    return "ImageTooDark" if level < DARK_LEVEL else "ImageTooBright" if level > BRIGHT_LEVEL else "ImageTooBlurry"
+    return (
+        TamperKind.TOO_DARK if level < DARK_LEVEL else TamperKind.TOO_BRIGHT if level > BRIGHT_LEVEL else TamperKind.TOO_BLURRY
+    )
 
 
 def _difference(a: UInt8Array, b: UInt8Array) -> float:
@@ -72,16 +74,16 @@ class TamperDetector:
 
     def __init__(self, *, live: bool = True, calm_spread: float | None = None) -> None:
         self._live = live
-        self.judge_by(calm_spread)
+        self.follow_scene(calm_spread)
         self._last: UInt8Array | None = None
         self._size_px: tuple[int, int] | None = None
-        self._suspect: str | None = None
+        self._suspect: TamperKind | None = None
         self._suspect_since_s = 0.0
         self._good_since_s: float | None = None
-        self._active: str | None = None
+        self._active: TamperKind | None = None
 
     @property
-    def active(self) -> str | None:
+    def active(self) -> TamperKind | None:
         """The fault that holds now."""
         return self._active
 
@@ -96,7 +98,9 @@ class TamperDetector:
         """Take one frame's model input (256, 256, 3), the size of the picture that it was made from, and its spread."""
         self._size_px = self._size_px or size_px
         resized = self._live and size_px != self._size_px
-        kind = self._kind_of(pixels) or self._scene_kind(pixels, spread) or ("GlobalSceneChange" if resized else None)
+        kind = (
+            self._kind_of(pixels) or self._scene_kind(pixels, spread) or (TamperKind.GLOBAL_SCENE_CHANGE if resized else None)
+        )
         if kind != self._suspect:
             self._suspect, self._suspect_since_s = kind, wall_s
         if self._active is not None:
@@ -106,7 +110,7 @@ class TamperDetector:
         self._active, self._good_since_s = kind, None
         return TamperChange(kind, True, self._suspect_since_s)
 
-    def judge_by(self, calm_spread: float | None) -> None:
+    def follow_scene(self, calm_spread: float | None) -> None:
         """From now on the scene is another one: by this spread, and what detail is usual is learned anew."""
         self._scene_wide = float("inf") if calm_spread is None else SCENE_WIDE * calm_spread
         self._usual_detail: float | None = None
@@ -115,12 +119,12 @@ class TamperDetector:
         """Forget the last picture: the stream was interrupted."""
         self._last = None
 
-    def _kind_of(self, pixels: UInt8Array) -> str | None:
+    def _kind_of(self, pixels: UInt8Array) -> TamperKind | None:
         frozen = self._live and self._last is not None and _difference(self._last, pixels) < FROZEN_LEVELS
         self._last = pixels
-        return featureless_kind(pixels) or ("SignalLoss" if frozen else None)
+        return featureless_kind(pixels) or (TamperKind.SIGNAL_LOSS if frozen else None)
 
-    def _scene_kind(self, pixels: UInt8Array, spread: Spread) -> str | None:
+    def _scene_kind(self, pixels: UInt8Array, spread: Spread) -> TamperKind | None:
         """What changed the whole scene; None if nothing did, and then the picture's detail is usual."""
         grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
         detail = float(cv2.Laplacian(grey, cv2.CV_32F, ksize=1).std())
@@ -130,14 +134,14 @@ class TamperDetector:
             return None
         level = float(grey.mean())
         if level < DARK_LEVEL or level > BRIGHT_LEVEL:
-            return "ImageTooDark" if level < DARK_LEVEL else "ImageTooBright"
-        return "ImageTooBlurry" if detail < BLURRED_TO * usual else "GlobalSceneChange"
+            return TamperKind.TOO_DARK if level < DARK_LEVEL else TamperKind.TOO_BRIGHT
+        return TamperKind.TOO_BLURRY if detail < BLURRED_TO * usual else TamperKind.GLOBAL_SCENE_CHANGE
 
     @staticmethod
-    def _holds_s(kind: str) -> float:
-        return FROZEN_AFTER_S if kind == "SignalLoss" else FEATURELESS_AFTER_S
+    def _holds_s(kind: TamperKind) -> float:
+        return FROZEN_AFTER_S if kind == TamperKind.SIGNAL_LOSS else FEATURELESS_AFTER_S
 
-    def _maybe_over(self, kind: str | None, wall_s: float) -> TamperChange | None:
+    def _maybe_over(self, kind: TamperKind | None, wall_s: float) -> TamperChange | None:
         if kind is not None:
             self._good_since_s = None
             return None
@@ -145,4 +149,4 @@ class TamperDetector:
         if wall_s - self._good_since_s < CLEAR_AFTER_S:
             return None
         over, self._active = self._active, None
-        return TamperChange(str(over), False, self._good_since_s)
+        return None if over is None else TamperChange(over, False, self._good_since_s)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from streamwatch.events.decision import NORMAL, Change, Ended, Phase, Rules, Sample, Started, State, force_end, step
+from streamwatch.enums import EndReason, EventType, Severity
+from streamwatch.events.decision import NORMAL, Change, Ended, EventPolicy, Sample, Stage, Started, State, force_end, step
 from streamwatch.events.region import boxes_over, centre_of
 from streamwatch.records import BoolGrid, Event, EventChange, Float32Array, FrameScore, Peak
 
@@ -17,18 +18,18 @@ def _always(_wall_s: float) -> bool:
 
 
 @dataclass(frozen=True)
-class Judgement:
+class ZonePolicy:
     """By what a zone's events are judged.
 
     Attributes:
-        rules: what opens and closes them.
+        event_policy: what opens and closes them.
         alert_threshold: a peak from here on is an ``alert``.
         provisional: the thresholds are extrapolated.
         cells: (h, w) True where the zone's cells are; None for the whole picture.
         armed: told a Unix time, whether events may be; while not, what is open ends.
     """
 
-    rules: Rules
+    event_policy: EventPolicy
     alert_threshold: float = float("inf")
     provisional: bool = False
     cells: BoolGrid | None = None
@@ -37,22 +38,50 @@ class Judgement:
     def peak_of(self, sample: Sample, scored: FrameScore) -> Peak:
         """The frame as a peak: where in the zone, and why, if the frame's strongest cell is in the zone."""
         grid, strongest = self.grid_of(scored), int(scored.level_grid.argmax())
-        threshold = min(self.rules.end_threshold, sample.score)
+        threshold = min(self.event_policy.end_threshold, sample.score)
         inside = self.cells is None or bool(self.cells.flat[strongest])
         return Peak(
             sample.score,
             sample.wall_s,
             sample.time_s,
             boxes_over(grid, threshold),
-            scored.evidence if inside else (),
-            scored.levels if inside else (),
+            scored.fields if inside else (),
+            scored.layers if inside else (),
             centre_of(strongest, grid.shape) if inside else None,
             float((grid >= threshold).mean()),
         )
 
     def grid_of(self, scored: FrameScore) -> Float32Array:
-        """The frame's map, 0 outside the zone."""
+        """The frame's map (h, w), 0 outside the zone."""
         return scored.level_grid if self.cells is None else scored.level_grid * self.cells
+
+    def level_of(self, scored: FrameScore) -> float:
+        """What of a frame is compared with the thresholds."""
+        return scored.level_in(self.cells)
+
+
+@dataclass(frozen=True, slots=True)
+class ZoneObservation:
+    """What one frame did in one zone.
+
+    Attributes:
+        name: of the zone; empty for the picture outside of named zones.
+        cells: (h, w) True where its cells are; None for the whole picture.
+        changes: of its events, in order.
+        lasts: something is, or just was, pending or open.
+        holds: the frame is part of it, and over the end threshold.
+        at_peak: the frame is the strongest of it so far.
+        idle: nothing is pending or open any more.
+    """
+
+    name: str
+    level: float
+    cells: BoolGrid | None
+    changes: tuple[EventChange, ...]
+    lasts: bool
+    holds: bool
+    at_peak: bool
+    idle: bool
 
 
 class EventTracker:
@@ -62,9 +91,9 @@ class EventTracker:
         new_id: makes an event id from a Unix time.
     """
 
-    def __init__(self, camera: str, judgement: Judgement, *, new_id: IdFactory, zone: str = "") -> None:
+    def __init__(self, camera: str, policy: ZonePolicy, *, new_id: IdFactory, zone: str = "") -> None:
         self._camera, self.zone = camera, zone
-        self._judgement, self._new_id = judgement, new_id
+        self._policy, self._new_id = policy, new_id
         self._state: State = NORMAL
         self._event: Event | None = None
         self._previous_id: str | None = None
@@ -72,23 +101,13 @@ class EventTracker:
         self._last_wall_s = 0.0
 
     @property
-    def start_threshold(self) -> float:
-        """The score from which an event may open."""
-        return self._judgement.rules.start_threshold
+    def policy(self) -> ZonePolicy:
+        """By what it decides."""
+        return self._policy
 
-    @property
-    def end_threshold(self) -> float:
-        """The score below which nothing is out of the ordinary."""
-        return self._judgement.rules.end_threshold
-
-    @property
-    def provisional(self) -> bool:
-        """Whether its thresholds are extrapolated."""
-        return self._judgement.provisional
-
-    def retune(self, judgement: Judgement) -> None:
+    def retune(self, policy: ZonePolicy) -> None:
         """Decide by other rules from now on; what is pending or open goes on."""
-        self._judgement = judgement
+        self._policy = policy
 
     @property
     def open_event(self) -> Event | None:
@@ -96,53 +115,49 @@ class EventTracker:
         return self._event
 
     @property
-    def at_peak(self) -> bool:
-        """Whether the last sample is the highest so far of what is pending or open."""
-        return self._state.peak is not None and self._state.peak.wall_s == self._last_wall_s
-
-    @property
-    def holds(self) -> bool:
-        """Whether the last sample is part of what is pending or open, and over the end threshold."""
-        last = self._state.last_above
-        return last is not None and last.wall_s == self._last_wall_s
-
-    @property
     def idle(self) -> bool:
         """Whether nothing is pending or open."""
-        return self._state.phase is Phase.NORMAL
+        return self._state.stage is Stage.NORMAL
 
-    @property
-    def cells(self) -> BoolGrid | None:
-        """The cells of its zone; None for the whole picture."""
-        return self._judgement.cells
-
-    def level_of(self, scored: FrameScore) -> float:
-        """What of a frame is compared with the thresholds."""
-        return scored.level_in(self._judgement.cells)
+    def advance(self, scored: FrameScore) -> ZoneObservation:
+        """Advance by one scored frame, and say all that it did."""
+        lasted = not self.idle
+        changes = tuple(self.observe(scored))
+        last, peak, now_s = self._state.last_above, self._state.peak, self._last_wall_s
+        return ZoneObservation(
+            self.zone,
+            self._policy.level_of(scored),
+            self._policy.cells,
+            changes,
+            lasts=lasted or not self.idle,
+            holds=last is not None and last.wall_s == now_s,
+            at_peak=peak is not None and peak.wall_s == now_s,
+            idle=self.idle,
+        )
 
     def observe(self, scored: FrameScore) -> list[EventChange]:
         """Advance by one scored frame."""
         frame = scored.frame
-        if not self._judgement.armed(frame.wall_s):
-            return self.force_end("normal", frame.wall_s)
-        sample = Sample(frame.wall_s, frame.time_s, scored.level_in(self._judgement.cells))
+        if not self._policy.armed(frame.wall_s):
+            return self.force_end(EndReason.NORMAL, frame.wall_s)
+        sample = Sample(frame.wall_s, frame.time_s, self._policy.level_of(scored))
         self._last_wall_s = frame.wall_s
-        self._state, changes = step(self._state, sample, self._judgement.rules)
+        self._state, changes = step(self._state, sample, self._policy.event_policy)
         if changes and isinstance(changes[0], Ended):
             ended = [self._apply(changes[0], frame.wall_s)]
-            self._note_peak(sample, scored)
+            self._record_peak(sample, scored)
             return ended + [self._apply(change, frame.wall_s) for change in changes[1:]]
-        self._note_peak(sample, scored)
+        self._record_peak(sample, scored)
         return [self._apply(change, frame.wall_s) for change in changes] or self._updates(frame.wall_s)
 
-    def force_end(self, reason: str, wall_s: float) -> list[EventChange]:
-        """End what is open, for one of DESIGN section 8's reasons."""
+    def force_end(self, reason: EndReason, wall_s: float) -> list[EventChange]:
+        """End what is open, for a reason that is not its own level."""
         self._state, changes = force_end(self._state, reason)
         return [self._apply(change, wall_s) for change in changes]
 
-    def _note_peak(self, sample: Sample, scored: FrameScore) -> None:
+    def _record_peak(self, sample: Sample, scored: FrameScore) -> None:
         if self._state.peak is sample:
-            self._peak = self._judgement.peak_of(sample, scored)
+            self._peak = self._policy.peak_of(sample, scored)
 
     def _updates(self, at_wall_s: float) -> list[EventChange]:
         """An open event that has become an alert is told at once."""
@@ -150,12 +165,12 @@ class EventTracker:
         if self._event is None or peak is None or self._severity(peak) == self._event.severity:
             return []
         self._event = replace(self._event, peak=self._peak_at(peak), severity=self._severity(peak))
-        return [EventChange("anomaly.updated", self._event, at_wall_s)]
+        return [EventChange(EventType.ANOMALY_UPDATED, self._event, at_wall_s)]
 
-    def _severity(self, peak: Sample) -> str:
+    def _severity(self, peak: Sample) -> Severity:
         """An alert stays one, whatever the thresholds become."""
-        was_alert = self._event is not None and self._event.severity == "alert"
-        return "alert" if was_alert or peak.score >= self._judgement.alert_threshold else "warning"
+        was_alert = self._event is not None and self._event.severity == Severity.ALERT
+        return Severity.ALERT if was_alert or peak.score >= self._policy.alert_threshold else Severity.WARNING
 
     def _peak_at(self, sample: Sample) -> Peak:
         """The peak as it was noted when ``sample`` came."""
@@ -165,29 +180,32 @@ class EventTracker:
 
     def _apply(self, change: Change, at_wall_s: float) -> EventChange:
         if isinstance(change, Started):
-            return EventChange("anomaly.started", self._start(change), at_wall_s)
-        return EventChange("anomaly.ended", self._end(change), at_wall_s)
+            self._event = self._started(change)
+            return EventChange(EventType.ANOMALY_STARTED, self._event, at_wall_s)
+        ended = self._ended(change)
+        self._event, self._previous_id = None, ended.id
+        return EventChange(EventType.ANOMALY_ENDED, ended, at_wall_s)
 
-    def _start(self, change: Started) -> Event:
-        self._event = Event(
+    def _started(self, change: Started) -> Event:
+        policy = self._policy
+        return Event(
             id=self._new_id(change.began.wall_s),
             camera=self._camera,
             zone=self.zone,
             start_wall_s=change.began.wall_s,
             start_time_s=change.began.time_s,
             peak=self._peak_at(change.peak),
-            start_threshold=self._judgement.rules.start_threshold,
-            end_threshold=self._judgement.rules.end_threshold,
+            start_threshold=policy.event_policy.start_threshold,
+            end_threshold=policy.event_policy.end_threshold,
             predecessor_id=self._previous_id if change.successor else None,
             severity=self._severity(change.peak),
-            provisional=self._judgement.provisional,
+            provisional=policy.provisional,
         )
-        return self._event
 
-    def _end(self, change: Ended) -> Event:
+    def _ended(self, change: Ended) -> Event:
         if self._event is None:
             raise AssertionError("an event ended that never started")
-        ended = replace(
+        return replace(
             self._event,
             end_wall_s=change.ended.wall_s,
             end_time_s=change.ended.time_s,
@@ -195,5 +213,3 @@ class EventTracker:
             reason=change.reason,
             severity=self._severity(change.peak),
         )
-        self._event, self._previous_id = None, ended.id
-        return ended

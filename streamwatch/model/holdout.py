@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from torch import Tensor
 
-from streamwatch.model.frames import FrameBatch
+from streamwatch.model.batches import FrameBatch
 
 BLOCK_FRAMES = 16
 MAX_BLOCKS = 16

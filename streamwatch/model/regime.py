@@ -26,7 +26,7 @@ SWITCH_AFTER_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class ImageStatistics:
     """How a picture looks.
 
     Attributes:
@@ -39,20 +39,20 @@ class Look:
     colourfulness: float
 
 
-def look_of(pixels: UInt8Array) -> Look:
+def image_statistics(pixels: UInt8Array) -> ImageStatistics:
     """The look of a model input (256, 256, 3) RGB, on every fourth pixel of each axis."""
     red, green, blue = np.moveaxis(pixels[::4, ::4].astype(np.float32), -1, 0)
     chroma = np.hypot(red - green, 0.5 * (red + green) - blue)
-    return Look(float(np.median((red + green + blue) / 3)), float(np.quantile(chroma, 0.75)))
+    return ImageStatistics(float(np.median((red + green + blue) / 3)), float(np.quantile(chroma, 0.75)))
 
 
-def regime_of(look: Look, before: str | None) -> str:
+def regime_of(statistics: ImageStatistics, before: str | None) -> str:
     """The regime of a picture, given the one before: between two limits it stays; without one the middle decides."""
     dark_at = {None: (DARK_BELOW + LIGHT_ABOVE) / 2, DARK: LIGHT_ABOVE}.get(before, DARK_BELOW)
-    if look.brightness < dark_at:
+    if statistics.brightness < dark_at:
         return DARK
     grey_at = {None: (GREY_BELOW + COLOUR_ABOVE) / 2, GREY: COLOUR_ABOVE}.get(before, GREY_BELOW)
-    return GREY if look.colourfulness < grey_at else DAY
+    return GREY if statistics.colourfulness < grey_at else DAY
 
 
 class RegimeSwitch:
@@ -80,8 +80,8 @@ class RegimeSwitch:
         Args:
             at_s: when, in seconds; the first picture of a ``RegimeSwitch`` without a start changes nothing.
         """
-        look = look_of(pixels)
-        found = regime_of(look, self._regime)
+        statistics = image_statistics(pixels)
+        found = regime_of(statistics, self._regime)
         if found not in self._told_apart:
             self._other = None
             return None

@@ -23,7 +23,7 @@ class Credentials:
     scheme: Literal["basic", "digest"] = "digest"
 
 
-class Gate:
+class Authenticator:
     """Checks Authorization headers.
 
     Args:

@@ -94,7 +94,7 @@ def _with_value(kind: str, value: str) -> Fault:
     return Fault(kind)
 
 
-class FaultBoard:
+class FaultSchedule:
     """The faults of one camera, by its own clock; more can be added while it runs.
 
     Args:

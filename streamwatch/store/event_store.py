@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Protocol
 
 from sqlalchemy import Engine, RowMapping, Select, delete, false, select, tuple_, update
-from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
-from streamwatch.errors import StoreError, UsageError
-from streamwatch.records import Box, Event, EventChange, LevelShare, Notice, Peak
-from streamwatch.store.outbox import NewMessage, insert_messages
+from streamwatch.enums import EndReason, EventType, Severity
+from streamwatch.errors import UsageError
+from streamwatch.records import Box, Event, EventChange, LayerShare, Notice, Peak
+from streamwatch.store.messages import NewMessage, insert_messages
+from streamwatch.store.sessions import reading, writing
 from streamwatch.store.tables import events, notices
 
 _IDS_AT_ONCE = 500
 """In one statement: SQLite takes 999 parameters."""
 
 
-class MessagePlan(Protocol):
-    """Says whom to tell of what; see ``runtime.messages.Planner``."""
+class MessageRouter(Protocol):
+    """Says whom to tell of what; see ``alerts.router.NotificationRouter``."""
 
     def of_change(self, change: EventChange) -> Sequence[NewMessage]:
         """The messages that an event's change is worth."""
@@ -71,55 +71,40 @@ class EventStore:
 
     Args:
         engine: an open, migrated database; see ``open_database``.
-        plan: says whom to tell of what; None tells nobody.
+        router: says whom to tell of what; None tells nobody.
     """
 
-    def __init__(self, engine: Engine, plan: MessagePlan | None = None) -> None:
-        self._engine, self._plan = engine, plan
+    def __init__(self, engine: Engine, router: MessageRouter | None = None) -> None:
+        self._engine, self._router = engine, router
 
     def record(self, change: EventChange) -> None:
         """Write an event as ``change`` leaves it, and whom to tell of it, in one transaction.
 
         Raises:
-            StoreError: the database refused, or an event id occurs twice.
+            StoreError: the database refused; AlreadyStored: it holds this already.
         """
         row = _row(change.event)
-        try:
-            with self._engine.begin() as connection:
-                if change.type == "anomaly.started":
-                    connection.execute(events.insert().values(row))
-                else:
-                    connection.execute(update(events).where(events.c.id == change.event.id).values(row))
-                insert_messages(connection, self._plan.of_change(change) if self._plan else ())
-        except IntegrityError as error:
-            raise StoreError(f"event {change.event.id} is already stored") from error
-        except SQLAlchemyError as error:
-            raise StoreError(f"an event could not be written ({error.__class__.__name__})", hint="check the disk") from error
+        with writing(self._engine, f"event {change.event.id} could not be written") as connection:
+            if change.type == EventType.ANOMALY_STARTED:
+                connection.execute(events.insert().values(row))
+            else:
+                connection.execute(update(events).where(events.c.id == change.event.id).values(row))
+            insert_messages(connection, self._router.of_change(change) if self._router else ())
 
-    def note(self, notice: Notice) -> None:
+    def record_notice(self, notice: Notice) -> None:
         """Write a notice, and whom to tell of it, in one transaction.
 
         Raises:
             StoreError: the database refused.
         """
-        row = {"id": notice.id, "type": notice.type, "camera": notice.camera, "at_wall_s": notice.at_wall_s}
-        try:
-            with self._engine.begin() as connection:
-                connection.execute(notices.insert().values(**row, detail=dict(notice.detail)))
-                insert_messages(connection, self._plan.of_notice(notice) if self._plan else ())
-        except SQLAlchemyError as error:
-            raise StoreError(f"a notice could not be written ({error.__class__.__name__})", hint="check the disk") from error
-
-    def list_notices(self, *, limit: int = 100) -> list[Notice]:
-        """The newest notices first."""
-        query = select(notices).order_by(notices.c.at_wall_s.desc()).limit(limit)
-        with self._engine.connect() as connection:
-            rows = [dict(row) for row in connection.execute(query).mappings()]
-        return [Notice(**{**row, "detail": tuple(row["detail"].items())}) for row in rows]
+        row = {"id": notice.id, "type": notice.type.value, "camera": notice.camera, "at_wall_s": notice.at_wall_s}
+        with writing(self._engine, "a notice could not be written") as connection:
+            connection.execute(notices.insert().values(**row, detail=dict(notice.detail)))
+            insert_messages(connection, self._router.of_notice(notice) if self._router else ())
 
     def list_events(self, query: EventQuery | None = None) -> list[Event]:
         """The events that ``query`` asks for, the newest first."""
-        with self._engine.connect() as connection:
+        with reading(self._engine, "events") as connection:
             return [_event(row) for row in connection.execute(_select(query or EventQuery())).mappings()]
 
     def find(self, event_id: str) -> Event:
@@ -131,7 +116,7 @@ class EventStore:
         if event_id == "latest":
             return self._latest()
         query = select(events).where(events.c.id >= event_id, events.c.id < event_id + "~").limit(2)
-        with self._engine.connect() as connection:
+        with reading(self._engine, "events") as connection:
             found = [_event(row) for row in connection.execute(query).mappings()]
         if len(found) != 1:
             what = "more than one event begins" if found else "no event begins"
@@ -150,11 +135,8 @@ class EventStore:
         Raises:
             StoreError: the database refused.
         """
-        try:
-            with self._engine.begin() as connection:
-                connection.execute(update(events).where(events.c.id == event_id).values(label=label))
-        except SQLAlchemyError as error:
-            raise StoreError(f"the label could not be written ({error.__class__.__name__})", hint="check the disk") from error
+        with writing(self._engine, "the label could not be written") as connection:
+            connection.execute(update(events).where(events.c.id == event_id).values(label=label))
 
     def mark_exported(self, event_ids: Sequence[str]) -> None:
         """Write down that events were exported: retention keeps them.
@@ -162,13 +144,10 @@ class EventStore:
         Raises:
             StoreError: the database refused.
         """
-        try:
-            with self._engine.begin() as connection:
-                for at in range(0, len(event_ids), _IDS_AT_ONCE):
-                    ids = event_ids[at : at + _IDS_AT_ONCE]
-                    connection.execute(update(events).where(events.c.id.in_(ids)).values(exported=True))
-        except SQLAlchemyError as error:
-            raise StoreError(f"the export could not be noted ({error.__class__.__name__})", hint="check the disk") from error
+        with writing(self._engine, "the export could not be noted") as connection:
+            for at in range(0, len(event_ids), _IDS_AT_ONCE):
+                ids = event_ids[at : at + _IDS_AT_ONCE]
+                connection.execute(update(events).where(events.c.id.in_(ids)).values(exported=True))
 
     def expendable(self, *, before_s: float, limit: int) -> list[str]:
         """Ids of events that ended before a Unix time, were neither labelled nor exported, the oldest first.
@@ -178,7 +157,7 @@ class EventStore:
         """
         c = events.c
         query = select(c.id).where(c.end_wall_s < before_s, c.label.is_(None), c.exported.is_(false()))
-        with _reading(), self._engine.connect() as connection:
+        with reading(self._engine, "events") as connection:
             return list(connection.execute(query.order_by(c.start_wall_s, c.id).limit(limit)).scalars())
 
     def known(self, event_ids: Sequence[str], *, expendable: bool = False) -> set[str]:
@@ -189,7 +168,7 @@ class EventStore:
         """
         c, found = events.c, set[str]()
         free = (c.end_wall_s.is_not(None), c.label.is_(None), c.exported.is_(false())) if expendable else ()
-        with _reading(), self._engine.connect() as connection:
+        with reading(self._engine, "events") as connection:
             for at in range(0, len(event_ids), _IDS_AT_ONCE):
                 query = select(c.id).where(c.id.in_(event_ids[at : at + _IDS_AT_ONCE]), *free)
                 found.update(connection.execute(query).scalars())
@@ -201,11 +180,8 @@ class EventStore:
         Raises:
             StoreError: the database refused.
         """
-        try:
-            with self._engine.begin() as connection:
-                connection.execute(delete(events).where(events.c.id.in_(event_ids)))
-        except SQLAlchemyError as error:
-            raise StoreError(f"events could not be deleted ({error.__class__.__name__})", hint="check the disk") from error
+        with writing(self._engine, "events could not be deleted") as connection:
+            connection.execute(delete(events).where(events.c.id.in_(event_ids)))
 
     def close_left_open(self, cameras: Sequence[str] | None = None) -> list[Event]:
         """Close events that a process left open when it died, with reason ``crash``, at their peak.
@@ -218,8 +194,8 @@ class EventStore:
         closed: list[Event] = []
         left = self.list_events(EventQuery(state="open", limit=1_000_000))
         for event in (event for event in left if cameras is None or event.camera in cameras):
-            ended = replace(event, end_wall_s=event.peak.wall_s, end_time_s=event.peak.time_s, reason="crash")
-            self.record(EventChange("anomaly.ended", ended, event.peak.wall_s))
+            ended = replace(event, end_wall_s=event.peak.wall_s, end_time_s=event.peak.time_s, reason=EndReason.CRASH)
+            self.record(EventChange(EventType.ANOMALY_ENDED, ended, event.peak.wall_s))
             closed.append(ended)
         return closed
 
@@ -228,27 +204,21 @@ class EventStore:
         self._engine.dispose()
 
 
-@contextmanager
-def _reading() -> Iterator[None]:
-    """A refusal of the database in the project's terms."""
-    try:
-        yield
-    except SQLAlchemyError as error:
-        raise StoreError(f"events could not be read ({error.__class__.__name__})", hint="check the database") from error
-
-
 def _row(event: Event) -> dict[str, Any]:
     row = asdict(event)
     del row["label"]  # a person's: no change of the event touches it
     peak = row.pop("peak")
+    row.update(severity=event.severity.value, reason=event.reason.value if event.reason else None)
     row.update(peak_score=peak["score"], peak_wall_s=peak["wall_s"], peak_time_s=peak["time_s"])
     row.update(boxes=[*peak["boxes"]], fields=dict(peak["fields"]))
-    row.update(why={"levels": [*peak["levels"]], "at": peak["at"], "area": peak["area"]})
+    row.update(why={"levels": [_layer_row(layer) for layer in event.peak.layers], "at": peak["at"], "area": peak["area"]})
     return row
 
 
 def _event(row: RowMapping) -> Event:
     values = {name: value for name, value in row.items() if name != "exported"}
+    values["severity"] = Severity(values["severity"])
+    values["reason"] = EndReason(values["reason"]) if values["reason"] else None
     boxes = tuple(Box(**box) for box in values.pop("boxes"))
     fields = tuple(values.pop("fields").items())
     times = (values.pop("peak_score"), values.pop("peak_wall_s"), values.pop("peak_time_s"))
@@ -258,5 +228,14 @@ def _event(row: RowMapping) -> Event:
 
 def _reasons(why: dict[str, Any]) -> dict[str, Any]:
     """What of a peak is stored as one document; an event of an older version has none."""
-    levels = tuple(LevelShare(**{**level, "normal": tuple(level["normal"])}) for level in why.get("levels", ()))
-    return {"levels": levels, "at": tuple(why["at"]) if why.get("at") else None, "area": why.get("area", 0.0)}
+    layers = tuple(_layer(row) for row in why.get("levels", ()))
+    return {"layers": layers, "at": tuple(why["at"]) if why.get("at") else None, "area": why.get("area", 0.0)}
+
+
+def _layer_row(layer: LayerShare) -> dict[str, Any]:
+    """The database's key ``level`` is older than the word layer."""
+    return {"level": layer.layer, "share": layer.share, "squared": layer.squared, "normal": [*layer.normal]}
+
+
+def _layer(row: dict[str, Any]) -> LayerShare:
+    return LayerShare(row["level"], row["share"], row["squared"], (row["normal"][0], row["normal"][1]))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from alembic import command
@@ -12,14 +14,27 @@ from alembic.script import ScriptDirectory
 from alembic.util.exc import CommandError
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import IntegrityError, InterfaceError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from streamwatch.errors import StoreError
+from streamwatch.config.schema import Config as Configuration
+from streamwatch.errors import AlreadyStored, StoreError, StoreUnavailable, UsageError
 
 MIGRATION_LOCK = 0x73747265616D7761
 """PostgreSQL's advisory locks are named by 64-bit numbers; this one spells "streamwa"."""
 WAL_TRIES = 20
+_PASSING = frozenset(
+    {
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_LOCKED,
+        sqlite3.SQLITE_NOMEM,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_PROTOCOL,
+    }
+)
 LOCKS = {"sqlite": "BEGIN IMMEDIATE", "postgresql": f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})"}
 
 
@@ -41,6 +56,78 @@ def open_database(url: str | None, data_dir: Path) -> Engine:
         cause = str(getattr(error, "orig", None) or error).splitlines()[0]
         raise StoreError(f"cannot be opened ({_masked(cause, url)})", where=where, hint="check the path or URL") from None
     return engine
+
+
+def open_database_of(config: Configuration, folder: Path | None = None) -> Engine:
+    """A configuration's database, else that of ``folder``, which is ``data_dir`` if None; raises as ``open_database``."""
+    return open_database(config.database.get_secret_value() if config.database else None, folder or config.data_dir)
+
+
+@contextmanager
+def database_of(config: Configuration) -> Iterator[Engine]:
+    """The same, closed afterwards."""
+    engine = open_database_of(config)
+    try:
+        yield engine
+    finally:
+        engine.dispose()
+
+
+def require_database(config: Configuration) -> None:
+    """Check that there is one, rather than making it.
+
+    Raises:
+        UsageError: there is none.
+    """
+    path = config.data_dir / "events.db"
+    if config.database is None and not path.is_file():
+        raise UsageError("there is no event database", hint=f"{path} is made by `streamwatch run`")
+
+
+@contextmanager
+def reading(engine: Engine, what: str) -> Iterator[Connection]:
+    """A connection to read ``what`` with.
+
+    Raises:
+        StoreError: the database refuses.
+    """
+    try:
+        with engine.connect() as connection:
+            yield connection
+    except SQLAlchemyError as error:
+        raise store_error(f"{what} could not be read", error, hint="check the database") from error
+
+
+@contextmanager
+def writing(engine: Engine, failure: str) -> Iterator[Connection]:
+    """One transaction; ``failure`` says what could not be done.
+
+    Raises:
+        StoreError: the database refuses; StoreUnavailable: it does so just now.
+    """
+    try:
+        with engine.begin() as connection:
+            yield connection
+    except SQLAlchemyError as error:
+        raise store_error(failure, error, hint="check the disk") from error
+
+
+def store_error(failure: str, error: SQLAlchemyError, *, hint: str) -> StoreError:
+    """The database's refusal in our words; an error that trying again may help is StoreUnavailable."""
+    if isinstance(error, IntegrityError):
+        return AlreadyStored(f"{failure}: it is already stored")
+    kind = StoreUnavailable if _may_pass(error) else StoreError
+    return kind(f"{failure} ({error.__class__.__name__})", hint=hint)
+
+
+def _may_pass(error: SQLAlchemyError) -> bool:
+    """Locked, out of space, a disk or a server that fails; not a damaged file, nor a table that is missing."""
+    if isinstance(error, PoolTimeoutError):
+        return True
+    cause = getattr(error, "orig", None)
+    if isinstance(cause, sqlite3.Error):
+        return (getattr(cause, "sqlite_errorcode", 0) & 0xFF) in _PASSING
+    return isinstance(error, OperationalError | InterfaceError)
 
 
 def _masked(text: str, url: str | None) -> str:

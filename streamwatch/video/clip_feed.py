@@ -44,11 +44,6 @@ class ClipFeed:
         self._source: VideoStream | None = None
         self._use_dts = self._given_up = False
 
-    @property
-    def copies(self) -> bool:
-        """Whether the stream that has begun is copied."""
-        return self._source is not None
-
     def begin(self, source: VideoStream | None) -> None:
         """A stream begins; None for one without packets."""
         self._source = self._encoder = None
@@ -76,7 +71,7 @@ class ClipFeed:
             if ticks is not None:
                 self._ring.align(ticks, time_s)
             return
-        if due and decoded.unfit is None and not self._given_up:
+        if due and decoded.drop_reason is None and not self._given_up:
             try:
                 self._encode(DecodedPicture(decoded.frame).rgb(), time_s)
             except _REFUSED as error:  # evidence must never stop detection

@@ -1,6 +1,6 @@
 """The last seconds of a camera's coded video, from which clips are cut at key frames.
 
-Packets are kept as they came, grouped by key frame. A *take* is a part of the stream in which times advance: a reconnect, a
+Packets are kept as they came, grouped by key frame. A *stream run* is a part in which times advance: a reconnect, a
 new file and a jump of the camera's clock begin another, and no clip crosses from one into the next. The ring holds so many
 seconds, more while somebody reads a clip from it, and never more than so many bytes.
 """
@@ -15,7 +15,7 @@ from fractions import Fraction
 from av.video.stream import VideoStream
 
 JUMP_S = 5.0
-"""A step of the decode times that is larger, or backwards, begins a new take."""
+"""A step of the decode times that is larger, or backwards, begins a new run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class CodedPacket:
 
     Attributes:
         number: counts up in a ring.
-        pts, dts, duration: ticks of the take's time base.
+        pts, dts, duration: ticks of the run's time base.
     """
 
     number: int
@@ -36,7 +36,7 @@ class CodedPacket:
 
 
 @dataclass
-class Take:
+class StreamRun:
     """A part of the stream in which times advance.
 
     Attributes:
@@ -58,10 +58,10 @@ class Take:
 
 
 @dataclass
-class _Group:
+class _GroupOfPictures:
     """A key frame and what follows it up to the next."""
 
-    take: Take
+    run: StreamRun
     packets: list[CodedPacket] = field(default_factory=list)
     size: int = 0
 
@@ -79,7 +79,7 @@ class Cursor:
         gaps: how often packets had gone before they were read.
     """
 
-    take: Take
+    run: StreamRun
     next: int
     gaps: int = 0
 
@@ -94,9 +94,9 @@ class ClipRing:
     def __init__(self, *, hold_s: float, max_bytes: int) -> None:
         self._hold_s, self._max_bytes = hold_s, max_bytes
         self._lock = threading.Lock()
-        self._groups: deque[_Group] = deque()
+        self._groups: deque[_GroupOfPictures] = deque()
         self._cursors: list[Cursor] = []
-        self._take: Take | None = None
+        self._run: StreamRun | None = None
         self._size = 0
         self._number = 0
         self._last_dts = 0
@@ -111,18 +111,18 @@ class ClipRing:
     def begin(self, template: VideoStream, time_base: Fraction, *, copied: bool) -> None:
         """A stream begins: packets are coded as ``template`` says."""
         with self._lock:
-            self._end_take()
-            self._take = None if self._retired else Take(template, time_base, copied)
+            self._end_run()
+            self._run = None if self._retired else StreamRun(template, time_base, copied)
 
     def end(self) -> None:
         """The stream has ended."""
         with self._lock:
-            self._end_take()
+            self._end_run()
 
     def retire(self) -> None:
         """The camera is read in another way from now on: what its reader still adds is not kept."""
         with self._lock:
-            self._end_take()
+            self._end_run()
             self._retired = True
 
     def add(self, data: bytes, *, pts: int | None, dts: int | None, duration: int, key: bool) -> None:
@@ -132,10 +132,10 @@ class ClipRing:
             return
         with self._lock:
             self._begin_anew_if_jumped(dts)
-            if self._take is None or (self._waits_for_key and not key):
+            if self._run is None or (self._waits_for_key and not key):
                 return
             if key:
-                self._groups.append(_Group(self._take))
+                self._groups.append(_GroupOfPictures(self._run))
                 self._waits_for_key = False
             self._number += 1
             self._groups[-1].add(CodedPacket(self._number, data, dts if pts is None else pts, dts, duration, key))
@@ -146,35 +146,35 @@ class ClipRing:
     def align(self, ticks: int, time_s: float) -> None:
         """The picture of the packet at ``ticks`` has ``time_s`` on the frames' time line."""
         with self._lock:
-            if self._take is not None:
-                self._take.offset_s = time_s - float(ticks * self._take.time_base)
+            if self._run is not None:
+                self._run.offset_s = time_s - float(ticks * self._run.time_base)
 
     def open_at(self, time_s: float) -> Cursor | None:
         """Begin to read at the last key frame that is not after ``time_s``, or else at the first there is.
 
-        What is read, and all after it, stays until ``close``. None if the present take holds nothing.
+        What is read, and all after it, stays until ``close``. None if the present run holds nothing.
         """
         with self._lock:
-            groups = [group for group in self._groups if group.take.offset_s is not None]
+            groups = [group for group in self._groups if group.run.offset_s is not None]
             if not groups:
                 return None
-            take = groups[-1].take
-            starts = [group.packets[0] for group in groups if group.take is take]
-            before = [packet for packet in starts if take.time_s(packet.pts) <= time_s]
-            cursor = Cursor(take, (before[-1] if before else starts[0]).number)
+            run = groups[-1].run
+            starts = [group.packets[0] for group in groups if group.run is run]
+            before = [packet for packet in starts if run.time_s(packet.pts) <= time_s]
+            cursor = Cursor(run, (before[-1] if before else starts[0]).number)
             self._cursors.append(cursor)
             return cursor
 
     def read(self, cursor: Cursor, until_s: float) -> tuple[list[CodedPacket], bool]:
         """The next packets that are decoded by ``until_s``, and whether these were the last such ones."""
         with self._lock:
-            groups = [group for group in self._groups if group.take is cursor.take]
+            groups = [group for group in self._groups if group.run is cursor.run]
             found = [packet for group in groups for packet in group.packets if packet.number >= cursor.next]
-            wanted = [packet for packet in found if cursor.take.time_s(packet.dts) <= until_s]
+            wanted = [packet for packet in found if cursor.run.time_s(packet.dts) <= until_s]
             if wanted:
                 cursor.gaps += wanted[0].number > cursor.next
                 cursor.next = wanted[-1].number + 1
-            return wanted, cursor.take.ended or len(wanted) < len(found)
+            return wanted, cursor.run.ended or len(wanted) < len(found)
 
     def close(self, cursor: Cursor) -> None:
         """Reading is over."""
@@ -183,18 +183,18 @@ class ClipRing:
             self._make_room()
 
     def _begin_anew_if_jumped(self, dts: int) -> None:
-        take = self._take
-        if take is None or self._waits_for_key:
+        run = self._run
+        if run is None or self._waits_for_key:
             return
-        step_s = float((dts - self._last_dts) * take.time_base)
-        if step_s < 0 or (step_s > JUMP_S and take.copied):  # pictures that are encoded here may rightly be far apart
-            self._end_take()
-            self._take = Take(take.template, take.time_base, take.copied)
+        step_s = float((dts - self._last_dts) * run.time_base)
+        if step_s < 0 or (step_s > JUMP_S and run.copied):  # pictures that are encoded here may rightly be far apart
+            self._end_run()
+            self._run = StreamRun(run.template, run.time_base, run.copied)
 
-    def _end_take(self) -> None:
-        if self._take is not None:
-            self._take.ended = True
-        self._take, self._waits_for_key = None, True
+    def _end_run(self) -> None:
+        if self._run is not None:
+            self._run.ended = True
+        self._run, self._waits_for_key = None, True
 
     def _make_room(self) -> None:
         """Forget whole groups, the oldest first: those that nobody needs, and any that are too much."""
@@ -204,11 +204,11 @@ class ClipRing:
             self._groups.clear()
             self._size, self._waits_for_key = 0, True
 
-    def _may_go(self, oldest: _Group, second: _Group) -> bool:
+    def _may_go(self, oldest: _GroupOfPictures, second: _GroupOfPictures) -> bool:
         newest = self._groups[-1]
-        if oldest.take is newest.take:
-            held_s = float((newest.packets[-1].dts - second.packets[0].dts) * newest.take.time_base)
+        if oldest.run is newest.run:
+            held_s = float((newest.packets[-1].dts - second.packets[0].dts) * newest.run.time_base)
             if held_s < self._hold_s:
                 return False
         last = oldest.packets[-1].number
-        return not any(cursor.take is oldest.take and cursor.next <= last for cursor in self._cursors)
+        return not any(cursor.run is oldest.run and cursor.next <= last for cursor in self._cursors)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import av
 
-from streamwatch.video.integrity import DropReason
+from streamwatch.enums import DropReason
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,9 +14,9 @@ class Decoded:
     """A decoded frame and its presentation time in seconds on the stream's own clock.
 
     Attributes:
-        unfit: why it must not be scored, or None.
+        drop_reason: why it must not be scored, or None.
     """
 
     frame: av.VideoFrame
     time_s: float
-    unfit: DropReason | None = None
+    drop_reason: DropReason | None = None

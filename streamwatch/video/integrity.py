@@ -1,14 +1,15 @@
 """Which pictures of a live stream may be scored: none between damage and the next key frame.
 
-A lost packet leaves a smear that FFmpeg conceals and flags nowhere (DESIGN section 10: 3 lost packets, 38 of 197
-pictures wrong, none flagged), so damage is read from what can be seen: a gap in the timestamps, a decoder's error or
+A lost packet leaves a smear that FFmpeg conceals and flags nowhere (3 lost packets, 38 of 197 pictures wrong, none flagged:
+docs/decisions/0012-live-streams.md), so damage is read from what can be seen: a gap in the timestamps, a decoder's error or
 complaint, a corrupt flag, a clock that jumps. From there on every picture may be wrong until one is coded by itself.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from typing import Literal
+
+from streamwatch.enums import DropReason
 
 AWAIT_AT_MOST_S = 20.0
 """Cameras exist that send a key frame every few minutes: after this long, pictures are taken as they are."""
@@ -18,8 +19,6 @@ LEAST_STEP_S = 1e-6
 _REMEMBERED = 64
 _GAP_FACTOR = 1.6
 _TYPICAL_QUANTILE = 0.9
-
-DropReason = Literal["await_keyframe", "corrupt", "decode_error"]
 
 
 class GapDetector:
@@ -91,7 +90,7 @@ class IntegrityGuard:
         if damaged or gap or corrupt:
             self._awaiting_since_s = time_s
         if corrupt:
-            return "corrupt"
+            return DropReason.CORRUPT
         if key or (self._awaiting_since_s is not None and time_s - self._awaiting_since_s >= AWAIT_AT_MOST_S):
             self._awaiting_since_s = None
-        return None if self._awaiting_since_s is None else "await_keyframe"
+        return None if self._awaiting_since_s is None else DropReason.AWAIT_KEYFRAME

@@ -9,12 +9,13 @@ import av
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
+from streamwatch.enums import DisconnectKind
 from streamwatch.errors import SourceDisconnected, SourceEmpty
 from streamwatch.video.decoded import Decoded
 from streamwatch.video.integrity import IntegrityGuard, Timeline
 from streamwatch.video.sources import Segment
 
-# PyAV reports FFmpeg's EXIT when its interrupt callback, i.e. our timeout, ended a call (DESIGN section 10).
+# PyAV reports FFmpeg's EXIT when its interrupt callback, i.e. our timeout, ended a call (docs/decisions/0012-live-streams.md).
 TIMEOUT_ERRORS = (av.error.ExitError, av.error.TimeoutError)
 _AUTH_ERRORS = (av.error.HTTPUnauthorizedError, av.error.HTTPForbiddenError)
 _RESIZED = "the picture's size changed"
@@ -27,17 +28,17 @@ _HARMLESS = (
 )
 
 
-def disconnect_kind(error: av.error.FFmpegError, *, opening: bool) -> str:
-    """One of DISCONNECT_KINDS for what FFmpeg says."""
+def disconnect_kind(error: av.error.FFmpegError, *, opening: bool) -> DisconnectKind:
+    """What FFmpeg says of a lost source."""
     if isinstance(error, TIMEOUT_ERRORS) or error.errno == errno.EIO:  # what an interrupted RTSP read ends in
-        return "timeout" if opening else "stall"
+        return DisconnectKind.TIMEOUT if opening else DisconnectKind.STALL
     if isinstance(error, _AUTH_ERRORS):
-        return "auth"
+        return DisconnectKind.AUTH
     if isinstance(error, av.error.ConnectionRefusedError):
-        return "refused"
+        return DisconnectKind.REFUSED
     if isinstance(error, av.error.InvalidDataError):
-        return "invalid_data"
-    return "eof"
+        return DisconnectKind.INVALID_DATA
+    return DisconnectKind.EOF
 
 
 def open_live(segment: Segment, *, transport: str, timeout_s: tuple[float, float]) -> InputContainer:
@@ -104,14 +105,14 @@ class LiveStream:
         """The next packet's pictures; damage on the way is noted."""
         with av.logging.Capture(local=True) as complaints:
             frames = self._decoded(packets)
-        self._damaged |= any(_tells_damage(level, text) for level, _, text in complaints)
+        self._damaged |= any(_means_damage(level, text) for level, _, text in complaints)
         return frames
 
     def _decoded(self, packets: Iterator[av.Packet[VideoStream]]) -> list[av.VideoFrame]:
         try:
             packet = next(packets, None)
             if packet is None:
-                raise self._lost("the stream ended", "eof")
+                raise self._lost("the stream ended", DisconnectKind.EOF)
             self._damaged |= packet.is_corrupt
             self.on_packet(packet)
             return packet.decode()
@@ -120,28 +121,28 @@ class LiveStream:
             self._damaged = True
             return []
         except av.error.EOFError:
-            raise self._lost("the stream ended", "eof") from None
+            raise self._lost("the stream ended", DisconnectKind.EOF) from None
         except av.error.FFmpegError as error:
             kind = disconnect_kind(error, opening=False)
-            what = "no data in time" if kind == "stall" else f"reading failed ({error.strerror})"
+            what = "no data in time" if kind == DisconnectKind.STALL else f"reading failed ({error.strerror})"
             raise self._lost(what, kind) from None
 
     def _judged(self, frame: av.VideoFrame) -> Decoded:
         size = (frame.width, frame.height)
         if self._size not in (None, size):
-            raise self._lost(f"{_RESIZED} to {size[0]}x{size[1]}", "invalid_data", at_once=True)
+            raise self._lost(f"{_RESIZED} to {size[0]}x{size[1]}", DisconnectKind.INVALID_DATA, at_once=True)
         self._size = size
         raw_s = None if frame.pts is None or frame.time_base is None else float(frame.pts * frame.time_base)
         time_s, jumped = self._timeline.advance(raw_s)
         damaged, self._damaged = self._damaged or jumped, False
-        unfit = self._guard.judge(time_s, key=bool(frame.key_frame), corrupt=frame.is_corrupt, damaged=damaged)
-        return Decoded(frame, time_s, unfit)
+        drop_reason = self._guard.judge(time_s, key=bool(frame.key_frame), corrupt=frame.is_corrupt, damaged=damaged)
+        return Decoded(frame, time_s, drop_reason)
 
-    def _lost(self, what: str, kind: str, *, at_once: bool = False) -> SourceDisconnected:
+    def _lost(self, what: str, kind: DisconnectKind, *, at_once: bool = False) -> SourceDisconnected:
         return SourceDisconnected(what, where=self._segment.label, kind=kind, retry="at_once" if at_once else "backoff")
 
 
-def _tells_damage(level: int, text: str) -> bool:
+def _means_damage(level: int, text: str) -> bool:
     """Whether a line of FFmpeg's log tells of lost or undecodable data ("RTP: missed 3 packets", "concealing 40 DC")."""
     if any(harmless in text for harmless in _HARMLESS):
         return False

@@ -14,6 +14,8 @@ import av
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
+from streamwatch.config.schema import CameraDefaults
+from streamwatch.enums import DisconnectKind
 from streamwatch.errors import SourceDisconnected, SourceEmpty, SourceError, SourceNotFound, StreamwatchError
 from streamwatch.video.decoded import Decoded
 from streamwatch.video.live import TIMEOUT_ERRORS, LiveStream, disconnect_kind, open_live
@@ -27,6 +29,11 @@ class StreamOptions:
     transport: str = "tcp"
     open_timeout_s: float = 10.0
     read_timeout_s: float = 10.0
+
+
+def stream_options(settings: CameraDefaults) -> StreamOptions:
+    """How a camera's settings have it opened."""
+    return StreamOptions(settings.transport, settings.open_timeout, settings.read_timeout)
 
 
 PacketListener = Callable[["av.Packet[VideoStream]"], None]
@@ -119,7 +126,7 @@ def open_error(segment: Segment, error: av.error.FFmpegError) -> StreamwatchErro
 
 def _connect_error(segment: Segment, error: av.error.FFmpegError) -> SourceDisconnected:
     kind = disconnect_kind(error, opening=True)
-    if kind == "auth":
+    if kind == DisconnectKind.AUTH:
         return SourceDisconnected(
             "the camera refuses the user or password", where=segment.label, hint="correct them", kind=kind, retry="slowly"
         )

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import secrets
 import shutil
-from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -18,6 +15,7 @@ from av.container import OutputContainer
 from av.video.stream import VideoStream
 
 from streamwatch.errors import UsageError
+from streamwatch.files import flush_folder, flush_to_disk, require_folder_of, temporary_beside
 from streamwatch.records import FrameScore, UInt8Array
 from streamwatch.video.overlay import heat_overlay, write_picture
 
@@ -41,36 +39,6 @@ class OverlayStyle:
         return heat_overlay(picture, scored.level_grid, low=self.low, high=self.high, caption=caption)
 
 
-def require_folder_of(path: Path) -> None:
-    """Check, before work is spent, that ``path`` can be written.
-
-    Raises:
-        UsageError: its folder does not exist or is read-only.
-    """
-    if not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
-        raise UsageError("cannot be written (no such folder, or read-only)", where=path, hint="check the folder")
-
-
-def write_atomically(path: Path, content: str | bytes) -> None:
-    """Write a file: complete, or not at all.
-
-    Raises:
-        UsageError: the folder does not exist or cannot be written.
-    """
-    temporary = _temporary(path)
-    try:
-        temporary.write_bytes(content.encode() if isinstance(content, str) else content)
-        temporary.replace(path)
-    except OSError as error:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
-        raise UsageError(f"cannot be written ({error.strerror})", where=path, hint="check the folder") from None
-
-
-def _temporary(path: Path) -> Path:
-    return path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp{path.suffix}")
-
-
 class Sink(Protocol):
     """Takes scored frames one by one."""
 
@@ -92,7 +60,7 @@ class MapFolder:
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise UsageError("the folder for maps exists and is not empty", where=folder, hint="give a new one")
         self._folder, self._style = folder, style
-        self._working = _temporary(folder)
+        self._working = temporary_beside(folder)
 
     def __enter__(self) -> Self:
         try:
@@ -126,7 +94,7 @@ class OverlayVideo:
     def __init__(self, path: Path, style: OverlayStyle) -> None:
         require_folder_of(path)
         self._path, self._style = path, style
-        self._working = _temporary(path)
+        self._working = temporary_beside(path)
         self._stream: VideoStream | None = None
 
     def __enter__(self) -> Self:
@@ -155,6 +123,8 @@ class OverlayVideo:
             self._container.mux(self._stream.encode(None))
         self._container.close()
         if kind is None and self._stream is not None:
+            flush_to_disk(self._working)
             self._working.replace(self._path)
+            flush_folder(self._path.parent)
         else:
             self._working.unlink(missing_ok=True)

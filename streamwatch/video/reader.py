@@ -7,15 +7,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from streamwatch.clock import Clock
+from streamwatch.enums import DropReason
 from streamwatch.errors import SourceEmpty
 from streamwatch.records import Frame, SourceSummary
 from streamwatch.video.clip_feed import ClipFeed
 from streamwatch.video.decoded import Decoded
-from streamwatch.video.motion import MotionEstimator
 from streamwatch.video.opener import Opener, Stream
+from streamwatch.video.optical_flow import MotionEstimator
 from streamwatch.video.scaling import DecodedPicture, Scaler
 from streamwatch.video.sources import Segment, Source
-from streamwatch.video.wall import WallLine
+from streamwatch.video.wall_clock import WallClockMapper
 
 _SHORT_BY_S = 0.5
 """A file that ends this much before its declared duration is reported as cut off."""
@@ -52,25 +53,25 @@ class Pace:
 
     Attributes:
         fps: frames per second, or None for every coded frame.
-        turn: where on the wall clock slots of 1/fps begin, as a share of one, so that cameras of one rate take turns
-            and none waits for all the others; None counts slots from the first frame, as a recording wants it.
+        phase: where on the wall clock slots of 1/fps begin, as a share of one, so that cameras of one rate come one after
+            the other and none waits for all the others; None counts slots from the first frame, as a recording wants it.
     """
 
     fps: float | None = None
-    turn: float | None = None
+    phase: float | None = None
 
     def start(self, clock: Clock) -> Pacer:
         """A pacer for a stream that begins now."""
-        if self.turn is None or self.fps is None:
+        if self.phase is None or self.fps is None:
             return Pacer(self.fps)
-        return Pacer(self.fps, (clock.wall_s() * self.fps + self.turn) % 1.0)
+        return Pacer(self.fps, (clock.wall_s() * self.fps + self.phase) % 1.0)
 
 
 EVERY_FRAME = Pace()
 
 
 @dataclass(frozen=True, slots=True)
-class Keeping:
+class RetentionOptions:
     """What is kept of what is read.
 
     Attributes:
@@ -82,7 +83,7 @@ class Keeping:
     feed: ClipFeed | None = None
 
 
-NOTHING_KEPT = Keeping()
+KEEP_NOTHING = RetentionOptions()
 
 
 @dataclass
@@ -91,7 +92,6 @@ class _Progress:
 
     frames: int = 0
     time_s: float = 0.0
-    declared_frames: int = 0
     decode_errors: int = 0
     size_px: tuple[int, int] = (0, 0)
     warnings: tuple[str, ...] = ()
@@ -104,9 +104,9 @@ class FrameReader:
         camera: the name that frames carry.
         source: what to read.
         pace: which frames to pass on; every coded one by default.
-        keeping: what is kept beside the frames; nothing by default.
+        retention: what is kept beside the frames; nothing by default.
         motion_step_s: measure each frame's speed against the picture this much earlier; None leaves it out.
-        on_unfit: told why a frame that was due is not passed on.
+        on_drop: told why a frame that was due is not passed on.
     """
 
     def __init__(
@@ -117,15 +117,15 @@ class FrameReader:
         opener: Opener,
         clock: Clock,
         pace: Pace = EVERY_FRAME,
-        keeping: Keeping = NOTHING_KEPT,
+        retention: RetentionOptions = KEEP_NOTHING,
         motion_step_s: float | None = None,
-        on_unfit: Callable[[str], None] | None = None,
+        on_drop: Callable[[DropReason], None] | None = None,
     ) -> None:
         self._camera, self._source = camera, source
         self._opener, self._clock = opener, clock
-        self._pace, self._keeping, self._motion_step_s = pace, keeping, motion_step_s
-        self._on_unfit = on_unfit or (lambda _reason: None)
-        self._wall = WallLine(clock, live=source.live)
+        self._pace, self._retention, self._motion_step_s = pace, retention, motion_step_s
+        self._on_drop = on_drop or (lambda _reason: None)
+        self._wall = WallClockMapper(clock, live=source.live)
         self._progress = _Progress()
 
     def frames(self) -> Iterator[Frame]:
@@ -144,7 +144,7 @@ class FrameReader:
     def summary(self) -> SourceSummary:
         """What reading came to, with a warning per segment that was not read whole."""
         p = self._progress
-        return SourceSummary(p.frames, p.declared_frames, p.decode_errors, p.time_s, p.size_px, p.warnings)
+        return SourceSummary(p.decode_errors, p.time_s, p.size_px, p.warnings)
 
     def _segment_frames(self, segment: Segment, number: int) -> Iterator[Frame]:
         progress, pacer = self._progress, self._pace.start(self._clock)
@@ -161,20 +161,20 @@ class FrameReader:
                 progress.size_px = (decoded.frame.width, decoded.frame.height)
                 due = pacer.passes(time_s - starts_at_s)
                 keep(decoded, time_s, due)
-                if decoded.unfit is None:
+                if decoded.drop_reason is None:
                     if due:
                         yield maker.frame(decoded, index, time_s)
                     else:
                         maker.pass_over(decoded, time_s)
                 elif due:
-                    self._on_unfit(decoded.unfit)
+                    self._on_drop(decoded.drop_reason)
             progress.time_s += step_s
-            self._note_end(segment, stream, progress.frames - frames_before, progress.time_s - starts_at_s)
+            self._record_end(segment, stream, progress.frames - frames_before, progress.time_s - starts_at_s)
 
     @contextmanager
     def _feeding(self, stream: Stream) -> Iterator[Callable[[Decoded, float, bool], None]]:
         """Feed the stream's packets or pictures to what clips are cut from."""
-        feed = self._keeping.feed
+        feed = self._retention.feed
         if feed is None:
             yield lambda _decoded, _time_s, _due: None
             return
@@ -189,11 +189,10 @@ class FrameReader:
         scaler = Scaler()
         motion = MotionEstimator(scaler, self._motion_step_s) if self._motion_step_s else None
         stamp = _Stamp(self._camera, segment, self._wall, self._clock)
-        return _FrameMaker(stamp, scaler, motion, keep_pictures=self._keeping.pictures)
+        return _FrameMaker(stamp, scaler, motion, keep_pictures=self._retention.pictures)
 
-    def _note_end(self, segment: Segment, stream: Stream, frames: int, duration_s: float) -> None:
+    def _record_end(self, segment: Segment, stream: Stream, frames: int, duration_s: float) -> None:
         progress = self._progress
-        progress.declared_frames += stream.declared_frames
         progress.decode_errors += stream.decode_errors
         if stream.decode_errors:
             progress.warnings += (f"{segment.label}: {stream.decode_errors} damaged packets or pictures were left out",)
@@ -208,7 +207,7 @@ class _Stamp:
 
     camera: str
     segment: int
-    wall: WallLine
+    wall: WallClockMapper
     clock: Clock
 
 

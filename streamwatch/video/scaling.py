@@ -1,7 +1,7 @@
 """The one function that turns a decoded picture into the model's input.
 
 swscale through PyAV, bicubic, with colour range and matrix always given: another kernel, or a guessed range,
-differs by 1 to 3 grey levels and moves scores (DESIGN section 2).
+differs by 1 to 3 grey levels and moves scores (docs/decisions/0002-method.md).
 """
 
 from __future__ import annotations

@@ -11,9 +11,9 @@ from typing import Any
 from fastapi import FastAPI, HTTPException
 from fastapi.responses import FileResponse, HTMLResponse
 
-from streamwatch.events.wire import event_document
+from streamwatch.documents import event_document
+from streamwatch.evidence.layout import KINDS, path_of
 from streamwatch.records import Event
-from streamwatch.runtime.evidence import KINDS, path_of
 
 ListEvents = Callable[[], Sequence[Event]]
 SHOWN = {
@@ -45,7 +45,7 @@ def page_app(list_events: ListEvents, folder: Path, *, title: str = "streamwatch
 
     Args:
         list_events: the newest events first.
-        folder: of the evidence (``runtime.evidence``).
+        folder: of the evidence (``evidence.writer``).
     """
     app = FastAPI(title=title, openapi_url=None)
 

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from fastapi import FastAPI, Response
 from fastapi.responses import JSONResponse
 
+from streamwatch.capture.readiness import Readiness
 from streamwatch.health import Health
 from streamwatch.metrics import Metrics
-from streamwatch.runtime.readiness import Readiness
 
 
 def telemetry_app(metrics: Metrics, health: Health, readiness: Callable[[], Readiness]) -> FastAPI:

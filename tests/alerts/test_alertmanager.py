@@ -13,15 +13,17 @@ from typing import Any
 import httpx
 import pytest
 
+from streamwatch.alerts.manager import DeliveryManager
+from streamwatch.alerts.router import NotificationRouter
 from streamwatch.clock import SystemClock
-from streamwatch.config.models import Alerts
-from streamwatch.events.wire import iso_time
+from streamwatch.config.schema import Alerts
+from streamwatch.documents import iso_time
+from streamwatch.enums import EventType
 from streamwatch.metrics import Metrics
 from streamwatch.records import EventChange
-from streamwatch.runtime.deliveries import Deliveries
-from streamwatch.runtime.messages import Planner
+from streamwatch.store.administration import OutboxAdministration
 from streamwatch.store.event_store import EventStore
-from streamwatch.store.outbox import Outbox
+from streamwatch.store.leases import Outbox
 from streamwatch.store.sessions import open_database
 from tests.store.test_event_store import ended, event
 
@@ -71,19 +73,21 @@ def test_a_real_alertmanager_fires_and_resolves(alertmanager: str, tmp_path: Pat
     alerts = Alerts.model_validate(
         {"webhooks": [{"name": "am", "url": f"{alertmanager}/api/v2/alerts", "format": "alertmanager"}]}
     )
-    planner, engine = Planner(alerts, SystemClock()), open_database(None, tmp_path)
-    store = EventStore(engine, planner)
-    deliveries = Deliveries(alerts, Outbox(engine), planner, metrics=Metrics(), clock=SystemClock())
+    router, engine = NotificationRouter(alerts, SystemClock()), open_database(None, tmp_path)
+    store = EventStore(engine, router)
+    deliveries = DeliveryManager(
+        alerts, Outbox(engine), OutboxAdministration(engine), router, metrics=Metrics(), clock=SystemClock()
+    )
     deliveries.start()
     opened = event(time.time() - 6, "yard")
-    store.record(EventChange("anomaly.started", opened, opened.start_wall_s))
+    store.record(EventChange(EventType.ANOMALY_STARTED, opened, opened.start_wall_s))
     assert deliveries.drain(10)
     (firing,) = alerts_of(alertmanager)
     assert firing["labels"] == {"alertname": "anomaly", "camera": "yard", "event": opened.id, "severity": "warning"}
     assert firing["status"]["state"] == "active"
     assert firing["startsAt"][:19] == iso_time(opened.start_wall_s)[:19]
     assert "yard shows something new" in firing["annotations"]["summary"]
-    store.record(EventChange("anomaly.ended", ended(opened), time.time()))
+    store.record(EventChange(EventType.ANOMALY_ENDED, ended(opened), time.time()))
     assert deliveries.drain(10)
     deliveries.stop()
     assert alerts_of(alertmanager, active="true") == []

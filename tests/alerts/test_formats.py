@@ -8,16 +8,17 @@ from typing import Any
 
 import pytest
 
-from streamwatch.alerts.formats import MOST_BODY_BYTES, Format, renderer
+from streamwatch.alerts.formats import MAX_BODY_BYTES, Format, renderer
+from streamwatch.enums import MessageState
 from streamwatch.errors import ConfigError, DeliveryError
-from streamwatch.store.outbox import Message
+from streamwatch.store.messages import Message
 
 TIME, START, END = "2026-03-01T12:00:05.000Z", "2026-03-01T12:00:00.000Z", "2026-03-01T12:00:04.000Z"
 STARTED = Message(
     7, "msg-1", "ops", "event-1", "anomaly.started", "yard",
     {"type": "anomaly.started", "time": TIME, "camera": "yard", "severity": "alert", "start": START, "end": None,
      "zone": "gate"},
-    0.0, 0.0, 0, "pending",
+    0.0, 0.0, 0, MessageState.PENDING,
 )  # fmt: skip
 ENDED = replace(
     STARTED,
@@ -94,6 +95,6 @@ def test_a_template_that_is_none_is_a_mistake_of_the_configuration() -> None:
 
 
 def test_a_body_has_a_limit() -> None:
-    large = replace(STARTED, content={**STARTED.content, "x": "y" * MOST_BODY_BYTES})
+    large = replace(STARTED, content={**STARTED.content, "x": "y" * MAX_BODY_BYTES})
     with pytest.raises(DeliveryError, match="are the most"):
         renderer("cloudevents")(large)

@@ -1,4 +1,4 @@
-"""A sample of ``tests.alerts.kills``; the whole is in `make soak`."""
+"""A sample of ``benchmarks.sender_kills``; the whole is in `make soak`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.alerts.kills import run
+from benchmarks.sender_kills import run
 
 pytestmark = pytest.mark.slow(40)
 

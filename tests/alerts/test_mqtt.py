@@ -16,15 +16,17 @@ import pytest
 from paho.mqtt.client import Client, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion
 
+from streamwatch.alerts.manager import DeliveryManager
+from streamwatch.alerts.router import NotificationRouter
 from streamwatch.clock import SystemClock
-from streamwatch.config.models import Alerts
+from streamwatch.config.schema import Alerts
+from streamwatch.enums import EventType
 from streamwatch.errors import ConfigError
 from streamwatch.metrics import Metrics
 from streamwatch.records import EventChange, Notice
-from streamwatch.runtime.deliveries import Deliveries
-from streamwatch.runtime.messages import Planner
+from streamwatch.store.administration import OutboxAdministration
 from streamwatch.store.event_store import EventStore
-from streamwatch.store.outbox import Outbox
+from streamwatch.store.leases import Outbox
 from streamwatch.store.sessions import open_database
 from tests.store.test_event_store import ended, event
 
@@ -117,11 +119,12 @@ class Desk:
 
     def __init__(self, folder: Path, url: str) -> None:
         self.alerts = Alerts.model_validate({"mqtt": {"url": url, "topic": "site", "timeout": "2s"}})
-        planner = Planner(self.alerts, SystemClock())
+        router = NotificationRouter(self.alerts, SystemClock())
         self.engine = open_database(None, folder)
-        self.store, self.outbox = EventStore(self.engine, planner), Outbox(self.engine)
-        self.deliveries = Deliveries(
-            self.alerts, self.outbox, planner, metrics=Metrics(), clock=SystemClock(), cameras=("yard",)
+        self.store, self.outbox = EventStore(self.engine, router), Outbox(self.engine)
+        self.administration = OutboxAdministration(self.engine)
+        self.deliveries = DeliveryManager(
+            self.alerts, self.outbox, self.administration, router, metrics=Metrics(), clock=SystemClock(), cameras=("yard",)
         )
         self.deliveries.start()
 
@@ -139,10 +142,10 @@ def desk(tmp_path: Path, broker: Broker) -> Iterator[Desk]:
 
 def test_states_are_retained_and_messages_are_cloudevents(broker: Broker, desk: Desk) -> None:
     listener, opened = Listener(broker), event(time.time(), "yard")
-    desk.store.record(EventChange("anomaly.started", opened, time.time()))
+    desk.store.record(EventChange(EventType.ANOMALY_STARTED, opened, time.time()))
     wait_for(lambda: listener.last("site/cameras/yard/anomaly") == b"ON")
-    desk.store.record(EventChange("anomaly.ended", ended(opened), time.time()))
-    desk.store.note(Notice("0" * 36, "camera.offline", "yard", time.time()))
+    desk.store.record(EventChange(EventType.ANOMALY_ENDED, ended(opened), time.time()))
+    desk.store.record_notice(Notice("0" * 36, EventType.CAMERA_OFFLINE, "yard", time.time()))
     wait_for(lambda: listener.last("site/cameras/yard/connection") == b"offline")
     assert desk.deliveries.drain(WITHIN_S)
     assert [e["type"] for e in listener.events()][:2] == ["streamwatch.anomaly.started", "streamwatch.anomaly.ended"]
@@ -165,8 +168,8 @@ def test_who_leaves_says_so_and_who_dies_is_said_so_of(broker: Broker, tmp_path:
     wait_for(lambda: listener.last("site/status") == b"offline")
     second = Desk(tmp_path / "second", broker.url)
     wait_for(lambda: listener.last("site/status") == b"online")
-    poster: Any = second.deliveries._senders[0]._poster
-    poster._client.socket().shutdown(socket.SHUT_RDWR)  # as if the process had died: no DISCONNECT
+    transport: Any = second.deliveries._senders[0]._transport
+    transport._client.socket().shutdown(socket.SHUT_RDWR)  # as if the process had died: no DISCONNECT
     wait_for(lambda: listener.heard.count(("site/status", b"offline", False)) == 2)
     second.close()
     listener.close()
@@ -177,13 +180,13 @@ def test_a_broker_that_is_killed_in_mid_stream_costs_nothing(broker: Broker, des
     wait_for(lambda: listener.last("site/status") == b"online")
     opened = [event(time.time() + n, "yard") for n in range(EVENTS)]
     for one in opened:
-        desk.store.record(EventChange("anomaly.started", one, time.time()))
-        desk.store.record(EventChange("anomaly.ended", ended(one), time.time()))
+        desk.store.record(EventChange(EventType.ANOMALY_STARTED, one, time.time()))
+        desk.store.record(EventChange(EventType.ANOMALY_ENDED, ended(one), time.time()))
     wait_for(lambda: len(listener.events()) > EVENTS // 3)
     broker.kill()
     time.sleep(0.5)
     broker.start()
-    numbers = [m.number for m in desk.outbox.list_messages(limit=10_000) if m.state == "pending"]
+    numbers = [m.number for m in desk.administration.list_messages(limit=10_000) if m.state == "pending"]
     assert numbers, "the broker was killed too late to matter"
     assert desk.deliveries.drain(60)
     wait_for(lambda: len({e["id"] for e in listener.events()}) == 2 * EVENTS)

@@ -15,16 +15,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from standardwebhooks import Webhook as Verifier
 
+from streamwatch.alerts.endpoints import sender_of
 from streamwatch.alerts.flood import TokenBucket
-from streamwatch.alerts.schedule import SCHEDULE_S
+from streamwatch.alerts.retry_schedule import SCHEDULE_S
 from streamwatch.alerts.sender import Attempted, EndpointSender, run_all
 from streamwatch.clock import Clock, SystemClock
-from streamwatch.config.models import Webhook
-from streamwatch.runtime.deliveries import sender_of
-from streamwatch.store.outbox import DEAD, DELIVERED, PENDING, NewMessage, Outbox
+from streamwatch.config.schema import Webhook
+from streamwatch.enums import MessageState
+from streamwatch.store.administration import OutboxAdministration
+from streamwatch.store.leases import Outbox
+from streamwatch.store.messages import NewMessage
 from streamwatch.store.sessions import open_database
-from tests.alerts.receiver import Answer, Receiver, garbage, reset, running_receiver, silence, status, trickle
-from tests.runtime.test_retry import FakeClock
+from tests.test_retry import FakeClock
+from tools.receiver import Answer, Receiver, garbage, reset, running_receiver, silence, status, trickle
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 TIMEOUT_S = 0.3
@@ -49,7 +52,8 @@ class Desk:
     def __init__(self, folder: Path, url: str, **options: Any) -> None:
         self.clock = HurriedClock()
         self.clock.now_s = time.time() - 1e9
-        self.outbox = Outbox(open_database(None, folder))
+        engine = open_database(None, folder)
+        self.outbox, self.administration = Outbox(engine), OutboxAdministration(engine)
         self.attempts: list[Attempted] = []
         settings = {"name": "ops", "url": url, "secret": SECRET, "timeout": f"{round(1000 * TIMEOUT_S)}ms", **options}
         self.sender = self.sender_of(settings, self.clock)
@@ -74,7 +78,7 @@ class Desk:
 
     @property
     def states(self) -> list[str]:
-        return [m.state for m in reversed(self.outbox.list_messages())]
+        return [m.state for m in reversed(self.administration.list_messages())]
 
     def close(self) -> None:
         self.sender.close()
@@ -96,17 +100,17 @@ def test_what_was_not_taken_is_sent_again_with_the_same_id(desk: Desk, receiver:
     receiver.answers = [answer]
     desk.put("e1")
     desk.run()
-    assert desk.states == [PENDING]
+    assert desk.states == [MessageState.PENDING]
     desk.run()
     assert len(receiver.received) == 1, "not before it is due"
     desk.clock.now_s += 7
     desk.run()
-    assert desk.states == [DELIVERED]
+    assert desk.states == [MessageState.DELIVERED]
     assert [r.message_id for r in receiver.received] == ["ops-e1-0"] * 2
     assert [a.result for a in desk.attempts] == ["failed", "delivered"]
     for request in receiver.received:
         Verifier(SECRET).verify(request.body, dict(request.headers))
-    error = desk.outbox.attempts_of(1)[0].error
+    error = desk.administration.attempts_of(1)[0].error
     assert error
     assert receiver.url not in error
 
@@ -116,7 +120,7 @@ def test_a_body_that_trickles_is_not_waited_for(desk: Desk, receiver: Receiver) 
     desk.put("e1")
     began_s = time.monotonic()
     desk.run()
-    assert desk.states == [DELIVERED]
+    assert desk.states == [MessageState.DELIVERED]
     assert time.monotonic() - began_s < 3 * TIMEOUT_S
 
 
@@ -126,8 +130,8 @@ def test_nobody_listens(tmp_path: Path) -> None:
     desk = Desk(tmp_path, f"http://user:s3cret@127.0.0.1:{port}/x?token=t0ken")
     desk.put("e1")
     desk.run()
-    assert desk.states == [PENDING]
-    said = str(desk.outbox.find(1).last_error)
+    assert desk.states == [MessageState.PENDING]
+    said = str(desk.administration.find(1).last_error)
     assert "ConnectError" in said
     desk.close()
     assert "s3cret" not in said
@@ -141,7 +145,7 @@ def test_retry_after_is_honoured(desk: Desk, receiver: Receiver) -> None:
     assert len(receiver.received) == 1
     desk.clock.now_s += 11
     desk.run()
-    assert desk.states == [DELIVERED]
+    assert desk.states == [MessageState.DELIVERED]
 
 
 def test_gone_switches_the_endpoint_off_and_loses_nothing(desk: Desk, receiver: Receiver) -> None:
@@ -149,20 +153,20 @@ def test_gone_switches_the_endpoint_off_and_loses_nothing(desk: Desk, receiver: 
     desk.put("e1")
     desk.run(rounds=3, apart_s=3600)
     assert len(receiver.received) == 1
-    assert desk.outbox.disabled()
-    desk.outbox.enable("ops")
+    assert desk.administration.disabled()
+    desk.administration.enable("ops")
     desk.run()
-    assert desk.states == [DELIVERED]
+    assert desk.states == [MessageState.DELIVERED]
 
 
 def test_a_message_is_given_up_at_the_end_of_the_schedule_and_the_next_one_says_so(desk: Desk, receiver: Receiver) -> None:
     receiver.answers = [status(500)] * len(SCHEDULE_S)
     desk.put("e1", "e1")
     desk.run(rounds=len(SCHEDULE_S), apart_s=1.3 * SCHEDULE_S[-1])
-    assert desk.states == [DEAD, PENDING]
+    assert desk.states == [MessageState.DEAD, MessageState.PENDING]
     assert desk.attempts[-1].result == "dead"
     desk.run()
-    assert desk.states == [DEAD, DELIVERED]
+    assert desk.states == [MessageState.DEAD, MessageState.DELIVERED]
     assert receiver.received[-1].event["earlierundelivered"] is True
 
 
@@ -171,7 +175,7 @@ def test_order_is_kept_within_an_event_whatever_fails(desk: Desk, receiver: Rece
     receiver.answers = [rng.choice([status(200), status(500), reset]) for _ in range(60)]
     desk.put(*(f"e{n % 5}" for n in range(25)))
     desk.run(rounds=200, apart_s=400)
-    assert set(desk.states) == {DELIVERED}
+    assert set(desk.states) == {MessageState.DELIVERED}
     for number in range(5):
         heard = [r.event["data"]["n"] for r in receiver.received if f"-e{number}-" in r.message_id]
         assert heard == sorted(heard)
@@ -183,7 +187,7 @@ def test_a_template_that_fails_is_hopeless_at_once(tmp_path: Path, receiver: Rec
     desk.put("e1")
     desk.run()
     desk.close()
-    assert desk.states == [DEAD]
+    assert desk.states == [MessageState.DEAD]
     assert receiver.received == []
 
 
@@ -196,9 +200,9 @@ def test_a_dead_endpoint_delays_no_other(tmp_path: Path, receiver: Receiver) -> 
         desk.put(*(f"e{n}" for n in range(50)))
         threads = run_all([desk.sender_of(endpoint, clock) for endpoint in endpoints], stop)
         until_s = time.monotonic() + 5
-        while desk.outbox.depths().get("ops") and time.monotonic() < until_s:
+        while desk.administration.depths().get("ops") and time.monotonic() < until_s:
             clock.wait(stop, 0.02)
-        depths = desk.outbox.depths()
+        depths = desk.administration.depths()
         stop.set()
         for thread in threads:
             thread.join()

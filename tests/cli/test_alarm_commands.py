@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from streamwatch.model.artifact import load_model, previous_path
+from streamwatch.model.artifact.serialization import load_model
+from streamwatch.model.artifact.versions import previous_path
 from streamwatch.records import UInt8Array
 from tests.conftest import QUICK_PRECISION, Cli, encode, moving_square, run_command
 
@@ -222,8 +223,8 @@ def test_what_is_called_normal_stays_silent_until_that_is_taken_back(learned: Pa
         assert after
         assert after.exposure_s == zone.exposure_s
         assert after.highest <= zone.highest
-    assert taught.allowance_ is not None
-    assert 0 < (taught.allowance_ > 1).mean() < 0.5
+    assert taught.suppression_ is not None
+    assert 0 < (taught.suppression_ > 1).mean() < 0.5
     assert anomalies_of(learned, cli) == []
     other = learned / "elsewhere.mp4"
     encode(other, with_intruder(120, ELSEWHERE), fps=RATE_HZ)

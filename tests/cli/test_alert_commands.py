@@ -9,10 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from streamwatch.store.outbox import DEAD, DELIVERED, PENDING, NewMessage, Outbox, Settlement
+from streamwatch.enums import MessageState
+from streamwatch.store.administration import OutboxAdministration
+from streamwatch.store.leases import Outbox
+from streamwatch.store.messages import NewMessage, Settlement
 from streamwatch.store.sessions import open_database
-from tests.alerts.receiver import Receiver, running_receiver, status
 from tests.conftest import Cli
+from tools.receiver import Receiver, running_receiver, status
 
 SECRET, TOKEN = "whsec_cGxhbnRlZC1zZWNyZXQtb2Ytb3Bz", "planted-token"
 
@@ -41,7 +44,7 @@ def config(tmp_path: Path, receiver: Receiver) -> Path:
     outbox, now_s = Outbox(engine), time.time()
     content = {"type": "anomaly.started", "time": "2026-01-01T00:00:00.000Z"}
     outbox.put([NewMessage(f"m{n}", "ops", f"e{n}", "anomaly.started", "cam", content, now_s) for n in range(3)])
-    states = (DELIVERED, DEAD)
+    states = (MessageState.DELIVERED, MessageState.DEAD)
     outbox.settle([Settlement(n + 1, state, now_s, 0.01, 0, 200, None, "ops") for n, state in enumerate(states)])
     engine.dispose()
     (tmp_path / "site.yaml").write_text(json.dumps(document))
@@ -50,20 +53,20 @@ def config(tmp_path: Path, receiver: Receiver) -> Path:
 
 def states(config: Path) -> list[str]:
     engine = open_database(None, config.parent / "data")
-    found = [message.state for message in reversed(Outbox(engine).list_messages())]
+    found: list[str] = [message.state for message in reversed(OutboxAdministration(engine).list_messages())]
     engine.dispose()
     return found
 
 
 def test_list_and_show_say_what_became_of_messages(config: Path, cli: Cli) -> None:
     listed = json.loads(cli("alerts", "list", "-c", config, "--json").out)
-    assert [m["state"] for m in listed["messages"]] == [PENDING, DEAD, DELIVERED]
+    assert [m["state"] for m in listed["messages"]] == [MessageState.PENDING, MessageState.DEAD, MessageState.DELIVERED]
     assert listed["endpoints"]["ops"]["pending"] == 1
     said = cli("alerts", "list", "-c", config).out
     assert "ops: 1 pending, the oldest since" in said
     assert "1 dead" in said
     shown = json.loads(cli("alerts", "show", "1", "-c", config, "--json").out)
-    assert (shown["state"], shown["tries"][0]["status"]) == (DELIVERED, 200)
+    assert (shown["state"], shown["tries"][0]["status"]) == (MessageState.DELIVERED, 200)
     assert "HTTP 200" in cli("alerts", "show", "1", "-c", config).out
     refused = cli("alerts", "show", "99", "-c", config)
     assert (refused.code, "no message 99" in refused.error_line) == (2, True)
@@ -72,9 +75,9 @@ def test_list_and_show_say_what_became_of_messages(config: Path, cli: Cli) -> No
 def test_replay_sends_again_what_was_given_up(config: Path, cli: Cli, receiver: Receiver) -> None:
     assert cli("alerts", "replay", "-c", config).code == 2
     assert "1 messages wait" in cli("alerts", "replay", "--dead", "-c", config).out
-    assert states(config) == [DELIVERED, PENDING, PENDING]
+    assert states(config) == [MessageState.DELIVERED, MessageState.PENDING, MessageState.PENDING]
     assert cli("alerts", "send", "--until-empty", "-c", config).code == 0
-    assert states(config) == [DELIVERED] * 3
+    assert states(config) == [MessageState.DELIVERED] * 3
     assert {request.message_id for request in receiver.received} == {"m1", "m2"}
 
 
@@ -92,10 +95,12 @@ def test_an_endpoint_is_switched_on_again(config: Path, cli: Cli, receiver: Rece
     receiver.answers = [status(410)]
     engine = open_database(None, config.parent / "data")
     outbox = Outbox(engine)
-    outbox.settle([Settlement(3, PENDING, time.time(), 0.1, time.time(), 410, "HTTP 410", "ops", "it answered 410 Gone")])
+    outbox.settle(
+        [Settlement(3, MessageState.PENDING, time.time(), 0.1, time.time(), 410, "HTTP 410", "ops", "it answered 410 Gone")]
+    )
     assert "ops: switched off, it answered 410 Gone" in cli("alerts", "list", "-c", config).out
     assert "switched on" in cli("alerts", "enable", "ops", "-c", config).out
-    assert outbox.disabled() == {}
+    assert OutboxAdministration(engine).disabled() == {}
     engine.dispose()
 
 

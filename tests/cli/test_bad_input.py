@@ -12,9 +12,10 @@ import pytest
 import torch
 
 from streamwatch.config.sharding import Shard
-from streamwatch.model.artifact import Provenance, save_model
-from streamwatch.model.backbone import ARCHITECTURES, untrained_model
-from streamwatch.model.identity import BackboneSpec, build_embedder
+from streamwatch.model.artifact.serialization import Provenance, save_model
+from streamwatch.model.embedding.backbone import ARCHITECTURES, untrained_model
+from streamwatch.model.embedding.identity import BackboneSpec, build_embedder
+from streamwatch.model.fitting import fit
 from streamwatch.model.scene import SceneModel
 from tests.conftest import REPOSITORY, Cli, batch_of, encode, moving_square
 
@@ -94,7 +95,7 @@ def test_a_model_of_another_backbone_or_other_weights(cli: Cli, tmp_path: Path, 
     assert result.code == 1
     assert "another weights_sha256" in result.error_line
     embedder, identity = build_embedder(BackboneSpec("efficientnet_b5", "untrained", 20), device=torch.device("cpu"))
-    other = SceneModel(identity).fit(embedder, [batch_of(torch.randint(0, 255, (40, 256, 256, 3), dtype=torch.uint8))])
+    other = fit(SceneModel(identity), embedder, [batch_of(torch.randint(0, 255, (40, 256, 256, 3), dtype=torch.uint8))])
     save_model(other, model, Provenance())
     result = cli("run", "-c", config(tmp_path, video), "--until-eof")
     assert result.code == 1

@@ -14,9 +14,9 @@ import av
 import numpy as np
 import pytest
 
-from streamwatch.model.artifact import Provenance, load_model, save_model
-from streamwatch.model.embedding import Embedder
-from streamwatch.model.identity import EmbeddingIdentity
+from streamwatch.model.artifact.serialization import Provenance, load_model, save_model
+from streamwatch.model.embedding.embedder import Embedder
+from streamwatch.model.embedding.identity import EmbeddingIdentity
 from streamwatch.model.scene import SceneModel
 from tests.conftest import REPOSITORY, Cli, encode, inputs, moving_square, read
 

@@ -8,7 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from streamwatch.model.artifact import read_metadata
+from streamwatch.config.loading import load_config
+from streamwatch.daemon.assembly import Surroundings
+from streamwatch.daemon.service import Service
+from streamwatch.detection.publisher import Subscribers
+from streamwatch.enums import CameraState
+from streamwatch.model.artifact.serialization import read_metadata
 from streamwatch.records import UInt8Array
 from tests.conftest import QUICK_PRECISION, Cli, CliResult, encode, moving_square
 
@@ -75,11 +80,16 @@ def test_a_night_is_learned_beside_the_day_and_watched_by_itself(site: Path, cli
     assert calibrated.out.count("calibrated on") == 2
 
 
-def test_a_night_without_a_model_raises_nothing(site: Path, cli: Cli, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_night_without_a_model_raises_nothing_and_the_camera_is_calibrating(site: Path, cli: Cli) -> None:
     (site / "data/models/yard@grey.safetensors").unlink(missing_ok=True)
     if not (site / "data/models/yard.safetensors").is_file():
         cli("fit", "-c", site / "site.yaml", "yard")
         (site / "data/models/yard@grey.safetensors").unlink()
     tested = backtest(site, cli)
     assert json.loads(tested.out)["events"] == []
-    assert "a grey picture, of which it has no model" in caplog.text
+    states: list[CameraState] = []
+    on_score = Subscribers(scores=(lambda _scored, _counts: states.append(service.parts.calibration.state_of("yard")),))
+    service = Service(load_config(site / "site.yaml"), until_eof=True, surroundings=Surroundings(on_score))
+    service.run()
+    assert CameraState.CALIBRATING in states[:: len(states) // 10]
+    assert states[-1] == states[0], "by day again"

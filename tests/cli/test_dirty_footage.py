@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from streamwatch.model.artifact import load_model, read_metadata
+from streamwatch.model.artifact.serialization import load_model, read_metadata
 from streamwatch.records import UInt8Array
 from tests.conftest import QUICK_PRECISION, Cli, encode, moving_square
 

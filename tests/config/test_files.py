@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from streamwatch.config.loading import load_config
-from streamwatch.config.models import Config
+from streamwatch.config.schema import Config
 from streamwatch.config.sharding import spread_of
 from tests.conftest import REPOSITORY
 

@@ -10,7 +10,7 @@ import yaml
 from pydantic import BaseModel
 
 from streamwatch.config.loading import Secrets, load_config
-from streamwatch.config.models import CameraConfig, CameraDefaults, Config, inert_keys
+from streamwatch.config.schema import CameraConfig, CameraDefaults, Config, inert_keys
 from streamwatch.errors import ConfigError
 from tests.conftest import REPOSITORY
 

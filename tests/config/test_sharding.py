@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamwatch.config.models import Config
+from streamwatch.config.schema import Config
 from streamwatch.config.sharding import Shard, spread_of
 from streamwatch.errors import UsageError
 

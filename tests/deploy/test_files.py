@@ -16,7 +16,7 @@ from streamwatch.config.sharding import Shard
 from tests.conftest import REPOSITORY
 
 DEPLOY = REPOSITORY / "deploy"
-MOST_EXPOSED = 3.0
+MAX_EXPOSED = 3.0
 
 
 def run(*command: str, cwd: Path = DEPLOY) -> str:
@@ -32,7 +32,7 @@ def test_the_unit_is_hardened() -> None:
     said = run("systemd-analyze", "security", "--offline=yes", "--no-pager", "systemd/streamwatch.service")
     exposure = re.search(r"Overall exposure level for \S+: ([\d.]+)", said)
     assert exposure
-    assert float(exposure[1]) < MOST_EXPOSED
+    assert float(exposure[1]) < MAX_EXPOSED
 
 
 def test_the_unit_is_notified_watched_and_reloaded() -> None:

@@ -15,8 +15,8 @@ import httpx
 import pytest
 import yaml
 
+from benchmarks.monitoring import Monitored, hurried, monitored, scenario
 from tests.conftest import REPOSITORY
-from tests.deploy.monitoring import Monitored, hurried, monitored, scenario
 
 pytestmark = [pytest.mark.slow(110), pytest.mark.paced, pytest.mark.timeout(600)]
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from streamwatch.evaluation.ablation import RULES, Look
-from streamwatch.model.fusion import FieldMaps
+from streamwatch.evaluation.ablation import RULES, FrameMaps
+from streamwatch.model.scoring.fusion import FieldMaps
 from tests.conftest import Cli, encode, moving_square
 from tests.evaluation.test_evaluate import write_clip
 
@@ -47,4 +47,4 @@ def test_the_tables_rows_are_what_evaluate_reports(cli: Cli, scene: Path, tmp_pa
 def test_every_rule_takes_a_frame_without_motion_evidence() -> None:
     maps = FieldMaps(np.ones((64, 64), np.float32), None)
     for rule in RULES:
-        assert rule.map_of(Look(maps, maps, maps, maps, 1.0)).shape == (64, 64)
+        assert rule.map_of(FrameMaps(maps, maps, maps, maps, 1.0)).shape == (64, 64)

@@ -15,11 +15,11 @@ import torch
 from sklearn.metrics import roc_auc_score
 
 from streamwatch.evaluation.cache import load_result, scene_key
+from streamwatch.evaluation.datasets.shanghaitech import load_shanghaitech
+from streamwatch.evaluation.datasets.ucsd import labels_of, load_ucsd
 from streamwatch.evaluation.scene_run import Settings, thinned
-from streamwatch.evaluation.shanghaitech import load_shanghaitech
-from streamwatch.evaluation.ucsd import labels_of, load_ucsd
-from streamwatch.model.anomaly_map import upsample
-from streamwatch.model.identity import BackboneSpec
+from streamwatch.model.embedding.identity import BackboneSpec
+from streamwatch.model.scoring.anomaly_map import upsample
 from streamwatch.video.opener import PyAvOpener
 from tests.conftest import Cli, CliResult, encode, moving_square, read
 

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from streamwatch.clock import SystemClock
+from streamwatch.evaluation.datasets.shanghaitech import load_shanghaitech
 from streamwatch.evaluation.scene_run import Settings, evaluate_scene
-from streamwatch.evaluation.shanghaitech import load_shanghaitech
-from streamwatch.model.identity import BackboneSpec
+from streamwatch.model.embedding.identity import BackboneSpec
 from streamwatch.video.opener import PyAvOpener
 from tests.conftest import encode, moving_square
 

@@ -1,4 +1,4 @@
-"""The state machine: its stated properties for any stream of scores, and the paths of DESIGN section 8 by hand."""
+"""The state machine: its stated properties for any stream of scores, and the paths of docs/decisions/0009-events.md by hand."""
 
 from __future__ import annotations
 
@@ -8,16 +8,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamwatch.events.decision import NORMAL, Change, Ended, Phase, Rules, Sample, Started, State, force_end, step
+from streamwatch.enums import EndReason
+from streamwatch.events.decision import NORMAL, Change, Ended, EventPolicy, Sample, Stage, Started, State, force_end, step
 
-RULES = Rules(10, 6, min_duration_s=1, end_delay_s=2, cooldown_s=5, max_duration_s=60)
+RULES = EventPolicy(10, 6, min_duration_s=1, end_delay_s=2, cooldown_s=5, max_duration_s=60)
 
 
-def run(scores: Sequence[float], rules: Rules = RULES, step_s: float = 0.5) -> tuple[State, list[Change]]:
+def run(scores: Sequence[float], rules: EventPolicy = RULES, step_s: float = 0.5) -> tuple[State, list[Change]]:
     return run_samples([Sample(i * step_s, i * step_s, score) for i, score in enumerate(scores)], rules)
 
 
-def run_samples(samples: list[Sample], rules: Rules) -> tuple[State, list[Change]]:
+def run_samples(samples: list[Sample], rules: EventPolicy) -> tuple[State, list[Change]]:
     state, changes = NORMAL, list[Change]()
     for sample in samples:
         state, new = step(state, sample, rules)
@@ -35,7 +36,7 @@ def test_a_short_crossing_is_a_near_miss() -> None:
 
 def test_holding_above_the_end_threshold_is_enough_to_open() -> None:
     state, changes = run([0, 12, 7, 7, 7])
-    assert state.phase is Phase.OPEN
+    assert state.stage is Stage.OPEN
     assert [type(c) for c in changes] == [Started]
 
 
@@ -60,7 +61,7 @@ def test_after_end_delay_only_a_new_crossing_reopens() -> None:
 
 
 def test_max_duration_makes_a_linked_successor() -> None:
-    rules = Rules(10, 6, min_duration_s=1, end_delay_s=2, cooldown_s=5, max_duration_s=4)
+    rules = EventPolicy(10, 6, min_duration_s=1, end_delay_s=2, cooldown_s=5, max_duration_s=4)
     state, changes = run([12] * 12, rules)
     assert [type(c) for c in changes] == [Started, Ended, Started]
     ended, started = changes[1], changes[2]
@@ -69,14 +70,14 @@ def test_max_duration_makes_a_linked_successor() -> None:
     assert ended.reason == "max_duration"
     assert started.successor
     assert started.began == ended.ended
-    assert state.phase is Phase.OPEN
+    assert state.stage is Stage.OPEN
 
 
 def test_forced_ends_what_is_open_and_drops_what_is_pending() -> None:
     pending, _ = run([12])
-    assert force_end(pending, "shutdown") == (NORMAL, ())
+    assert force_end(pending, EndReason.SHUTDOWN) == (NORMAL, ())
     opened, _ = run([12, 12, 12])
-    state, (change,) = force_end(opened, "shutdown")
+    state, (change,) = force_end(opened, EndReason.SHUTDOWN)
     assert state == NORMAL
     assert isinstance(change, Ended)
     assert change.reason == "shutdown"
@@ -85,12 +86,12 @@ def test_forced_ends_what_is_open_and_drops_what_is_pending() -> None:
 @pytest.mark.parametrize("bad", [(5, 5), (5, 6), (5, 0)])
 def test_thresholds_must_be_apart(bad: tuple[float, float]) -> None:
     with pytest.raises(ValueError, match="end < start"):
-        Rules(*bad)
+        EventPolicy(*bad)
 
 
 SAMPLES = st.lists(st.tuples(st.floats(0.01, 8), st.floats(0, 20)), max_size=120)
 ANY_RULES = st.builds(
-    lambda start, share, low, delay, cooldown, long: Rules(start, start * share, low, delay, cooldown, long),
+    lambda start, share, low, delay, cooldown, long: EventPolicy(start, start * share, low, delay, cooldown, long),
     st.floats(2, 15),
     st.floats(0.1, 0.99),
     st.floats(0, 4),
@@ -102,13 +103,13 @@ ANY_RULES = st.builds(
 
 @settings(max_examples=400)
 @given(SAMPLES, ANY_RULES)
-def test_properties_of_any_stream(steps: list[tuple[float, float]], rules: Rules) -> None:
+def test_properties_of_any_stream(steps: list[tuple[float, float]], rules: EventPolicy) -> None:
     now_s, samples = 0.0, []
     for delta_s, score in steps:
         now_s += delta_s
         samples.append(Sample(now_s, now_s, score))
     state, changes = run_samples(samples, rules)
-    changes += force_end(state, "shutdown")[1]
+    changes += force_end(state, EndReason.SHUTDOWN)[1]
     kinds = [type(c) for c in changes]
     assert kinds == [Started, Ended] * (len(kinds) // 2), "every started event ends once, before the next starts"
     previous_end_s = -1.0
@@ -125,7 +126,7 @@ def test_properties_of_any_stream(steps: list[tuple[float, float]], rules: Rules
 
 @settings(max_examples=200)
 @given(SAMPLES, ANY_RULES)
-def test_a_held_crossing_is_never_lost(steps: list[tuple[float, float]], rules: Rules) -> None:
+def test_a_held_crossing_is_never_lost(steps: list[tuple[float, float]], rules: EventPolicy) -> None:
     """Whatever came before, a crossing held for min_duration lies in an event."""
     now_s, samples = 0.0, []
     for delta_s, score in steps:
@@ -133,4 +134,4 @@ def test_a_held_crossing_is_never_lost(steps: list[tuple[float, float]], rules: 
         samples.append(Sample(now_s, now_s, score))
     held = [Sample(now_s + 1 + i * 0.5, 0.0, rules.start_threshold + 1) for i in range(int(rules.min_duration_s / 0.5) + 3)]
     state, _ = run_samples(samples + held, rules)
-    assert state.phase is Phase.OPEN or state.successor
+    assert state.stage is Stage.OPEN or state.successor

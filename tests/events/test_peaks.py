@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamwatch.events.decision import NORMAL, Rules, Sample, Started, step
+from streamwatch.events.decision import NORMAL, EventPolicy, Sample, Started, step
 from streamwatch.events.peaks import alarms, event_peaks
 from streamwatch.records import ScoreStream
 
@@ -18,8 +18,8 @@ def stream_of(levels: list[float]) -> ScoreStream:
     return ScoreStream(np.arange(len(levels), dtype=np.float64) * STEP_S, np.array(levels, dtype=np.float64))
 
 
-def rules_of(start: float, min_s: float, delay_s: float, cooldown_s: float) -> Rules:
-    return Rules(start, END, min_duration_s=min_s, end_delay_s=delay_s, cooldown_s=cooldown_s)
+def rules_of(start: float, min_s: float, delay_s: float, cooldown_s: float) -> EventPolicy:
+    return EventPolicy(start, END, min_duration_s=min_s, end_delay_s=delay_s, cooldown_s=cooldown_s)
 
 
 streams = st.lists(st.sampled_from([0.0, 4.0, 5.0, 6.0, 8.0, 10.0, 12.0, 15.0]), min_size=1, max_size=80)

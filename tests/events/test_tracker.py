@@ -8,10 +8,11 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamwatch.events.decision import Rules
-from streamwatch.events.ids import uuid7
+from streamwatch.enums import EndReason
+from streamwatch.events.decision import EventPolicy
 from streamwatch.events.region import boxes_over, polygon_mask
-from streamwatch.events.tracker import EventTracker, Judgement
+from streamwatch.events.tracker import EventTracker, ZonePolicy
+from streamwatch.ids import uuid7
 from streamwatch.records import Box, EventChange, Frame, FrameScore
 
 PIXELS = np.zeros((256, 256, 3), np.uint8)
@@ -25,14 +26,14 @@ def scored(time_s: float, score: float, cell: tuple[int, int] = (10, 20)) -> Fra
     return FrameScore(frame, level, grid, level, level, grid, (("appearance", level),))
 
 
-def tracked(scores: list[float], rules: Rules) -> tuple[EventTracker, list[EventChange]]:
-    tracker = EventTracker("cam", Judgement(rules, alert_threshold=14), new_id=uuid7)
+def tracked(scores: list[float], rules: EventPolicy) -> tuple[EventTracker, list[EventChange]]:
+    tracker = EventTracker("cam", ZonePolicy(rules, alert_threshold=14), new_id=uuid7)
     changes = [change for i, score in enumerate(scores) for change in tracker.observe(scored(i * 0.5, score, (10, 20 + i)))]
     return tracker, changes
 
 
 def test_an_event_carries_its_peaks_region_and_both_times() -> None:
-    rules = Rules(10, 6, min_duration_s=1, end_delay_s=1, cooldown_s=1)
+    rules = EventPolicy(10, 6, min_duration_s=1, end_delay_s=1, cooldown_s=1)
     _, changes = tracked([1, 12, 15, 12, 1, 1, 1, 1], rules)
     assert [c.type for c in changes] == ["anomaly.started", "anomaly.ended"]
     event = changes[1].event
@@ -44,7 +45,7 @@ def test_an_event_carries_its_peaks_region_and_both_times() -> None:
 
 
 def test_an_open_event_that_becomes_an_alert_is_told_once() -> None:
-    rules = Rules(10, 6, min_duration_s=1, end_delay_s=1, cooldown_s=1)
+    rules = EventPolicy(10, 6, min_duration_s=1, end_delay_s=1, cooldown_s=1)
     _, changes = tracked([12, 12, 12, 15, 16, 12, 1, 1, 1, 1], rules)
     assert [(c.type, c.event.severity) for c in changes] == [
         ("anomaly.started", "warning"),
@@ -56,11 +57,11 @@ def test_an_open_event_that_becomes_an_alert_is_told_once() -> None:
 
 
 def test_a_zone_sees_its_own_cells_only() -> None:
-    rules = Rules(10, 6, min_duration_s=0.5, end_delay_s=1, cooldown_s=1)
+    rules = EventPolicy(10, 6, min_duration_s=0.5, end_delay_s=1, cooldown_s=1)
     cells = np.zeros((64, 64), bool)
     cells[:, :30] = True
-    judgement = Judgement(rules, cells=cells, provisional=True)
-    tracker = EventTracker("cam", judgement, new_id=uuid7, zone="gate")
+    policy = ZonePolicy(rules, cells=cells, provisional=True)
+    tracker = EventTracker("cam", policy, new_id=uuid7, zone="gate")
     changes = [c for i in range(4) for c in tracker.observe(scored(i * 0.5, 12, (10, 40)))]
     assert changes == []
     changes = [c for i in range(4, 8) for c in tracker.observe(scored(i * 0.5, 12, (10, 20)))]
@@ -69,7 +70,7 @@ def test_a_zone_sees_its_own_cells_only() -> None:
 
 
 def test_a_successor_names_its_predecessor() -> None:
-    rules = Rules(10, 6, min_duration_s=0.5, end_delay_s=1, cooldown_s=1, max_duration_s=2)
+    rules = EventPolicy(10, 6, min_duration_s=0.5, end_delay_s=1, cooldown_s=1, max_duration_s=2)
     _, changes = tracked([12] * 8, rules)
     first, ended, second = changes[:3]
     assert ended.event.reason == "max_duration"
@@ -77,11 +78,11 @@ def test_a_successor_names_its_predecessor() -> None:
 
 
 def test_force_end_closes_what_is_open() -> None:
-    tracker, _ = tracked([12] * 4, Rules(10, 6, min_duration_s=1))
+    tracker, _ = tracked([12] * 4, EventPolicy(10, 6, min_duration_s=1))
     assert tracker.open_event is not None
-    (change,) = tracker.force_end("shutdown", 1e9 + 9)
+    (change,) = tracker.force_end(EndReason.SHUTDOWN, 1e9 + 9)
     assert (change.event.reason, change.event.end_time_s) == ("shutdown", 1.5)
-    assert tracker.force_end("shutdown", 1e9 + 10) == []
+    assert tracker.force_end(EndReason.SHUTDOWN, 1e9 + 10) == []
 
 
 @given(st.floats(0, 2e11))

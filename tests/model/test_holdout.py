@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamwatch.model.frames import FrameBatch
+from streamwatch.model.batches import FrameBatch
 from streamwatch.model.holdout import BLOCK_FRAMES, MAX_BLOCKS, MIN_FRAMES, HoldOut
 
 

@@ -13,10 +13,10 @@ from streamwatch.model.regime import (
     GREY,
     REGIMES,
     SWITCH_AFTER_S,
-    Look,
+    ImageStatistics,
     RegimeSorter,
     RegimeSwitch,
-    look_of,
+    image_statistics,
     regime_of,
 )
 from streamwatch.records import UInt8Array
@@ -31,30 +31,30 @@ OF = {DAY: COLOURED, GREY: GREYED, DARK: DARKENED}
 @pytest.mark.parametrize("regime", REGIMES)
 def test_pictures_are_told_apart_whatever_came_before(regime: str) -> None:
     for before in (None, *REGIMES):
-        assert regime_of(look_of(OF[regime]), before) == regime
+        assert regime_of(image_statistics(OF[regime]), before) == regime
 
 
 def test_a_large_red_thing_gives_a_grey_picture_no_colour() -> None:
     picture = GREYED.copy()
     picture[:128, :124] = (200, 20, 20)  # 24 % of it
-    assert look_of(picture).colourfulness == pytest.approx(look_of(GREYED).colourfulness, abs=0.5)
-    assert regime_of(look_of(picture), GREY) == GREY
+    assert image_statistics(picture).colourfulness == pytest.approx(image_statistics(GREYED).colourfulness, abs=0.5)
+    assert regime_of(image_statistics(picture), GREY) == GREY
 
 
 def test_a_lamp_gives_a_dark_picture_no_light() -> None:
     picture = DARKENED.copy()
     picture[:, :100] = 250
-    assert regime_of(look_of(picture), DARK) == DARK
+    assert regime_of(image_statistics(picture), DARK) == DARK
 
 
 def test_colourfulness_is_the_length_in_the_opponent_axes() -> None:
     red = np.full((256, 256, 3), (100, 40, 10), np.uint8)
-    assert look_of(red).brightness == pytest.approx(50)
-    assert look_of(red).colourfulness == pytest.approx(np.hypot(60, 60))
+    assert image_statistics(red).brightness == pytest.approx(50)
+    assert image_statistics(red).colourfulness == pytest.approx(np.hypot(60, 60))
 
 
 def test_between_the_limits_a_regime_stays() -> None:
-    dull, dusk = Look(100, 6.5), Look(42, 50)
+    dull, dusk = ImageStatistics(100, 6.5), ImageStatistics(42, 50)
     assert regime_of(dull, DAY) == DAY
     assert regime_of(dull, GREY) == GREY
     assert regime_of(dusk, DAY) == DAY

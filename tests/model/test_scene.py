@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from streamwatch.errors import ModelError, ModelMismatch, NotEnoughFrames
-from streamwatch.model.embedding import Embedder
-from streamwatch.model.identity import BackboneSpec, EmbeddingIdentity, build_embedder
+from streamwatch.model.embedding.embedder import Embedder
+from streamwatch.model.embedding.identity import BackboneSpec, EmbeddingIdentity, build_embedder
+from streamwatch.model.fitting import fit, merge, update
 from streamwatch.model.scene import SceneModel
 from tests.conftest import batch_of, inputs, read
 
@@ -33,12 +34,9 @@ def frames(video: Path) -> torch.Tensor:
 
 def test_two_halves_merged_equal_one_pass(frames: torch.Tensor, few: Untrained) -> None:
     embedder, identity = few
-    whole = SceneModel(identity).fit(embedder, [batch_of(frames[:64])])
-    merged = (
-        SceneModel(identity)
-        .fit(embedder, [batch_of(frames[:32])])
-        .merge(SceneModel(identity).fit(embedder, [batch_of(frames[32:64])]))
-    )
+    whole = fit(SceneModel(identity), embedder, [batch_of(frames[:64])])
+    halves = [fit(SceneModel(identity), embedder, [batch_of(part)]) for part in (frames[:32], frames[32:64])]
+    merged = merge(*halves)
     assert merged.frames == whole.frames == 64
     a, b = (model.score(embedder, frames[::7]).grids for model in (whole, merged))
     assert ((a - b).abs() / a).max() <= MERGE_RELATIVE_TOLERANCE
@@ -46,8 +44,8 @@ def test_two_halves_merged_equal_one_pass(frames: torch.Tensor, few: Untrained) 
 
 def test_update_equals_fitting_everything(frames: torch.Tensor, few: Untrained) -> None:
     embedder, identity = few
-    whole = SceneModel(identity).fit(embedder, [batch_of(frames[:64])])
-    updated = SceneModel(identity).fit(embedder, [batch_of(frames[:32])]).update(embedder, [batch_of(frames[32:64])])
+    whole = fit(SceneModel(identity), embedder, [batch_of(frames[:64])])
+    updated = update(fit(SceneModel(identity), embedder, [batch_of(frames[:32])]), embedder, [batch_of(frames[32:64])])
     a, b = (model.score(embedder, frames[::7]).grids for model in (whole, updated))
     assert ((a - b).abs() / a).max() <= MERGE_RELATIVE_TOLERANCE
 
@@ -74,10 +72,10 @@ def test_something_new_scores_higher_and_where_it_is(frames: torch.Tensor, untra
 def test_too_few_frames_leave_the_model_as_it_was(frames: torch.Tensor, untrained: Untrained) -> None:
     model = SceneModel(untrained[1])
     with pytest.raises(NotEnoughFrames, match="31"):
-        model.fit(untrained[0], [batch_of(frames[:31])])
+        fit(model, untrained[0], [batch_of(frames[:31])])
     assert model.gaussians_ is None
     with pytest.raises(NotEnoughFrames):
-        model.fit(untrained[0], [])
+        fit(model, untrained[0], [])
 
 
 def test_an_unfitted_model_does_not_score(frames: torch.Tensor, untrained: Untrained) -> None:
@@ -89,13 +87,13 @@ def test_models_of_other_channels_do_not_merge(fitted: SceneModel) -> None:
     spec = BackboneSpec(weights="untrained", seed=5)
     other = SceneModel(build_embedder(spec, device=torch.device("cpu"))[1])
     with pytest.raises(ModelMismatch, match="another"):
-        fitted.merge(other)
+        merge(fitted, other)
 
 
 @pytest.mark.parametrize(("name", "dims"), [("efficientnet_b5", 40), ("wide_resnet50_2", 50)])
 def test_every_backbone_learns_and_scores(frames: torch.Tensor, name: str, dims: int) -> None:
     embedder, identity = build_embedder(BackboneSpec(name, "untrained", dims), device=torch.device("cpu"))
-    model = SceneModel(identity).fit(embedder, [batch_of(frames[:32])])
+    model = fit(SceneModel(identity), embedder, [batch_of(frames[:32])])
     maps = model.score(embedder, frames[40:44])
     assert maps.grids.shape == (4, 64, 64)
     assert torch.isfinite(maps.scores).all()
@@ -115,7 +113,7 @@ def test_precisions_agree_with_float32(
 
 def test_runs_on_every_device(frames: torch.Tensor, device: torch.device, fitted: SceneModel) -> None:
     embedder, identity = build_embedder(BackboneSpec(weights="untrained"), device=device)
-    model = SceneModel(identity).fit(embedder, [batch_of(frames.to(device))])
+    model = fit(SceneModel(identity), embedder, [batch_of(frames.to(device))])
     cpu = fitted.score(build_embedder(BackboneSpec(weights="untrained"), device=torch.device("cpu"))[0], frames[:4])
     scores = model.score(embedder, frames[:4].to(device)).scores.cpu()
     torch.testing.assert_close(scores, cpu.scores, rtol=1e-3, atol=1e-3)

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.site import FEW_DIMS, Site, inflict, running_site
 from streamwatch.simulator.faults import Fault
 from streamwatch.simulator.server import SimulatedCamera
-from tests.reliability.harness import FEW_DIMS, Site, inflict, running_site
 
 pytestmark = pytest.mark.paced
 
@@ -70,31 +70,31 @@ def rewrite(path: Path, change: dict[str, object] | None, text: str | None = Non
 
 
 def test_a_replaced_model_is_taken_up_when_asked_and_touches_nobody_else(site: Site) -> None:
-    service = site.service
-    worker, dropped = service._fleet._workers["cam1"], site.dropped("cam1")
+    service, fleet = site.service, site.service.parts.fleet
+    worker, dropped = fleet.worker_of("cam1"), site.dropped("cam1")
     model = site.config_path.parent / "data/models/cam0.safetensors"
     kept = model.read_bytes()
     model.write_bytes(kept[:-100])
     service.reload()
     reloaded = "streamwatch_config_last_reload_successful"
-    assert wait_until(lambda: service.metrics.registry.get_sample_value(reloaded) == 0), "a damaged file is refused"
+    assert wait_until(lambda: site.metrics.registry.get_sample_value(reloaded) == 0), "a damaged file is refused"
     assert site.wait_scored("cam0", time.monotonic(), 5), "and the model that runs goes on"
-    before = service._fleet._workers["cam0"]
+    before = fleet.worker_of("cam0")
     model.with_name("new").write_bytes(kept)
     model.with_name("new").replace(model)
     service.reload()
-    assert wait_until(lambda: service._fleet._workers.get("cam0") not in (None, before))
+    assert wait_until(lambda: fleet.worker_of("cam0") not in (None, before))
     assert site.wait_scored("cam0", time.monotonic(), 10)
-    assert service._fleet._workers["cam1"] is worker
+    assert fleet.worker_of("cam1") is worker
     assert site.dropped("cam1") == dropped
 
 
 def test_a_reload_touches_only_what_changed(site: Site) -> None:
     """A broken file, a threshold, a camera more, a camera less: cam1 loses no frame and keeps its reader."""
-    registry, service = site.service.metrics.registry, site.service
+    registry, service, fleet = site.metrics.registry, site.service, site.service.parts.fleet
     good = site.config_path.read_text()
     cameras = json.loads(good)["cameras"]
-    worker, dropped = service._fleet._workers["cam1"], site.dropped("cam1")
+    worker, dropped = fleet.worker_of("cam1"), site.dropped("cam1")
 
     rewrite(site.config_path, None, good.replace(f'"fps": {FPS}', '"fps": "many"'))
     service.reload()
@@ -115,8 +115,8 @@ def test_a_reload_touches_only_what_changed(site: Site) -> None:
     assert site.wait_scored("new", began_s, 20)
     last = site.observed.scored_at_s["cam0"][-1]
     assert service.readiness().lacking == ()
-    assert service._fleet.cameras == ["cam1", "new"]
-    assert service._fleet._workers["cam1"] is worker
+    assert fleet.cameras == ["cam1", "new"]
+    assert fleet.worker_of("cam1") is worker
     assert site.wait_scored("cam1", time.monotonic(), 5)
     assert site.observed.scored_at_s["cam0"][-1] == last, "a camera that was removed is scored no more"
     assert site.dropped("cam1") == dropped

@@ -1,6 +1,6 @@
 """Two processes share a site and a PostgreSQL: one is killed in mid-event and comes back, which is nothing to the other.
 
-``tests.reliability.crash`` kills a process that is alone, 20 times.
+``benchmarks.crashes`` kills a process that is alone, 20 times.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmarks.crashes import A_FRAGMENT_BYTES, STARTS_WITHIN_S, require_evidence, require_told, strange_loop
+from benchmarks.site import FEW_DIMS, RATE_HZ, courtyard_loop, learn, site_config
 from streamwatch.config.sharding import spread_of
+from streamwatch.evidence.layout import path_of
 from streamwatch.records import Event, UInt8Array
-from streamwatch.runtime.evidence import path_of
 from streamwatch.simulator.media import encode_track
 from streamwatch.simulator.server import SimulatedCamera
 from streamwatch.store.event_store import EventQuery, EventStore
 from streamwatch.store.sessions import open_database
-from tests.alerts.receiver import running_receiver
 from tests.conftest import REPOSITORY
 from tests.databases import open_admin
-from tests.reliability.crash import A_FRAGMENT_BYTES, STARTS_WITHIN_S, require_evidence, require_told, strange_loop
-from tests.reliability.harness import FEW_DIMS, RATE_HZ, courtyard_loop, learn, site_config
+from tools.receiver import running_receiver
 
 pytestmark = pytest.mark.slow(50)
 

@@ -11,13 +11,14 @@ import numpy as np
 import pytest
 
 from streamwatch.errors import SourceError, SourceNotFound, UsageError
-from streamwatch.simulator.authentication import Credentials, Gate
-from streamwatch.simulator.faults import KINDS, Fault, FaultBoard, parse_fault
+from streamwatch.simulator.authentication import Authenticator, Credentials
+from streamwatch.simulator.faults import KINDS, Fault, FaultSchedule, parse_fault
 from streamwatch.simulator.media import Codec, Track, encode_track, load_track, split_annex_b
 from streamwatch.simulator.rtp import MAX_PAYLOAD_BYTES, Packetiser
-from streamwatch.simulator.server import describe, parse_request
+from streamwatch.simulator.sdp import describe
+from streamwatch.simulator.session import parse_request
 from tests.conftest import encode, moving_square
-from tests.runtime.test_retry import FakeClock
+from tests.test_retry import FakeClock
 
 
 def encoded(path: Path, codec: str, **options: str) -> Path:
@@ -143,7 +144,7 @@ def test_every_kind_has_a_default() -> None:
 
 def test_the_board_gives_lasting_faults_their_time_and_sudden_ones_once() -> None:
     clock = FakeClock()
-    board = FaultBoard((Fault("stall", 5, 10), Fault("reset", 3)), clock.monotonic_s)
+    board = FaultSchedule((Fault("stall", 5, 10), Fault("reset", 3)), clock.monotonic_s)
     assert (board.active("stall"), board.due("reset")) == (None, None)
     clock.now_s = 6
     assert board.active("stall")
@@ -158,12 +159,12 @@ def test_the_board_gives_lasting_faults_their_time_and_sudden_ones_once() -> Non
 
 
 def test_the_gate_admits_by_basic_and_by_digest_and_nobody_else() -> None:
-    assert Gate(None).admits("DESCRIBE", None)
-    basic = Gate(Credentials("u", "p", "basic"))
+    assert Authenticator(None).admits("DESCRIBE", None)
+    basic = Authenticator(Credentials("u", "p", "basic"))
     assert basic.admits("DESCRIBE", "Basic dTpw")
     assert not basic.admits("DESCRIBE", "Basic dTpx")
     assert not basic.admits("DESCRIBE", None)
-    digest = Gate(Credentials("u", "p"))
+    digest = Authenticator(Credentials("u", "p"))
     assert not digest.admits("DESCRIBE", 'Digest username="u", nonce="0", uri="/", response="0"')
     assert "secret-word" not in repr(Credentials("u", "secret-word"))
 

@@ -69,7 +69,7 @@ def reader(url: str, drops: Counter[str] | None = None, transport: str = "tcp", 
         parse_source(url),
         opener=PyAvOpener(StreamOptions(transport, timeout_s, timeout_s)),
         clock=SystemClock(),
-        on_unfit=lambda reason: counted.update([reason]),
+        on_drop=lambda reason: counted.update([reason]),
     )
 
 

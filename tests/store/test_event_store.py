@@ -10,26 +10,27 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, create_engine, inspect, text
 
+from benchmarks.store import fill, questions
+from streamwatch.enums import EndReason, EventType, Severity
 from streamwatch.errors import StoreError, UsageError
-from streamwatch.events.ids import uuid7
-from streamwatch.records import Box, Event, EventChange, LevelShare, Peak
+from streamwatch.ids import uuid7
+from streamwatch.records import Box, Event, EventChange, LayerShare, Peak
 from streamwatch.store import event_store
 from streamwatch.store.event_store import EventQuery, EventStore
 from streamwatch.store.sessions import open_database
 from streamwatch.store.tables import metadata
 from tests.databases import OpenDatabase
-from tests.store.bench import fill, questions
 
 
 def event(start_s: float = 100.0, camera: str = "cam") -> Event:
-    levels = (LevelShare("layer1", 0.75, 90.0, (1.5, 20.25)), LevelShare("layer2", 0.25, 30.0, (4.0, 40.0)))
+    levels = (LayerShare("layer1", 0.75, 90.0, (1.5, 20.25)), LayerShare("layer2", 0.25, 30.0, (4.0, 40.0)))
     boxes = (Box(0, 0.25, 0.5, 1),)
     peak = Peak(12.5, start_s + 1, 1.0, boxes, (("appearance", 4.5),), levels, (0.25, 0.5), 0.125)
     return Event(uuid7(start_s), camera, "", start_s, 0.0, peak, 10.0, 6.0)
 
 
 def ended(opened: Event) -> Event:
-    return replace(opened, end_wall_s=opened.start_wall_s + 5, end_time_s=5.0, reason="normal")
+    return replace(opened, end_wall_s=opened.start_wall_s + 5, end_time_s=5.0, reason=EndReason.NORMAL)
 
 
 @pytest.fixture
@@ -41,16 +42,16 @@ def store(open_store_database: OpenDatabase) -> Iterator[EventStore]:
 
 def test_an_event_round_trips_through_its_life(store: EventStore) -> None:
     opened = event()
-    store.record(EventChange("anomaly.started", opened, 101))
+    store.record(EventChange(EventType.ANOMALY_STARTED, opened, 101))
     assert store.list_events(EventQuery(state="open")) == [opened]
-    store.record(EventChange("anomaly.ended", ended(opened), 106))
+    store.record(EventChange(EventType.ANOMALY_ENDED, ended(opened), 106))
     assert store.list_events() == [ended(opened)]
     assert store.list_events(EventQuery(state="open")) == []
 
 
 def test_newest_first_by_camera_and_limit(store: EventStore) -> None:
     for start_s, camera in ((1, "a"), (3, "b"), (2, "a")):
-        store.record(EventChange("anomaly.started", event(start_s, camera), start_s))
+        store.record(EventChange(EventType.ANOMALY_STARTED, event(start_s, camera), start_s))
     assert [e.start_wall_s for e in store.list_events()] == [3, 2, 1]
     assert [e.start_wall_s for e in store.list_events(EventQuery(camera="a", limit=1))] == [2]
 
@@ -85,16 +86,16 @@ def test_pages_follow_each_other_without_a_gap(open_store_database: OpenDatabase
     assert len(seen) == len(set(seen)) == 500
     assert seen == sorted(seen, reverse=True)
     assert len(store.list_events(EventQuery(state="open", limit=500))) == 16
-    assert len(store.list_events(EventQuery(severity="alert", camera="cam3", limit=500))) == 2
+    assert len(store.list_events(EventQuery(severity=Severity.ALERT, camera="cam3", limit=500))) == 2
     assert [e.id for e in store.list_events(EventQuery(since_s=300, until_s=360))] == seen[-12:-10]
     store.close()
 
 
 def test_a_label_is_a_persons_and_no_change_of_the_event_touches_it(store: EventStore) -> None:
     opened = event()
-    store.record(EventChange("anomaly.started", opened, 101))
+    store.record(EventChange(EventType.ANOMALY_STARTED, opened, 101))
     store.label(opened.id, "normal")
-    store.record(EventChange("anomaly.ended", ended(opened), 106))
+    store.record(EventChange(EventType.ANOMALY_ENDED, ended(opened), 106))
     assert store.find(opened.id[:13]).label == "normal"
     assert [e.id for e in store.list_events(EventQuery(label="normal"))] == [opened.id]
     store.label(opened.id, None)
@@ -104,7 +105,7 @@ def test_a_label_is_a_persons_and_no_change_of_the_event_touches_it(store: Event
 
 
 def test_no_id_twice(store: EventStore) -> None:
-    change = EventChange("anomaly.started", event(), 1)
+    change = EventChange(EventType.ANOMALY_STARTED, event(), 1)
     store.record(change)
     with pytest.raises(StoreError, match="already stored"):
         store.record(change)
@@ -113,7 +114,7 @@ def test_no_id_twice(store: EventStore) -> None:
 def test_what_a_crash_left_open_is_closed_at_its_peak(open_store_database: OpenDatabase) -> None:
     opened = event()
     first = EventStore(open_store_database())
-    first.record(EventChange("anomaly.started", opened, 1))
+    first.record(EventChange(EventType.ANOMALY_STARTED, opened, 1))
     first.close()
     second = EventStore(open_store_database())
     (closed,) = second.close_left_open()

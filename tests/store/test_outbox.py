@@ -8,10 +8,13 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from sqlalchemy import Engine
 
+from streamwatch.enums import EventType, MessageState
 from streamwatch.errors import StoreError, UsageError
 from streamwatch.records import EventChange
+from streamwatch.store.administration import OutboxAdministration
 from streamwatch.store.event_store import EventStore
-from streamwatch.store.outbox import DEAD, DELIVERED, PENDING, Depth, Message, NewMessage, Outbox, Settlement
+from streamwatch.store.leases import Outbox
+from streamwatch.store.messages import Depth, Message, NewMessage, Settlement
 from tests.databases import OpenDatabase
 from tests.store.test_event_store import event
 
@@ -28,6 +31,11 @@ def outbox(engine: Engine) -> Outbox:
     return Outbox(engine)
 
 
+@pytest.fixture
+def administration(engine: Engine) -> OutboxAdministration:
+    return OutboxAdministration(engine)
+
+
 def message(name: str, subject: str = "e1", endpoint: str = "ops", at_s: float = 100.0) -> NewMessage:
     return NewMessage(name, endpoint, subject, "anomaly.started", "cam", {"name": name}, at_s)
 
@@ -40,7 +48,7 @@ def names(messages: list[Message]) -> list[str]:
     return [m.content["name"] for m in messages]
 
 
-def settled(m: Message, state: str, at_s: float = 101.0, due_s: float = 0.0, disable: str | None = None) -> Settlement:
+def settled(m: Message, state: MessageState, at_s: float = 101.0, due_s: float = 0.0, disable: str | None = None) -> Settlement:
     return Settlement(m.number, state, at_s, 0.1, due_s, 200, None, m.endpoint, disable)
 
 
@@ -49,7 +57,7 @@ def test_of_an_event_one_message_at_a_time_and_in_order(outbox: Outbox) -> None:
     first = leased(outbox)
     assert names(first) == ["a1", "b1"]
     assert leased(outbox) == []
-    outbox.settle([settled(m, DELIVERED) for m in first])
+    outbox.settle([settled(m, MessageState.DELIVERED) for m in first])
     assert names(leased(outbox, 102)) == ["a2"]
 
 
@@ -87,56 +95,58 @@ def test_what_is_given_back_is_leased_at_once(outbox: Outbox) -> None:
 def test_a_failed_message_holds_its_event_back_and_no_other(outbox: Outbox) -> None:
     outbox.put([message("a1"), message("a2"), message("b1", "e2"), message("b2", "e2")])
     a1, b1 = leased(outbox)
-    outbox.settle([settled(a1, PENDING, due_s=500), settled(b1, DELIVERED)])
+    outbox.settle([settled(a1, MessageState.PENDING, due_s=500), settled(b1, MessageState.DELIVERED)])
     (b2,) = leased(outbox, 102)
     assert names([b2]) == ["b2"]
-    outbox.settle([settled(b2, DELIVERED)])
+    outbox.settle([settled(b2, MessageState.DELIVERED)])
     (again,) = leased(outbox, 501)
     assert (names([again]), again.attempts) == (["a1"], 1)
 
 
-def test_what_follows_a_dead_letter_goes_out_marked(outbox: Outbox) -> None:
+def test_what_follows_a_dead_letter_goes_out_marked(outbox: Outbox, administration: OutboxAdministration) -> None:
     outbox.put([message("a1"), message("a2")])
     (a1,) = leased(outbox)
-    outbox.settle([settled(a1, DEAD)])
+    outbox.settle([settled(a1, MessageState.DEAD)])
     (a2,) = leased(outbox, 102)
     assert (a1.earlier_dead, a2.earlier_dead) == (False, True)
-    assert outbox.replay([a1.number], now_s=103) == 1
-    assert outbox.find(a1.number).state == PENDING
+    assert administration.replay([a1.number], now_s=103) == 1
+    assert administration.find(a1.number).state == MessageState.PENDING
 
 
-def test_an_endpoint_that_is_gone_gets_nothing_until_it_is_switched_on(outbox: Outbox) -> None:
+def test_an_endpoint_that_is_gone_gets_nothing_until_it_is_switched_on(
+    outbox: Outbox, administration: OutboxAdministration
+) -> None:
     outbox.put([message("a1"), message("a1", endpoint="other"), message("b1", "e2")])
     (a1, _) = leased(outbox)
-    outbox.settle([settled(a1, PENDING, due_s=101, disable="it answered 410 Gone")])
-    assert outbox.disabled() == {"ops": "it answered 410 Gone"}
+    outbox.settle([settled(a1, MessageState.PENDING, due_s=101, disable="it answered 410 Gone")])
+    assert administration.disabled() == {"ops": "it answered 410 Gone"}
     assert leased(outbox, 900) == []
     assert names(leased(outbox, 900, "other")) == ["a1"]
-    assert outbox.enable("ops")
-    assert not outbox.enable("ops")
+    assert administration.enable("ops")
+    assert not administration.enable("ops")
     assert sorted(names(leased(outbox, 900))) == ["a1", "b1"]
 
 
-def test_depths_and_attempts_are_told(outbox: Outbox) -> None:
+def test_depths_and_attempts_are_told(outbox: Outbox, administration: OutboxAdministration) -> None:
     outbox.put([message("a1", at_s=50), message("b1", "e2", at_s=60), message("c1", "e3", at_s=70)])
     a1, b1, _ = leased(outbox)
-    outbox.settle([settled(a1, DELIVERED), settled(b1, DEAD)])
-    assert outbox.depths() == {"ops": Depth(1, 70, 1)}
-    (attempt,) = outbox.attempts_of(a1.number)
+    outbox.settle([settled(a1, MessageState.DELIVERED), settled(b1, MessageState.DEAD)])
+    assert administration.depths() == {"ops": Depth(1, 70, 1)}
+    (attempt,) = administration.attempts_of(a1.number)
     assert (attempt.at_wall_s, attempt.status, attempt.latency_s) == (101.0, 200, 0.1)
-    assert names(outbox.list_messages(state=DEAD)) == ["b1"]
+    assert names(administration.list_messages(state=MessageState.DEAD)) == ["b1"]
     with pytest.raises(UsageError, match="no message 999"):
-        outbox.find(999)
+        administration.find(999)
 
 
-def test_only_what_was_delivered_is_forgotten(outbox: Outbox) -> None:
+def test_only_what_was_delivered_is_forgotten(outbox: Outbox, administration: OutboxAdministration) -> None:
     outbox.put([message("a1"), message("b1", "e2"), message("c1", "e3")])
     a1, b1, _ = leased(outbox)
-    outbox.settle([settled(a1, DELIVERED), settled(b1, DEAD)])
-    assert outbox.forget_delivered(before_s=101, limit=10) == 0
-    assert outbox.forget_delivered(before_s=102, limit=10) == 1
-    assert names(outbox.list_messages()) == ["c1", "b1"]
-    assert outbox.attempts_of(a1.number) == []
+    outbox.settle([settled(a1, MessageState.DELIVERED), settled(b1, MessageState.DEAD)])
+    assert administration.forget_delivered(before_s=101, limit=10) == 0
+    assert administration.forget_delivered(before_s=102, limit=10) == 1
+    assert names(administration.list_messages()) == ["c1", "b1"]
+    assert administration.attempts_of(a1.number) == []
 
 
 def test_of_heartbeats_only_the_newest_waits(outbox: Outbox) -> None:
@@ -156,11 +166,13 @@ class OnePlan:
         return []
 
 
-def test_an_event_and_its_messages_are_written_together_or_not_at_all(engine: Engine, outbox: Outbox) -> None:
+def test_an_event_and_its_messages_are_written_together_or_not_at_all(
+    engine: Engine, outbox: Outbox, administration: OutboxAdministration
+) -> None:
     store = EventStore(engine, OnePlan())
     first, second = event(100), event(200)
-    store.record(EventChange("anomaly.started", first, 101))
+    store.record(EventChange(EventType.ANOMALY_STARTED, first, 101))
     with pytest.raises(StoreError):
-        store.record(EventChange("anomaly.started", second, 201))  # its message's id is there already
+        store.record(EventChange(EventType.ANOMALY_STARTED, second, 201))  # its message's id is there already
     assert [e.id for e in store.list_events()] == [first.id]
-    assert [m.subject for m in outbox.list_messages()] == [first.id]
+    assert [m.subject for m in administration.list_messages()] == [first.id]

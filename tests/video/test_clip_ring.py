@@ -121,7 +121,7 @@ def test_a_reader_that_is_too_slow_loses_whole_groups_and_is_told() -> None:
 
 
 @pytest.mark.parametrize("step", [round(JUMP_S * 10) + 1, -3])
-def test_a_jump_of_the_cameras_clock_begins_a_new_take(step: int) -> None:
+def test_a_jump_of_the_cameras_clock_begins_a_new_run(step: int) -> None:
     held = ring(hold_s=100)
     feed(held, range(20))
     cursor = opened(held, 0.0)
@@ -130,11 +130,11 @@ def test_a_jump_of_the_cameras_clock_begins_a_new_take(step: int) -> None:
     held.add(b"x", pts=jumped, dts=jumped, duration=1, key=False)
     held.add(b"x", pts=jumped + 1, dts=jumped + 1, duration=1, key=True)
     assert held.read(cursor, 1e9) == ([], True)
-    assert held.open_at(0.0) is None or held.open_at(0.0).take is cursor.take  # type: ignore[union-attr]
+    assert held.open_at(0.0) is None or held.open_at(0.0).run is cursor.run  # type: ignore[union-attr]
     held.align(jumped + 1, 2.1)
     later = opened(held, 0.0)
-    assert later.take is not cursor.take
-    assert [later.take.time_s(p.pts) for p in held.read(later, 1e9)[0]] == [pytest.approx(2.1)]
+    assert later.run is not cursor.run
+    assert [later.run.time_s(p.pts) for p in held.read(later, 1e9)[0]] == [pytest.approx(2.1)]
 
 
 def test_nothing_is_held_before_the_first_key_frame_nor_of_a_stream_without_any() -> None:
@@ -180,7 +180,7 @@ def test_what_a_camera_sends_after_it_is_read_in_another_way_is_not_kept() -> No
     feed(held, range(20, 30))
     assert held.read(cursor, 100.0)[1]
     assert held.read(cursor, 100.0) == ([], True)
-    assert held.open_at(2.5) is None or held.open_at(2.5).take is cursor.take  # type: ignore[union-attr]
+    assert held.open_at(2.5) is None or held.open_at(2.5).run is cursor.run  # type: ignore[union-attr]
 
 
 def test_pictures_that_are_encoded_may_be_far_apart() -> None:

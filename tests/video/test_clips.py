@@ -23,7 +23,7 @@ from streamwatch.video.clip_file import ClipFile
 from streamwatch.video.clip_ring import ClipRing
 from streamwatch.video.opener import PyAvOpener
 from streamwatch.video.overlay import black_out, pixelate, write_picture
-from streamwatch.video.reader import FrameReader, Keeping, Pace
+from streamwatch.video.reader import FrameReader, Pace, RetentionOptions
 from streamwatch.video.sources import parse_source
 from tests.conftest import encode, moving_square, shared_file
 
@@ -53,12 +53,12 @@ def clip_of(
         opener=PyAvOpener(),
         clock=SystemClock(),
         pace=Pace(fps),
-        keeping=Keeping(feed=ClipFeed(ring, cover)),
+        retention=RetentionOptions(feed=ClipFeed(ring, cover)),
     )
     assert sum(1 for _ in reader.frames())
     cursor = ring.open_at(span_s[0])
     assert cursor
-    file = ClipFile(folder / "clip.mp4", cursor.take)
+    file = ClipFile(folder / "clip.mp4", cursor.run)
     file.write(ring.read(cursor, span_s[1])[0])
     file.close()
     return file
@@ -93,7 +93,7 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 def test_a_copied_clips_pictures_are_the_sources_bit_for_bit(sources: dict[str, Path], tmp_path: Path, name: str) -> None:
     whole = [picture for _, picture in pictures_of(sources[name])]
     file = clip_of(sources[name], tmp_path, (4.0, 9.0))
-    assert file.take.copied
+    assert file.run.copied
     assert file.from_s is not None
     assert file.to_s is not None
     assert 1.5 <= file.from_s <= 4.0
@@ -118,14 +118,14 @@ def test_real_cameras_are_copied(tmp_path: Path, name: str) -> None:
     file = clip_of(source, tmp_path, (3.0, 6.0), fps=1.0)
     clip = [picture.tobytes() for _, picture in pictures_of(file.path)]
     whole = {picture.tobytes() for _, (_, picture) in zip(range(600), pictures_of(source), strict=False)}
-    assert file.take.copied
+    assert file.run.copied
     assert len(clip) > 30
     assert set(clip) <= whole
 
 
 def test_images_are_encoded_at_the_frames_own_times(sources: dict[str, Path], tmp_path: Path) -> None:
     file = clip_of(sources["images"], tmp_path, (2.0, 5.0), fps=5.0)
-    assert not file.take.copied
+    assert not file.run.copied
     clip = list(pictures_of(file.path))
     assert file.from_s is not None
     assert 2.0 - KEY_FRAME_EVERY_S - 0.2 <= file.from_s <= 2.0
@@ -137,7 +137,7 @@ def test_images_are_encoded_at_the_frames_own_times(sources: dict[str, Path], tm
 def test_what_is_private_is_in_no_clip(sources: dict[str, Path], tmp_path: Path) -> None:
     left_half = [[(0.0, 0.0), (0.5, 0.0), (0.5, 1.0), (0.0, 1.0)]]
     file = clip_of(sources["h264.mp4"], tmp_path, (2.0, 8.0), cover=partial(black_out, polygons=left_half))
-    assert not file.take.copied
+    assert not file.run.copied
     clip = [picture for _, picture in pictures_of(file.path)]
     assert max(picture[:, :76].max() for picture in clip) <= CODED_BLACK
     assert np.mean([picture[:, 84:].mean() for picture in clip]) > 40
@@ -173,7 +173,9 @@ def test_pictures_that_no_codec_takes_stop_the_clips_and_not_the_camera(tmp_path
         write_picture(str(tmp_path / f"images/{number}.png"), np.full((1, 40, 3), 50, np.uint8))
     ring = ClipRing(hold_s=10, max_bytes=10**6)
     source = parse_source(str(tmp_path / "images"))
-    reader = FrameReader("cam", source, opener=PyAvOpener(), clock=SystemClock(), keeping=Keeping(feed=ClipFeed(ring)))
+    reader = FrameReader(
+        "cam", source, opener=PyAvOpener(), clock=SystemClock(), retention=RetentionOptions(feed=ClipFeed(ring))
+    )
     assert sum(1 for _ in reader.frames()) == 5
     assert ring.open_at(0.0) is None
 

@@ -10,8 +10,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from streamwatch.video.integrity import AWAIT_AT_MOST_S, LEAST_STEP_S, GapDetector, IntegrityGuard, Timeline
-from streamwatch.video.wall import SLEW_PER_S, WallLine
-from tests.runtime.test_retry import FakeClock
+from streamwatch.video.wall_clock import SLEW_PER_S, WallClockMapper
+from tests.test_retry import FakeClock
 
 GOP = 10
 
@@ -95,7 +95,7 @@ def test_a_jump_is_told_and_time_goes_on(jump_s: float) -> None:
 
 def test_a_cameras_drift_is_followed_and_wall_time_never_runs_backwards() -> None:
     clock = FakeClock()
-    wall = WallLine(clock, live=True)
+    wall = WallClockMapper(clock, live=True)
     wall.connect()
     seen, errors_s = [], []
     for n in range(20_000):
@@ -109,7 +109,7 @@ def test_a_cameras_drift_is_followed_and_wall_time_never_runs_backwards() -> Non
 
 def test_wall_time_does_not_run_backwards_over_a_reconnect_nor_when_the_clock_is_set_back() -> None:
     clock = FakeClock()
-    wall = WallLine(clock, live=True)
+    wall = WallClockMapper(clock, live=True)
     wall.connect()
     before = [wall.at(n / 10) for n in range(50)]
     clock.now_s = -3600.0
@@ -119,7 +119,7 @@ def test_wall_time_does_not_run_backwards_over_a_reconnect_nor_when_the_clock_is
 
 def test_a_recordings_times_keep_their_distances() -> None:
     clock = FakeClock()
-    wall = WallLine(clock, live=False)
+    wall = WallClockMapper(clock, live=False)
     wall.connect()
     clock.now_s = 500
     assert [wall.at(t) - 1e9 for t in (0.0, 1.0, 7.5)] == [0.0, 1.0, 7.5]

@@ -95,8 +95,8 @@ class _StandingClock(SystemClock):
 def test_cameras_of_one_rate_take_turns() -> None:
     rate_hz, fps = 10, 0.5
     due = []
-    for turn in (0.0, 0.25, 0.5, 0.75):
-        pacer = Pacer(fps, turn)
+    for phase in (0.0, 0.25, 0.5, 0.75):
+        pacer = Pacer(fps, phase)
         due += [n for n in range(400) if pacer.passes(n / rate_hz)][1:]  # the first one passes at once
     assert len(due) == pytest.approx(4 * 40 * fps, abs=4)
     assert len(set(due)) == len(due)

@@ -1,0 +1,86 @@
+"""From a configuration's endpoints to their senders."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import random
+from collections.abc import Callable, Sequence
+
+import httpx
+
+from streamwatch.alerts.formats import renderer
+from streamwatch.alerts.router import MQTT
+from streamwatch.alerts.sender import Attempted, EndpointSender, SendingOptions
+from streamwatch.alerts.signature import key_of
+from streamwatch.alerts.webhook import WebhookTransport
+from streamwatch.clock import Clock
+from streamwatch.config.schema import Alerts, Mqtt, Webhook
+from streamwatch.errors import ConfigError
+from streamwatch.store.leases import Outbox
+
+SOURCE = "urn:streamwatch"
+OnAttempt = Callable[[Attempted], None]
+
+
+def webhook_of(webhook: Webhook, clock: Clock) -> WebhookTransport:
+    """What posts to an endpoint.
+
+    Raises:
+        ConfigError: its secret or its template is none.
+    """
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # it logs every URL, and a URL may hold a token
+    secrets = [secret.get_secret_value() for secret in webhook.secrets]
+    for secret in secrets:
+        key_of(secret)
+    url = webhook.url.get_secret_value()
+    limits = httpx.Limits(max_connections=webhook.concurrency, max_keepalive_connections=webhook.concurrency)
+    client = httpx.Client(timeout=webhook.timeout, follow_redirects=False, limits=limits, trust_env=False)
+    render = renderer(webhook.format, url=url, source=SOURCE, template=webhook.template)
+    return WebhookTransport(url, secrets, render, client, clock, webhook.timeout)
+
+
+def sender_of(webhook: Webhook, outbox: Outbox, clock: Clock, on_attempt: OnAttempt = lambda _: None) -> EndpointSender:
+    """The sender of one endpoint; raises as ``webhook_of``."""
+    return EndpointSender(
+        webhook.name,
+        outbox,
+        webhook_of(webhook, clock),
+        clock=clock,
+        rng=random.Random(),
+        options=SendingOptions(webhook.concurrency, webhook.timeout, webhook.rate_limit),
+        on_attempt=on_attempt,
+    )
+
+
+def mqtt_sender_of(
+    mqtt: Mqtt, cameras: Sequence[str], outbox: Outbox, clock: Clock, on_attempt: OnAttempt = lambda _: None
+) -> EndpointSender:
+    """The sender of the broker.
+
+    Raises:
+        ConfigError: the broker's URL is none, or the extra is not installed.
+    """
+    try:
+        module = importlib.import_module("streamwatch.alerts.mqtt")  # its library is an extra
+    except ImportError:
+        raise ConfigError("`alerts.mqtt` needs the MQTT library", hint="pip install 'streamwatch[mqtt]'") from None
+    broker = module.Broker(mqtt.url.get_secret_value(), mqtt.topic, mqtt.discovery or "", cameras, mqtt.timeout, SOURCE)
+    transport = module.MqttTransport(broker)
+    return EndpointSender(
+        MQTT,
+        outbox,
+        transport,
+        clock=clock,
+        rng=random.Random(),
+        options=SendingOptions(timeout_s=2 * mqtt.timeout),
+        on_attempt=on_attempt,
+    )
+
+
+def senders_of(
+    alerts: Alerts, cameras: Sequence[str], outbox: Outbox, clock: Clock, on_attempt: OnAttempt = lambda _: None
+) -> list[EndpointSender]:
+    """The senders of all endpoints; raises as the functions above."""
+    senders = [sender_of(webhook, outbox, clock, on_attempt) for webhook in alerts.webhooks]
+    return senders + ([mqtt_sender_of(alerts.mqtt, cameras, outbox, clock, on_attempt)] if alerts.mqtt else [])

@@ -1,0 +1,165 @@
+"""One camera's reading thread: frames from its reader into its slot."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from streamwatch.capture.slots import FrameSlots
+from streamwatch.capture.status import FleetStatus
+from streamwatch.clock import Clock
+from streamwatch.enums import CameraState, DisconnectKind, DropReason
+from streamwatch.errors import SourceDisconnected, StreamwatchError
+from streamwatch.health import Health
+from streamwatch.metrics import Metrics
+from streamwatch.records import Frame
+from streamwatch.retry import Backoff, run_forever
+from streamwatch.video.reader import FrameReader
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class CameraContext:
+    """What every camera shares.
+
+    Attributes:
+        on_frame: told of every frame that a camera hands over.
+        on_end: told when a camera has come to its end, with the error that ended it if any.
+    """
+
+    slots: FrameSlots
+    clock: Clock
+    metrics: Metrics
+    status: FleetStatus
+    health: Health
+    on_frame: Callable[[str], None]
+    on_end: Callable[[str, StreamwatchError | None], None]
+    backoff: Backoff = field(default_factory=Backoff)
+
+
+@dataclass(frozen=True)
+class PlaybackMode:
+    """How a source is played.
+
+    Attributes:
+        live: its end is a fault, and it is opened again.
+        paced: a file plays at its own pace instead of as fast as it is taken.
+        silence_s: longest time that it may make no progress: its own time-outs, and some.
+    """
+
+    live: bool
+    paced: bool
+    silence_s: float = 60.0
+
+
+class CameraWorker:
+    """Reads one camera until its source ends, or for ever if it is live.
+
+    Args:
+        make_reader: makes the reader; told what to call for each frame that must not be scored.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        make_reader: Callable[[Callable[[DropReason], None]], FrameReader],
+        context: CameraContext,
+        playing: PlaybackMode,
+    ) -> None:
+        self.name, self.playing = name, playing
+        self._context = context
+        self._reader = make_reader(self._count_drop)
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=f"camera-{name}", daemon=True)
+
+    @property
+    def loop(self) -> str:
+        """The name of its heartbeat."""
+        return f"camera {self.name}"
+
+    def start(self) -> None:
+        """Start reading."""
+        self._context.status.set_state(self.name, CameraState.STARTING)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Ask it to end; what it still reads goes nowhere."""
+        self._stop.set()
+        self._context.health.retire(self.loop)
+
+    def join(self, timeout_s: float) -> bool:
+        """Wait for the thread; False if it is still running."""
+        self._thread.join(max(timeout_s, 0.0))
+        return not self._thread.is_alive()
+
+    def run_once(self) -> None:
+        """Read the source to its end.
+
+        Raises:
+            SourceError: it could not be opened or read.
+        """
+        self._beat()
+        started_s = self._context.clock.monotonic_s()
+        for frame in self._reader.frames():
+            if self.playing.paced and self._context.clock.wait(self._stop, self._lead_s(frame, started_s)):
+                return
+            self._beat()
+            self._hand_over(frame)
+            if self._stop.is_set():
+                return
+        for warning in self._reader.summary().warnings:
+            log.warning("camera %s: %s", self.name, warning, extra={"camera": self.name})
+
+    def _beat(self) -> None:
+        if not self._stop.is_set():
+            self._context.health.beat(self.loop, within_s=self.playing.silence_s)
+
+    def _lead_s(self, frame: Frame, started_s: float) -> float:
+        return started_s + frame.time_s - self._context.clock.monotonic_s()
+
+    def _hand_over(self, frame: Frame) -> None:
+        if self._stop.is_set():
+            return
+        self._context.status.receive(self.name, frame.wall_s)
+        self._context.on_frame(self.name)
+        self._context.slots.put(frame, self._stop)
+
+    def _count_drop(self, reason: DropReason) -> None:
+        """A frame came that must not be scored; the stream is alive."""
+        self._beat()
+        if not self._stop.is_set():
+            self._context.status.receive(self.name)
+            self._context.status.drop(self.name, reason)
+
+    def _run(self) -> None:
+        failure: StreamwatchError | None = None
+        try:
+            if self.playing.live:
+                context = self._context
+                run_forever(
+                    self.run_once,
+                    clock=context.clock,
+                    stop=self._stop,
+                    on_failure=self._record_failure,
+                    backoff=context.backoff,
+                )
+            else:
+                self.run_once()
+        except StreamwatchError as error:
+            failure = error
+        finally:
+            self._context.health.retire(self.loop)
+            if not self._stop.is_set():
+                self._context.status.set_state(self.name, CameraState.FAILED if failure else CameraState.FINISHED)
+                self._context.on_end(self.name, failure)
+
+    def _record_failure(self, error: StreamwatchError, delay_s: float) -> None:
+        self._context.health.retire(self.loop)  # waiting is no lack of progress
+        if self._stop.is_set():
+            return
+        kind = error.kind if isinstance(error, SourceDisconnected) else DisconnectKind.INVALID_DATA
+        self._context.status.lose(self.name, kind, self._context.clock.monotonic_s() + delay_s)
+        log.warning("camera %s: %s; trying again in %.1f s", self.name, error, delay_s, extra={"camera": self.name})

@@ -1,0 +1,325 @@
+"""From a configuration to everything that a daemon runs: built here, and nowhere else."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+
+import torch
+
+from streamwatch.capture.camera import CameraContext
+from streamwatch.capture.end_of_stream import EndOfStream
+from streamwatch.capture.fleet import Fleet
+from streamwatch.capture.liveness import Liveness
+from streamwatch.capture.plans import CameraPlan, plan_of
+from streamwatch.capture.readiness import Readiness, readiness_of
+from streamwatch.capture.slots import FrameSlots
+from streamwatch.capture.status import FleetStatus
+from streamwatch.clock import Clock, SystemClock
+from streamwatch.config.schema import Config
+from streamwatch.daemon.after_batch import AfterBatch
+from streamwatch.daemon.camera_setup import CameraSetup, facts_of, show_regime
+from streamwatch.daemon.config_file import CurrentConfig
+from streamwatch.daemon.hooks import Hooks
+from streamwatch.daemon.persistence import Persistence
+from streamwatch.detection.batcher import Batcher
+from streamwatch.detection.loop import PipelineLoop
+from streamwatch.detection.pipeline import Pipeline
+from streamwatch.detection.publisher import Publisher, Subscribers
+from streamwatch.detection.reporter import Outputs
+from streamwatch.enums import Degradation
+from streamwatch.evidence.clips import ClipRecorder
+from streamwatch.evidence.collector import EventEvidence, EvidenceCollector
+from streamwatch.evidence.normal_frames import NormalFrameSelector
+from streamwatch.evidence.writer import EvidenceWriter, WriteFile
+from streamwatch.files import write_atomically
+from streamwatch.health import Health
+from streamwatch.inference.engine import OnBatch, WatchedScene, device_memory
+from streamwatch.inference.factory import engine_of
+from streamwatch.inference.resilient_engine import LIVE_CPU_FRAMES, MAX_BATCH_FRAMES, ResilientEngine, ScoringEngine
+from streamwatch.metrics import Metrics
+from streamwatch.model.embedding.identity import resolve_device
+from streamwatch.records import Event
+from streamwatch.retry import Backoff
+from streamwatch.scenes.calibration_status import CalibrationStatus
+from streamwatch.scenes.model_files import UsedModelFiles, load_scenes, log_mismatches
+from streamwatch.store.event_store import EventQuery
+from streamwatch.video.clip_ring import ClipRing
+from streamwatch.video.opener import Opener
+from streamwatch.web.page import page_app
+from streamwatch.web.server import WebServer
+from streamwatch.web.telemetry import telemetry_app
+
+LOSSLESS_DEPTH = 8
+EngineFactory = Callable[[Config, int | None, OnBatch], ScoringEngine]
+"""Makes the engine of a configuration, given the frames of a tile (None is the engine's own) and who is told of batches."""
+
+
+def make_engine(config: Config, tile_frames: int | None, on_batch: OnBatch) -> ScoringEngine:
+    """The engine of a daemon, on its device; raises as ``engine_of``."""
+    return engine_of(config, tile_frames=tile_frames, on_batch=on_batch)
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What a daemon does not make itself.
+
+    Attributes:
+        subscribers: told of every event change and notice after it is stored.
+        opener: opens sources; None opens with FFmpeg.
+        backoff: how long to wait before a lost camera is tried again.
+        evidence_dir: where the database and evidence are; None is ``data_dir``, where the models are.
+        sharded: other processes have cameras of this site, too.
+        write_evidence: writes a file of evidence, complete or not at all.
+    """
+
+    subscribers: Subscribers = field(default_factory=Subscribers)
+    clock: Clock = field(default_factory=SystemClock)
+    opener: Opener | None = None
+    backoff: Backoff = field(default_factory=Backoff)
+    evidence_dir: Path | None = None
+    sharded: bool = False
+    engine_factory: EngineFactory = make_engine
+    write_evidence: WriteFile = write_atomically
+
+
+@dataclass(frozen=True)
+class Components:
+    """Everything that a daemon runs; see the class of each."""
+
+    config: CurrentConfig
+    clock: Clock
+    metrics: Metrics
+    health: Health
+    status: FleetStatus
+    ends: EndOfStream
+    liveness: Liveness
+    calibration: CalibrationStatus
+    models: UsedModelFiles
+    persistence: Persistence
+    writer: EvidenceWriter
+    clips: ClipRecorder
+    collector: EvidenceCollector
+    publisher: Publisher
+    engine: ResilientEngine
+    pipeline: Pipeline
+    loop: PipelineLoop
+    fleet: Fleet
+    setup: CameraSetup
+    servers: tuple[WebServer, ...] = ()
+
+    def readiness(self) -> Readiness:
+        """Whether enough cameras scored a frame lately."""
+        return readiness_of(self.fleet.cameras, self.status, self.clock, self.config.value.health)
+
+
+def assemble(
+    config: Config, surroundings: Surroundings, stack: ExitStack, stopping: threading.Event, *, until_eof: bool
+) -> Components:
+    """Build everything; nothing runs yet.
+
+    Args:
+        stack: closes what is open, whatever happens.
+        until_eof: read files as fast as they are scored, and drop nothing.
+
+    Raises:
+        StreamwatchError: something it needs is missing.
+    """
+    return _Assembly(config, surroundings, stack, stopping, until_eof).components()
+
+
+def camera_plan(config: Config, camera: str, scene: WatchedScene) -> CameraPlan:
+    """How the camera is read: with the motion step that its model was learned with, because what it holds runs."""
+    log_mismatches(config, camera, scene.model)
+    return plan_of(config, camera, scene.model.motion_step_s if scene.model.sees_motion else None)
+
+
+class _Assembly:
+    """Builds from the bottom to the top; what is below never learns of what is above but by a function."""
+
+    def __init__(
+        self, config: Config, surroundings: Surroundings, stack: ExitStack, stopping: threading.Event, until_eof: bool
+    ) -> None:
+        self._config, self._around, self._stack = CurrentConfig(config), surroundings, stack
+        self._stopping, self._until_eof = stopping, until_eof
+        self._folder = surroundings.evidence_dir or config.data_dir
+        self._metrics, self._health = Metrics(), Health(surroundings.clock)
+        self._status = FleetStatus(self._metrics)
+        self._ends, self._liveness = EndOfStream(), Liveness(surroundings.clock)
+        self._calibration = CalibrationStatus(self._metrics)
+        self._device = resolve_device(config.device).type
+        self._hooks = Hooks(
+            self._config,
+            status=self._status,
+            liveness=self._liveness,
+            calibration=self._calibration,
+            metrics=self._metrics,
+            clock=surroundings.clock,
+            device=self._device,
+        )
+
+    def components(self) -> Components:
+        config, clock = self._config.value, self._around.clock
+        scenes = load_scenes(config, config.enabled_cameras)
+        engine = ResilientEngine(self._make_engine)
+        persistence = self._persistence()
+        rings: dict[str, ClipRing] = {}
+        clips = ClipRecorder(
+            self._folder / "clips",
+            config.clips,
+            rings,
+            clock=clock,
+            on_written=partial(self._hooks.written, Degradation.NO_CLIPS),
+        )
+        writer = self._writer()
+        collector = EvidenceCollector(clips=clips, may_keep=self._hooks.may_keep, on_clip=writer.put)
+        publisher = self._make_publisher(persistence, writer)
+        self._hooks.connect(publisher)
+        slots = FrameSlots(depth=LOSSLESS_DEPTH if self._until_eof else 1, lossless=self._until_eof, on_drop=self._status.drop)
+        pipeline = self._pipeline(slots, engine, publisher, collector, writer)
+        fleet = self._fleet(slots, rings)
+        loop = PipelineLoop(pipeline, self._health, clock=clock, recover=engine.rebuild)
+        loop.on_iteration = self._after_batch(pipeline, slots, fleet, writer, loop)
+        models = UsedModelFiles()
+        setup = CameraSetup(
+            engine, pipeline, self._calibration, collector, self._liveness, self._metrics, persistence.snoozes.snoozed
+        )
+        for camera, known in scenes.items():
+            models.record(config, camera)
+            setup.set_up(setup.prepare(config, camera, known))
+            fleet.add(camera, camera_plan(config, camera, known.first))
+        self._document_crashed(persistence, writer)
+        parts = Components(
+            config=self._config,
+            clock=clock,
+            metrics=self._metrics,
+            health=self._health,
+            status=self._status,
+            ends=self._ends,
+            liveness=self._liveness,
+            calibration=self._calibration,
+            models=models,
+            persistence=persistence,
+            writer=writer,
+            clips=clips,
+            collector=collector,
+            publisher=publisher,
+            engine=engine,
+            pipeline=pipeline,
+            loop=loop,
+            fleet=fleet,
+            setup=setup,
+        )
+        return _with_servers(parts, self._folder, self._stack)
+
+    def _make_engine(self) -> ScoringEngine:
+        engine = self._around.engine_factory(self._config.value, None if self._until_eof else 1, self._hooks.measure_batch)
+        if self._device == "cpu" and not self._until_eof:
+            torch.set_num_threads(
+                max(1, (os.cpu_count() or 2) - 1)
+            )  # the readers need a core: docs/decisions/0003-threads-and-processors.md
+        return engine
+
+    def _persistence(self) -> Persistence:
+        on_full = partial(self._hooks.degraded.record, Degradation.DISK_FULL)
+        persistence = Persistence(self._config, self._folder, metrics=self._metrics, clock=self._around.clock, on_full=on_full)
+        self._stack.callback(persistence.close)
+        if self._device.startswith("cuda"):
+            self._metrics.show_device(self._device, device_memory)
+        return persistence
+
+    def _writer(self) -> EvidenceWriter:
+        return EvidenceWriter(
+            self._folder,
+            lossless=self._until_eof,
+            write=self._around.write_evidence,
+            on_written=partial(self._hooks.written, Degradation.NO_EVIDENCE),
+            on_given_up=self._hooks.given_up,
+        )
+
+    def _make_publisher(self, persistence: Persistence, writer: EvidenceWriter) -> Publisher:
+        return Publisher(
+            persistence.store,
+            writer,
+            self._folder,
+            subscribers=self._around.subscribers,
+            metrics=self._metrics,
+            clock=self._around.clock,
+            on_degraded=self._hooks.degraded.record,
+        )
+
+    def _pipeline(
+        self,
+        slots: FrameSlots,
+        engine: ScoringEngine,
+        publisher: Publisher,
+        collector: EvidenceCollector,
+        writer: EvidenceWriter,
+    ) -> Pipeline:
+        live_cpu = self._device == "cpu" and not self._until_eof
+        batcher = Batcher(
+            slots,
+            max_frames=LIVE_CPU_FRAMES if live_cpu else MAX_BATCH_FRAMES,
+            gather_s=0.1 if self._until_eof else 0.01,
+        )
+        selector, scores = (
+            NormalFrameSelector(self._hooks.updates if not self._until_eof else lambda _: False),
+            self._around.subscribers.scores,
+        )
+        outputs = Outputs(publisher, collector, writer, selector, scores, partial(show_regime, self._calibration))
+        return Pipeline(batcher, engine, outputs=outputs, status=self._status, metrics=self._metrics, clock=self._around.clock)
+
+    def _fleet(self, slots: FrameSlots, rings: dict[str, ClipRing]) -> Fleet:
+        context = CameraContext(
+            slots,
+            self._around.clock,
+            self._metrics,
+            self._status,
+            self._health,
+            on_frame=self._hooks.frame_came,
+            on_end=self._ends.record,
+            backoff=self._around.backoff,
+        )
+        return Fleet(context, paced=not self._until_eof, opener=self._around.opener, rings=rings)
+
+    def _after_batch(
+        self, pipeline: Pipeline, slots: FrameSlots, fleet: Fleet, writer: EvidenceWriter, loop: PipelineLoop
+    ) -> AfterBatch:
+        return AfterBatch(
+            pipeline,
+            slots,
+            fleet,
+            self._liveness,
+            self._ends,
+            writer,
+            self._metrics,
+            self._stopping,
+            on_all_ended=loop.end if self._until_eof else None,
+        )
+
+    def _document_crashed(self, persistence: Persistence, writer: EvidenceWriter) -> None:
+        config = self._config.value
+        for event in persistence.close_left_open(config.enabled_cameras if self._around.sharded else None):
+            writer.put(EventEvidence(event, facts=_facts_if_known(config, event), ended=True))
+
+
+def _facts_if_known(config: Config, event: Event) -> dict[str, object]:
+    return facts_of(config, event.camera) if event.camera in config.enabled_cameras else {}
+
+
+def _with_servers(parts: Components, folder: Path, stack: ExitStack) -> Components:
+    """The same with its listeners open, though not served yet."""
+    config, servers = parts.config.value, list[WebServer]()
+    if config.metrics.listen:
+        servers.append(WebServer(telemetry_app(parts.metrics, parts.health, parts.readiness), config.metrics.listen))
+        stack.callback(servers[-1].stop)
+    if config.web.listen:
+        page = page_app(lambda: parts.persistence.store.list_events(EventQuery(limit=60)), folder)
+        servers.append(WebServer(page, config.web.listen))
+        stack.callback(servers[-1].stop)
+    return replace(parts, servers=tuple(servers))

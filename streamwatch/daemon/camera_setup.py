@@ -1,0 +1,142 @@
+"""What it takes to have a camera watched: its scenes in the engine, its monitor in the pipeline, its calibration shown."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from streamwatch.capture.liveness import Liveness
+from streamwatch.capture.plans import source_of
+from streamwatch.config.schema import Config
+from streamwatch.detection.camera_monitor import CameraMonitor
+from streamwatch.detection.pipeline import Pipeline
+from streamwatch.events.tamper import TamperDetector
+from streamwatch.events.tracker import EventTracker
+from streamwatch.evidence.collector import EvidenceCollector
+from streamwatch.evidence.privacy import Privacy, privacy_of
+from streamwatch.ids import uuid7
+from streamwatch.inference.resilient_engine import ScoringEngine
+from streamwatch.metrics import Metrics
+from streamwatch.model.artifact.serialization import read_metadata
+from streamwatch.scenes.calibration_status import CalibrationStatus
+from streamwatch.scenes.model_files import CameraScenes, camera_model_paths
+from streamwatch.scenes.policy import ScenePolicy, scene_policy_for
+from streamwatch.scenes.regimes import SceneSet
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Policies:
+    """How a camera is judged: by the scene it begins with, and by regime if regimes are told apart."""
+
+    first: ScenePolicy
+    by_regime: Mapping[str, ScenePolicy]
+
+
+@dataclass(frozen=True)
+class PreparedCamera:
+    """A camera that only needs to be put in its place, which takes neither files nor time."""
+
+    scenes: CameraScenes
+    monitor: CameraMonitor
+    policy: ScenePolicy
+    privacy: Privacy
+    facts: Mapping[str, Any]
+    offline_after_s: float | None
+
+
+@dataclass(frozen=True)
+class CameraSetup:
+    """Has cameras watched: prepared by whoever wants it, and put in its place by the scoring thread between two batches.
+
+    Attributes:
+        snoozed: told a camera and a Unix time, whether its events are switched off.
+    """
+
+    engine: ScoringEngine
+    pipeline: Pipeline
+    calibration: CalibrationStatus
+    collector: EvidenceCollector
+    liveness: Liveness
+    metrics: Metrics
+    snoozed: Callable[[str, float], bool]
+
+    def prepare(self, config: Config, camera: str, scenes: CameraScenes) -> PreparedCamera:
+        """Everything that reads files or can fail.
+
+        Raises:
+            ModelMissing: its model has no thresholds, and none are set; ModelMismatch: it is of another backbone;
+            SourceNotFound: its source is not there.
+        """
+        for scene in (scenes.first, *scenes.by_regime.values()):
+            self.engine.check(camera, scene)
+        settings, live = config.settings(camera), source_of(config, camera).live
+        policies = self.policies(config, camera, scenes)
+        first, start = policies.first, scenes.first.model.regime
+        monitor = CameraMonitor(
+            camera,
+            [EventTracker(camera, policy, new_id=uuid7, zone=zone) for zone, policy in first.policies.items()],
+            TamperDetector(live=live, calm_spread=first.calm_spread),
+            settings.max_age if live else None,
+            first.drift,
+            SceneSet(policies.by_regime, start) if start and policies.by_regime else None,
+        )
+        return PreparedCamera(
+            scenes,
+            monitor,
+            first,
+            privacy_of(config, camera),
+            facts_of(config, camera),
+            settings.offline_after if live else None,
+        )
+
+    def policies(self, config: Config, camera: str, scenes: CameraScenes) -> Policies:
+        """How ``camera`` is judged; raises ModelMissing as ``prepare``."""
+        first = scene_policy_for(config, camera, scenes.first, self.snoozed)
+        by_regime = {
+            regime: first if scene is scenes.first else scene_policy_for(config, camera, scene, self.snoozed)
+            for regime, scene in scenes.by_regime.items()
+        }
+        return Policies(first, by_regime)
+
+    def set_up(self, prepared: PreparedCamera) -> None:
+        """Have a camera scored and its events tracked."""
+        camera = prepared.monitor.camera
+        self.engine.watch(camera, prepared.scenes.first)
+        self.pipeline.add(prepared.monitor)
+        self.calibration.show(camera, prepared.policy.zones)
+        self.collector.protect(camera, prepared.privacy)
+        self.collector.describe(camera, prepared.facts)
+        self.metrics.model_fitted_s.labels(camera).set(prepared.scenes.fitted_at_s)
+        if prepared.offline_after_s is not None:
+            self.liveness.watch(camera, prepared.offline_after_s)
+
+    def retune(self, camera: str, policies: Policies) -> None:
+        """Decide about ``camera`` in another way from now on; what is open stays open."""
+        watching = self.pipeline.retune(camera, policies.first, policies.by_regime)
+        if watching:
+            self.calibration.show(camera, watching.zones)
+
+
+def show_regime(calibration: CalibrationStatus, camera: str, regime: str, policy: ScenePolicy | None) -> None:
+    """Say that a camera's picture is of another regime, and whether that was learned."""
+    about = {"camera": camera}
+    if policy is None:
+        what = "camera %s: a %s picture, of which it has no model: no alarms until `streamwatch fit`"
+        log.warning(what, camera, regime, extra=about)
+        calibration.unlearned(camera)
+    else:
+        log.info("camera %s: a %s picture, watched by the model of it", camera, regime, extra=about)
+        calibration.show(camera, policy.zones)
+
+
+def facts_of(config: Config, camera: str) -> dict[str, Any]:
+    """By what a camera's events come about; secrets are masked before the configuration is digested."""
+    return {
+        "models": {path.name: read_metadata(path)["sha256"] for path in camera_model_paths(config, camera)},
+        "config_sha256": hashlib.sha256(config.model_dump_json().encode()).hexdigest(),
+    }

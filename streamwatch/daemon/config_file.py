@@ -1,0 +1,82 @@
+"""Following a configuration file: on SIGHUP, or when it changes. An invalid file changes nothing."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from streamwatch.config.loading import load_config
+from streamwatch.config.schema import Config
+from streamwatch.config.sharding import Shard
+from streamwatch.errors import StreamwatchError
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class ConfigFile:
+    """Where the configuration is, and what the command line says about it.
+
+    Attributes:
+        shard: which of its cameras are this process's; None is all.
+        overrides: top-level keys that the command line sets, whatever the file says, at every reading.
+    """
+
+    path: Path
+    shard: Shard | None = None
+    overrides: Mapping[str, Any] = field(default_factory=dict)
+
+    def load(self) -> Config:
+        """Read it. Raises as ``load_config``."""
+        config = load_config(self.path)
+        config = config.model_copy(update=dict(self.overrides)) if self.overrides else config
+        return self.shard.share_of(config) if self.shard else config
+
+
+class CurrentConfig:
+    """The configuration that is in force; set by a reload."""
+
+    def __init__(self, value: Config) -> None:
+        self.value = value
+
+
+class ConfigFollower:
+    """Watches one file.
+
+    Args:
+        file: None follows nothing.
+    """
+
+    def __init__(self, file: ConfigFile | None) -> None:
+        self._file = file
+        self._asked = threading.Event()
+        self._stamp: tuple[int, int] | None = None
+        self._stamp = self._stamp_now()
+
+    def ask(self) -> None:
+        """Read the file again at the next poll, changed or not."""
+        self._asked.set()
+
+    def poll(self) -> Config | StreamwatchError | None:
+        """The configuration if it is to be read again, the error if it is not valid, None if nothing happened."""
+        stamp = self._stamp_now()
+        if self._file is None or (stamp == self._stamp and not self._asked.is_set()):
+            return None
+        self._stamp = stamp
+        self._asked.clear()
+        try:
+            return self._file.load()
+        except StreamwatchError as error:
+            return error
+
+    def _stamp_now(self) -> tuple[int, int] | None:
+        """Modification time and size; as before while the file is away, as it is for a moment when an editor replaces it."""
+        try:
+            stat = self._file.path.stat() if self._file else None
+        except OSError:
+            return self._stamp
+        return (stat.st_mtime_ns, stat.st_size) if stat else None

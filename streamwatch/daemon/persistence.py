@@ -1,0 +1,127 @@
+"""The database of a running daemon: events, snoozes, what is delivered from it, and how long it is kept."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from streamwatch.alerts.manager import DeliveryManager
+from streamwatch.alerts.router import NotificationRouter, links_to
+from streamwatch.clock import Clock
+from streamwatch.config.schema import Config
+from streamwatch.daemon.config_file import CurrentConfig
+from streamwatch.errors import StoreError
+from streamwatch.evidence.retention import RetentionTask
+from streamwatch.logs import about
+from streamwatch.metrics import Metrics
+from streamwatch.records import Event
+from streamwatch.store.administration import OutboxAdministration
+from streamwatch.store.event_store import EventStore
+from streamwatch.store.leases import Outbox
+from streamwatch.store.sessions import open_database_of
+from streamwatch.store.snoozes import Snoozes
+
+log = logging.getLogger(__name__)
+HOUSEKEEPING_EVERY_S = 0.5
+OUTBOX_EVERY_S = 5.0
+"""As often as a scrape: counting what waits reads the whole index, 29 ms with 200,000 messages."""
+SUPERVISED_S = 60.0
+"""Without a sign of the supervising thread for so long, no heartbeat says that somebody watches."""
+STOP_S = 5.0
+
+
+class Persistence:
+    """Everything that is stored and sent.
+
+    Args:
+        current: the configuration in force; how long evidence is kept follows it.
+        folder: where the evidence is, and the database unless the configuration has a URL.
+        on_full: told when the disk is full, and when that is over.
+
+    Raises:
+        StoreError: it cannot be opened; ConfigError: an endpoint's secret or template is none.
+    """
+
+    def __init__(
+        self, current: CurrentConfig, folder: Path, *, metrics: Metrics, clock: Clock, on_full: Callable[[bool], None]
+    ) -> None:
+        config, self._clock = current.value, clock
+        database = open_database_of(config, folder)
+        router = NotificationRouter(config.alerts, clock, links_to(config.web.public_url, clips=config.clips.enabled))
+        administration = OutboxAdministration(database)
+        self.store, self.snoozes = EventStore(database, router), Snoozes(database, clock)
+        self.snoozes.refresh()
+        self.deliveries = DeliveryManager(
+            config.alerts,
+            Outbox(database),
+            administration,
+            router,
+            metrics=metrics,
+            clock=clock,
+            cameras=config.enabled_cameras,
+        )
+        self._retention_task = RetentionTask(
+            self.store, administration, folder, lambda: current.value.retention, clock=clock, metrics=metrics, on_full=on_full
+        )
+        self._clips = config.clips.enabled  # a reload does not change it
+        self._supervised_s = clock.monotonic_s()
+        self._stop = threading.Event()
+        self._threads: list[threading.Thread] = []
+
+    def start(self, *, retain: bool) -> None:
+        """Begin to deliver, and if asked to remove what is old."""
+        self.deliveries.start()
+        tasks = {"housekeeping": self._keep_house, **({"retention": self._retain} if retain else {})}
+        self._threads = [threading.Thread(target=task, name=name, daemon=True) for name, task in tasks.items()]
+        for thread in self._threads:
+            thread.start()
+
+    def follow(self, config: Config) -> None:
+        """Deliver by another configuration from now on; raises as ``DeliveryManager.follow``."""
+        links = links_to(config.web.public_url, clips=self._clips)
+        self.deliveries.follow(config.alerts, config.enabled_cameras, links)
+
+    def stay_alive(self) -> None:
+        """The supervising thread still goes round."""
+        self._supervised_s = self._clock.monotonic_s()
+
+    def close_left_open(self, cameras: Sequence[str] | None) -> list[Event]:
+        """Close the events that a crash left open, of these cameras or of all, and have that told."""
+        closed = self.store.close_left_open(cameras)
+        for event in closed:
+            log.warning("event %s of camera %s was left open by a crash; closed", event.id, event.camera, extra=about(event))
+        return closed
+
+    def close(self) -> None:
+        """Release connections, whether anything was started or not."""
+        self.deliveries.stop()
+        self.store.close()
+
+    def finish(self, *, drain_s: float) -> None:
+        """Deliver what waits for so long, and end."""
+        if drain_s and not self.deliveries.drain(drain_s):
+            log.warning("not everything was delivered; it waits in the outbox")
+        self.deliveries.stop()
+        self._stop.set()
+        for thread in self._threads:
+            thread.join(STOP_S)  # one that hangs in the database is left behind
+
+    def _retain(self) -> None:
+        self._retention_task.run(self._stop)
+
+    def _keep_house(self) -> None:
+        """What asks the database now and then, so that neither cameras nor /metrics wait for it."""
+        refreshed_s = -OUTBOX_EVERY_S
+        while not self._clock.wait(self._stop, HOUSEKEEPING_EVERY_S):
+            now_s = self._clock.monotonic_s()
+            try:
+                if now_s - refreshed_s >= OUTBOX_EVERY_S:
+                    refreshed_s = now_s
+                    self.deliveries.refresh()
+                if now_s - self._supervised_s < SUPERVISED_S:
+                    self.deliveries.beat()
+                self.snoozes.refresh()
+            except StoreError as error:  # the publisher will meet it too, and knows what to do
+                log.warning("housekeeping: %s", error)

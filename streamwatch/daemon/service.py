@@ -1,0 +1,157 @@
+"""The daemon: runs what ``assembly`` built, and stops it in order."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass
+from functools import partial
+
+from streamwatch.capture.plans import source_of
+from streamwatch.capture.readiness import Readiness
+from streamwatch.config.schema import Config
+from streamwatch.daemon.assembly import Components, Surroundings, assemble
+from streamwatch.daemon.config_file import ConfigFile, ConfigFollower
+from streamwatch.daemon.nightly_process import NightlyProcess, start_update
+from streamwatch.daemon.reconfigure import Reconfiguration
+from streamwatch.daemon.signals import handling_signals
+from streamwatch.daemon.supervisor import Supervisor
+from streamwatch.daemon.systemd import notify
+from streamwatch.enums import EndReason
+from streamwatch.errors import StoreError, StreamwatchError
+
+log = logging.getLogger(__name__)
+STORE_PATIENCE_S = 10.0
+"""Longer than SQLite waits for another process's lock, which is 5 s (store.sessions)."""
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """How a run ended.
+
+    Attributes:
+        received: frames read per camera.
+        scored: frames scored per camera.
+        failures: the error of every camera whose source failed.
+        stopped: whether a signal ended it.
+    """
+
+    received: dict[str, int]
+    scored: dict[str, int]
+    failures: dict[str, StreamwatchError]
+    stopped: bool
+
+
+class Service:
+    """The daemon.
+
+    Args:
+        until_eof: read files as fast as they are scored, drop nothing, and return when all have ended.
+        config_file: followed for changes while it runs; None follows nothing.
+
+    Raises:
+        StreamwatchError: something it needs is missing; nothing has been started then.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        until_eof: bool,
+        config_file: ConfigFile | None = None,
+        surroundings: Surroundings | None = None,
+    ) -> None:
+        around = surroundings or Surroundings()
+        self._until_eof = until_eof
+        self._stop = threading.Event()
+        self._stack = ExitStack()
+        for camera in config.enabled_cameras:
+            source_of(config, camera)  # a path that is not there is a mistake of the caller: said before anything starts
+        try:
+            self.parts: Components = assemble(config, around, self._stack, self._stop, until_eof=until_eof)
+        except BaseException:
+            self._stack.close()
+            raise
+        followed = config_file if not until_eof else None
+        self._reconfiguration = Reconfiguration(self.parts, ConfigFollower(followed))
+        self._nightly = NightlyProcess(around.clock, partial(start_update, followed.path)) if followed else None
+        self._supervisor = Supervisor(self.parts, self._reconfiguration, self._nightly, self._stop)
+
+    def run(self) -> RunResult:
+        """Watch until stopped, or with ``until_eof`` until every source has ended.
+
+        Raises:
+            EngineFailure: the device fails for good; StoreError: the database refuses.
+        """
+        parts = self.parts
+        with self._stack:
+            self._start()
+            notify("READY=1")
+            self._supervisor.run()
+            stopped = self._stop.is_set()
+            stored = self._shut_down(EndReason.SHUTDOWN if stopped else EndReason.NORMAL)
+        failure = parts.loop.failure or parts.publisher.failure
+        if failure is not None:
+            raise failure
+        if not stored:
+            raise StoreError("not all that happened was stored", hint="the database does not answer: check its disk")
+        return self._result(stopped)
+
+    def stop(self) -> None:
+        """Ask the run to end; open events are closed as ``shutdown``."""
+        self._stop.set()
+
+    def reload(self) -> None:
+        """Read the configuration again soon."""
+        self._reconfiguration.ask()
+
+    def handling_signals(self) -> AbstractContextManager[None]:
+        """Stop on SIGTERM and SIGINT, a second one exits at once; read the configuration again on SIGHUP."""
+        return handling_signals(self._stop, self.reload)
+
+    def readiness(self) -> Readiness:
+        """Whether enough cameras scored a frame lately."""
+        return self.parts.readiness()
+
+    def _start(self) -> None:
+        parts = self.parts
+        for server in parts.servers:
+            server.start()
+        parts.persistence.start(retain=not self._until_eof)
+        parts.writer.start()
+        parts.publisher.start()
+        parts.clips.start()
+        parts.loop.start()
+        for camera in parts.fleet.cameras:
+            parts.fleet.start(camera)
+
+    def _shut_down(self, reason: EndReason) -> bool:
+        """The cameras first, then who takes what they gave, each although what is before it may refuse or hang.
+
+        Returns whether all that happened is stored.
+        """
+        notify("STOPPING=1")
+        parts, config = self.parts, self.parts.config.value
+        if self._nightly:
+            self._nightly.stop()
+        timeout_s = config.shutdown_timeout / 2
+        with ExitStack() as then:  # the last first
+            then.callback(parts.persistence.finish, drain_s=config.drain_timeout if reason == EndReason.NORMAL else 0.0)
+            then.callback(parts.writer.stop)
+            then.callback(parts.clips.stop)
+            then.callback(parts.fleet.stop, timeout_s)
+            if parts.loop.stop(timeout_s):
+                parts.pipeline.end_all(reason)
+            else:
+                log.error("the engine did not stop in time; what is open is closed by the next start")
+            # At the end of recordings the database may take as long as deliveries may.
+            patience_s = config.drain_timeout if reason == EndReason.NORMAL else timeout_s
+            return parts.publisher.stop(max(patience_s, STORE_PATIENCE_S))
+
+    def _result(self, stopped: bool) -> RunResult:
+        status, cameras = self.parts.status, self.parts.fleet.cameras
+        failures = {camera: error for camera, error in self.parts.ends.ended.items() if error}
+        received = {camera: status.received(camera) for camera in cameras}
+        scored = {camera: status.scored(camera) for camera in cameras}
+        return RunResult(received, scored, failures, stopped)

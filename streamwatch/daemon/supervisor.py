@@ -1,0 +1,66 @@
+"""What the main thread does while the daemon runs: it watches over the loops and follows the configuration."""
+
+from __future__ import annotations
+
+import threading
+
+from streamwatch.capture.fleet import Fleet
+from streamwatch.clock import Clock
+from streamwatch.daemon.assembly import Components
+from streamwatch.daemon.nightly_process import NightlyProcess
+from streamwatch.daemon.persistence import Persistence
+from streamwatch.daemon.reconfigure import Reconfiguration
+from streamwatch.daemon.systemd import notify
+from streamwatch.daemon.watchdog import Watchdog
+from streamwatch.detection.loop import LOOP, PipelineLoop
+from streamwatch.detection.publisher import Publisher
+from streamwatch.health import Health
+
+POLL_S = 0.2
+
+
+class Supervisor:
+    """Waits for the end.
+
+    Args:
+        stopping: set to end it.
+        nightly: starts the nightly update; None for a daemon without one.
+    """
+
+    def __init__(
+        self,
+        parts: Components,
+        reconfiguration: Reconfiguration,
+        nightly: NightlyProcess | None,
+        stopping: threading.Event,
+    ) -> None:
+        self._clock: Clock = parts.clock
+        self._health: Health = parts.health
+        self._loop: PipelineLoop = parts.loop
+        self._fleet: Fleet = parts.fleet
+        self._publisher: Publisher = parts.publisher
+        self._persistence: Persistence = parts.persistence
+        self._config = parts.config
+        self._reconfiguration, self._nightly, self._stopping = reconfiguration, nightly, stopping
+        self._watchdog = Watchdog(parts.health, self._restart)
+
+    def run(self) -> None:
+        """Until the pipeline ends or fails, the store refuses for good, or somebody stops it."""
+        while not self._over() and not self._clock.wait(self._stopping, POLL_S):
+            self._watchdog.check()
+            self._publisher.check_progress()
+            self._persistence.stay_alive()
+            if not self._health.stalled():
+                notify("WATCHDOG=1")
+            if self._nightly and self._nightly.poll(self._config.value.nightly_at()):
+                self._reconfiguration.ask()
+            self._reconfiguration.follow()
+
+    def _over(self) -> bool:
+        return self._loop.ended.is_set() or self._publisher.failed.is_set()
+
+    def _restart(self, loop: str) -> None:
+        if loop == LOOP:
+            self._loop.replace_thread()
+        else:
+            self._fleet.restart(loop.removeprefix("camera "))

@@ -1,0 +1,166 @@
+"""One batch's way: slots to scores to each camera's monitor, and what that says to the publisher's queue.
+
+Nothing here waits for a file, a database or a socket. One thread at a time runs it: whoever calls ``run_once`` owns the
+monitors until ``alive`` says that another thread has taken over, and asks that before each effect.
+"""
+
+from __future__ import annotations
+
+import queue
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+
+from streamwatch.capture.liveness import LivenessChange
+from streamwatch.capture.status import FleetStatus
+from streamwatch.clock import Clock
+from streamwatch.detection.batcher import Batcher
+from streamwatch.detection.camera_monitor import CameraMonitor
+from streamwatch.detection.monitors import Monitors
+from streamwatch.detection.reporter import Outputs, Reporter
+from streamwatch.enums import CameraState, DropReason, EndReason, EventType
+from streamwatch.ids import uuid7
+from streamwatch.inference.resilient_engine import ScoringEngine
+from streamwatch.metrics import Metrics
+from streamwatch.records import Frame, FrameScore, Notice
+from streamwatch.scenes.policy import ScenePolicy
+
+
+class Pipeline:
+    """Scores batches and turns scores into events.
+
+    What others want done between two batches they ``post``.
+    """
+
+    def __init__(
+        self,
+        batcher: Batcher,
+        engine: ScoringEngine,
+        *,
+        outputs: Outputs,
+        status: FleetStatus,
+        metrics: Metrics,
+        clock: Clock,
+    ) -> None:
+        self._batcher, self._engine = batcher, engine
+        self._status, self._metrics, self._clock = status, metrics, clock
+        self._reporter = Reporter(outputs, status=status, metrics=metrics, clock=clock)
+        self._monitors = Monitors()
+        self._posted: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+
+    def post(self, action: Callable[[], None]) -> None:
+        """Have ``action`` done between two batches."""
+        self._posted.put(action)
+
+    def run_once(self, alive: Callable[[], bool] = lambda: True) -> int:
+        """Score one batch and act on it; the number of frames it held.
+
+        Args:
+            alive: asked before each effect; False leaves everything alone, because another thread has taken over.
+
+        Raises:
+            EngineFailure: the device fails for good.
+        """
+        self.do_posted(alive)
+        batch = self._batcher.next_batch() if alive() else []
+        self.do_posted(alive)  # a camera that was just added may be in this batch
+        frames: list[Frame] = []
+        self._monitors.act(alive, lambda: frames.extend(self._fresh(batch)))
+        scored_frames = self._engine.score(frames)
+        return sum(self._monitors.act(alive, partial(self._observe, scored)) for scored in scored_frames)
+
+    def do_posted(self, alive: Callable[[], bool] = lambda: True) -> None:
+        """Do what was posted, in order."""
+        while not self._posted.empty():
+            if not self._monitors.act(alive, self._do_next):
+                return
+
+    def _do_next(self) -> None:
+        self._posted.get()()
+
+    def add(self, monitor: CameraMonitor) -> None:
+        """Turn a camera's scores into events from now on."""
+        self._monitors.add(monitor)
+        self._metrics.expect_camera(monitor.camera)
+        self._metrics.threshold.labels(monitor.camera).set(monitor.start_threshold)
+
+    def remove(self, camera: str, reason: EndReason) -> None:
+        """Forget ``camera``; its open event ends for ``reason``."""
+        with self._monitors.in_charge():
+            if self._monitors.of(camera):
+                self.end_camera(camera, reason)
+                self._monitors.remove(camera)
+                self._status.forget_scored(camera)
+                self._engine.unwatch(camera)
+
+    def retune(self, camera: str, first: ScenePolicy, by_regime: Mapping[str, ScenePolicy]) -> ScenePolicy | None:
+        """Decide by other policies from now on, what is open stays open; the one that holds now, if any does."""
+        with self._monitors.in_charge():
+            monitor = self._monitors.of(camera)
+            policy = monitor.retune(first, by_regime) if monitor else None
+            if monitor and policy:
+                self._metrics.threshold.labels(camera).set(monitor.start_threshold)
+            return policy
+
+    def end_all(self, reason: EndReason) -> None:
+        """End every open event."""
+        self.do_posted()
+        for camera in self._monitors.cameras():
+            self.end_camera(camera, reason)
+
+    def end_camera(self, camera: str, reason: EndReason) -> None:
+        """End the camera's open events."""
+        with self._monitors.in_charge():
+            monitor = self._monitors.of(camera)
+            if monitor:
+                self._reporter.report_changes(monitor.force_end(reason, self._clock.wall_s()))
+
+    def change_liveness(self, change: LivenessChange) -> None:
+        """A camera fell silent, or came back: its event ends, and it is told."""
+        with self._monitors.in_charge():
+            monitor = self._monitors.of(change.camera)
+            if monitor is None:
+                return
+            if change.online:
+                monitor.restart()
+            else:
+                self._status.set_state(change.camera, CameraState.OFFLINE)
+                self.end_camera(change.camera, EndReason.CAMERA_LOST)
+        kind = EventType.CAMERA_ONLINE if change.online else EventType.CAMERA_OFFLINE
+        now_s = self._clock.wall_s()
+        detail = (("silent_s", round(change.silent_s, 1)),)
+        self._reporter.report_notice(Notice(uuid7(now_s), kind, change.camera, now_s, detail))
+
+    def _fresh(self, frames: Sequence[Frame]) -> list[Frame]:
+        """The frames that are young enough, of cameras that are still watched."""
+        now_s = self._clock.monotonic_s()
+        kept = []
+        for frame in frames:
+            monitor = self._monitors.of(frame.camera)
+            if monitor is None:
+                continue
+            if monitor.max_age_s is not None and now_s - frame.captured_at_s > monitor.max_age_s:
+                self._status.drop(frame.camera, DropReason.STALE)
+            else:
+                kept.append(frame)
+        return kept
+
+    def _observe(self, scored: FrameScore) -> None:
+        monitor = self._monitors.of(scored.frame.camera)
+        if monitor is None:
+            return
+        observation = monitor.observe(scored, self._clock.wall_s())
+        self._reporter.report(scored, observation)
+        if observation.regime_due:
+            self.post(partial(self._take_up_regime, monitor))
+
+    def _take_up_regime(self, monitor: CameraMonitor) -> None:
+        if self._monitors.of(monitor.camera) is not monitor or not (monitor.scenes and monitor.scenes.due):
+            return
+        self.end_camera(monitor.camera, EndReason.MODEL_REPLACED)
+        change = monitor.take_up_regime()
+        if change is None:
+            return
+        if change.policy:
+            self._engine.watch(monitor.camera, change.policy.scene)
+            self._metrics.threshold.labels(monitor.camera).set(monitor.start_threshold)
+        self._reporter.report_regime(monitor.camera, change.regime, change.policy)

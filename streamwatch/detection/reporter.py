@@ -1,0 +1,98 @@
+"""What a camera's monitor says, handed on: changes to the publisher with their evidence, figures to the metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from streamwatch.capture.status import FleetStatus
+from streamwatch.clock import Clock
+from streamwatch.detection.camera_monitor import Observation
+from streamwatch.detection.publisher import Publisher, ScoreSubscriber
+from streamwatch.detection.waiting import Publication
+from streamwatch.enums import LatencyStage, TamperKind
+from streamwatch.events.tamper import TamperChange
+from streamwatch.evidence.collector import EvidenceCollector
+from streamwatch.evidence.normal_frames import NormalFrameSelector
+from streamwatch.evidence.writer import EvidenceWriter
+from streamwatch.metrics import Metrics
+from streamwatch.records import EventChange, FrameScore, Notice
+from streamwatch.scenes.policy import ScenePolicy
+
+OnRegime = Callable[[str, str, ScenePolicy | None], None]
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """Where what happens goes; nothing of it waits.
+
+    Attributes:
+        collector: holds what events need, until it is written.
+        writer: writes the frames that are kept for the nightly update.
+        selector: chooses those.
+        scores: told of every scored frame.
+        on_regime: told camera, regime and its policy (None if it was not learned) when another scene watches.
+    """
+
+    publisher: Publisher
+    collector: EvidenceCollector
+    writer: EvidenceWriter
+    selector: NormalFrameSelector
+    scores: tuple[ScoreSubscriber, ...] = ()
+    on_regime: OnRegime = lambda *_: None
+
+
+class Reporter:
+    """Hands on, in the order in which it happened."""
+
+    def __init__(self, outputs: Outputs, *, status: FleetStatus, metrics: Metrics, clock: Clock) -> None:
+        self._outputs, self._status, self._metrics, self._clock = outputs, status, metrics, clock
+
+    def report(self, scored: FrameScore, observation: Observation) -> None:
+        """One frame and what it came to."""
+        captured_at_s = scored.frame.captured_at_s
+        self.report_changes(observation.ended)
+        if observation.tampered:
+            self.report_notice(observation.tampered)
+        for zone in observation.zones:
+            for change, evidence in self._outputs.collector.collect(scored, zone):
+                self._outputs.publisher.publish(Publication(change, evidence, captured_at_s))
+        if observation.drifted:
+            self.report_notice(observation.drifted)
+        kept = self._outputs.selector.observe(scored, quiet=observation.quiet, normal=observation.normal)
+        if kept is not None:
+            self._outputs.writer.put(kept)
+        for subscriber in self._outputs.scores:
+            subscriber(scored, observation.counts)
+        self._measure(scored, observation)
+
+    def report_changes(self, changes: Iterable[EventChange]) -> None:
+        """Changes that no frame decided."""
+        for change in changes:
+            self._outputs.publisher.publish(Publication(change, self._outputs.collector.evidence_of(change)))
+
+    def report_notice(self, notice: Notice) -> None:
+        """A notice."""
+        self._outputs.publisher.publish(Publication(notice))
+
+    def report_regime(self, camera: str, regime: str, policy: ScenePolicy | None) -> None:
+        """Another scene watches a camera, or none that was learned."""
+        self._outputs.on_regime(camera, regime, policy)
+
+    def _measure(self, scored: FrameScore, observation: Observation) -> None:
+        camera, metrics = scored.frame.camera, self._metrics
+        now_s = self._clock.monotonic_s()
+        self._status.score(camera, now_s, scored.frame.wall_s)
+        metrics.anomaly_score.labels(camera).set(scored.level)
+        metrics.anomaly_score_ratio.labels(camera).set(observation.ratio)
+        metrics.frame_latency.labels(LatencyStage.CAPTURE_TO_SCORE).observe(now_s - scored.frame.captured_at_s)
+        if observation.drift:
+            ratio, limit = observation.drift
+            metrics.drift_ratio.labels(camera).set(ratio)
+            metrics.drift_limit.labels(camera).set(limit)
+        if observation.tamper:
+            self._show_tamper(camera, observation.tamper)
+
+    def _show_tamper(self, camera: str, change: TamperChange) -> None:
+        for kind in TamperKind:
+            self._metrics.tamper.labels(camera, kind).set(1 if change.active and kind == change.kind else 0)

@@ -1,0 +1,91 @@
+"""The one way a file is written: complete, or not at all, and on the disk before anything relies on it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from streamwatch.errors import UsageError
+
+
+def temporary_beside(path: Path) -> Path:
+    """A hidden name beside ``path`` that nobody else uses, with its suffix, by which libraries know the format."""
+    return path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp{path.suffix}")
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A name to write to; what stands there when the block ends takes the place of ``path``, durably.
+
+    If the block raises, ``path`` stays as it was and nothing is left behind.
+
+    Raises:
+        OSError: the disk refuses.
+    """
+    temporary = temporary_beside(path)
+    try:
+        yield temporary
+        flush_to_disk(temporary)
+        temporary.replace(path)
+        flush_folder(path.parent)
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def write_atomically(path: Path, content: str | bytes) -> None:
+    """Write a file: complete, or not at all; after a power cut too.
+
+    Raises:
+        UsageError: the folder does not exist or cannot be written.
+    """
+    try:
+        with replacing(path) as temporary:
+            temporary.write_bytes(content.encode() if isinstance(content, str) else content)
+    except OSError as error:
+        raise UsageError(f"cannot be written ({error.strerror})", where=path, hint="check the folder") from None
+
+
+def flush_to_disk(path: Path) -> None:
+    """Wait until a file is on the disk.
+
+    Raises:
+        OSError: the disk refuses.
+    """
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def flush_folder(folder: Path) -> None:
+    """Have a folder's list of names on the disk, where its file system can: what was renamed in it is there either way.
+
+    A folder that may be written but not read, and some network file systems, refuse; the file's own flush has succeeded.
+    """
+    with suppress(OSError):
+        flush_to_disk(folder)
+
+
+def require_folder_of(path: Path) -> None:
+    """Check, before work is spent, that ``path`` can be written.
+
+    Raises:
+        UsageError: its folder does not exist or is read-only.
+    """
+    if not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
+        raise UsageError("cannot be written (no such folder, or read-only)", where=path, hint="check the folder")
+
+
+def sha256_of(path: Path) -> str | None:
+    """The digest of a file; None if it is not there or cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return None

@@ -1,0 +1,184 @@
+"""The one owner of the device: embeds batches of all cameras, then scores each camera's frames together."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from streamwatch.model.batches import FrameBatch
+from streamwatch.model.embedding.embedder import Embedder
+from streamwatch.model.embedding.identity import EmbeddingIdentity
+from streamwatch.model.scene import TILE_FRAMES, SceneModel
+from streamwatch.model.scoring.fusion import FieldMaps, field_maps_of
+from streamwatch.model.scoring.stream_scorer import MapScores, StreamScorer
+from streamwatch.records import SPEED_GRID, Float32Array, Frame, FrameScore, LayerShare
+
+OnBatch = Callable[[int, float], None]
+_NO_SPEED = np.full((SPEED_GRID, SPEED_GRID), np.nan, dtype=np.float32)
+
+
+@dataclass(frozen=True)
+class WatchedScene:
+    """A scene ready to score, and the cells that do not count.
+
+    Attributes:
+        ignored: (h, w) True where anomalies are ignored, or None.
+    """
+
+    model: SceneModel
+    ignored: npt.NDArray[np.bool_] | None = None
+
+
+def device_memory() -> dict[str, int]:
+    """Bytes of the present GPU's memory: what tensors take, what this process holds of it, and all there is."""
+    free, total = torch.cuda.mem_get_info()
+    allocated, reserved = torch.cuda.memory_allocated(), torch.cuda.memory_reserved()
+    return {"allocated": allocated, "reserved": reserved, "used": total - free, "total": total}
+
+
+class Engine:
+    """Embeds and scores.
+
+    Args:
+        embedder: on ``device``.
+        tile_frames: see ``SceneModel.maps``; 1 for the lowest latency live.
+        on_batch: told (frames, seconds) of every batch.
+    """
+
+    def __init__(
+        self,
+        embedder: Embedder,
+        identity: EmbeddingIdentity,
+        device: torch.device,
+        *,
+        tile_frames: int = TILE_FRAMES,
+        on_batch: OnBatch | None = None,
+    ) -> None:
+        self.embedder, self.identity, self.device = embedder, identity, device
+        self._tile_frames = tile_frames
+        self._on_batch = on_batch
+        self._scenes: dict[str, SceneModel] = {}
+        self._scorers: dict[str, StreamScorer] = {}
+
+    def check(self, camera: str, scene: WatchedScene) -> None:
+        """Whether ``watch`` would take the scene; raises as it does."""
+        self.identity.require_same(scene.model.identity, where=f"camera {camera}")
+
+    def watch(self, camera: str, scene: WatchedScene) -> None:
+        """Score ``camera`` with ``scene`` from now on, as a stream that begins.
+
+        Raises:
+            ModelMismatch: the scene was learned from other embeddings.
+        """
+        self.check(camera, scene)
+        self._scenes[camera] = scene.model.to(self.device, self._distance_dtype())
+        self._scorers[camera] = StreamScorer(scene.model.grid, scene.model.fusion_, scene.ignored, scene.model.suppression_)
+
+    def suppression_of(self, camera: str) -> Float32Array | None:
+        """(h, w) what the levels of a watched camera are divided by; None for nothing."""
+        return self._scenes[camera].suppression_
+
+    def unwatch(self, camera: str) -> None:
+        """Forget ``camera``; its frames must not come any more."""
+        self._scenes.pop(camera, None)
+        self._scorers.pop(camera, None)
+
+    def score(self, frames: Sequence[Frame]) -> list[FrameScore]:
+        """Score a batch, in its order; every camera in it must be watched, and its frames come in order."""
+        maps, embeddings = self._maps_of(frames)
+        verdicts = [self._scorers[f.camera].score(m, f.time_s, f.segment) for f, m in zip(frames, maps, strict=True)]
+        layers = self._explained(frames, embeddings, [verdict.cell for verdict in verdicts])
+        return [_scored(*parts) for parts in zip(frames, verdicts, layers, strict=True)]
+
+    def field_maps(self, frames: Sequence[Frame]) -> list[FieldMaps]:
+        """Each frame's maps, field by field, before the causal filter and fusion."""
+        return self._maps_of(frames)[0]
+
+    def _maps_of(self, frames: Sequence[Frame]) -> tuple[list[FieldMaps], Tensor | None]:
+        """Each frame's maps, and the embeddings of all on the device; None if no scene sees appearance."""
+        if not frames:
+            return [], None
+        started_s = time.perf_counter()
+        with torch.no_grad():
+            grids, embeddings = self._grids(self.batch_of(frames), _rows_by_camera(frames))
+            on_host = grids.cpu().numpy()
+        if self._on_batch:
+            self._on_batch(len(frames), time.perf_counter() - started_s)
+        return [field_maps_of(*on_host[:, row]) for row in range(len(frames))], embeddings
+
+    def _explained(
+        self, frames: Sequence[Frame], embeddings: Tensor | None, cells: Sequence[int]
+    ) -> list[tuple[LayerShare, ...]]:
+        """What of the backbone speaks at each frame's strongest cell."""
+        layers: list[tuple[LayerShare, ...]] = [()] * len(frames)
+        for camera, rows in _rows_by_camera(frames).items():
+            scene = self._scenes[camera]
+            if scene.sees_appearance and embeddings is not None:
+                with torch.no_grad():
+                    found = scene.explain(embeddings[torch.tensor(rows, device=self.device)], [cells[row] for row in rows])
+                for row, shares in zip(rows, found, strict=True):
+                    layers[row] = shares
+        return layers
+
+    def batch_of(self, frames: Sequence[Frame]) -> FrameBatch:
+        """Frames as tensors on the device."""
+        pixels = torch.from_numpy(np.stack([frame.pixels for frame in frames]))
+        speed = torch.from_numpy(np.stack([_NO_SPEED if frame.speed is None else frame.speed for frame in frames]))
+        time_s = torch.tensor([frame.time_s for frame in frames], dtype=torch.float64)
+        return FrameBatch(*(tensor.to(self.device, non_blocking=True) for tensor in (pixels, speed, time_s)))
+
+    def _distance_dtype(self) -> torch.dtype:
+        return torch.float64 if self.embedder.dtype == torch.float64 else torch.float32
+
+    def _grids(self, batch: FrameBatch, rows_of: Mapping[str, list[int]]) -> tuple[Tensor, Tensor | None]:
+        """(2, N, h, w) float32 appearance and motion maps, NaN where a field says nothing, and what they are made of."""
+        seeing = [row for camera, rows in rows_of.items() if self._scenes[camera].sees_appearance for row in rows]
+        embeddings = self._embeddings(batch, sorted(seeing))
+        grids = torch.full((2, *batch.speed.shape), torch.nan, device=self.device)
+        for camera, rows in rows_of.items():
+            scene, at = self._scenes[camera], torch.tensor(rows, device=self.device)
+            if scene.sees_appearance and embeddings is not None:
+                part = embeddings if len(rows) == len(batch) else embeddings[at]
+                grids[0, at] = scene.maps(part, tile_frames=self._tile_frames).grids.to(torch.float32)
+            if scene.sees_motion:
+                grids[1, at] = scene.motion_maps(batch.speed[at])
+        return grids, embeddings
+
+    def _embeddings(self, batch: FrameBatch, rows: list[int]) -> Tensor | None:
+        """(N, H, W, d) embeddings, computed for some rows only; None if there are none."""
+        if not rows:
+            return None
+        at = torch.tensor(rows, device=self.device)
+        part: Tensor = self.embedder(batch.pixels if len(rows) == len(batch) else batch.pixels[at])
+        if len(rows) == len(batch):
+            return part
+        whole = part.new_zeros((len(batch), *part.shape[1:]))
+        whole[at] = part
+        return whole
+
+
+def _scored(frame: Frame, verdict: MapScores, layers: tuple[LayerShare, ...]) -> FrameScore:
+    return FrameScore(
+        frame,
+        verdict.score,
+        verdict.grid,
+        verdict.causal_score,
+        verdict.level,
+        verdict.level_grid,
+        verdict.fields,
+        verdict.spread,
+        layers,
+    )
+
+
+def _rows_by_camera(frames: Sequence[Frame]) -> Mapping[str, list[int]]:
+    rows: dict[str, list[int]] = {}
+    for row, frame in enumerate(frames):
+        rows.setdefault(frame.camera, []).append(row)
+    return rows

@@ -1,0 +1,35 @@
+"""From what is asked for to an engine."""
+
+from __future__ import annotations
+
+from streamwatch.config.schema import BackboneConfig, Config
+from streamwatch.inference.engine import Engine, OnBatch
+from streamwatch.model.embedding.identity import BackboneSpec, build_embedder, resolve_device
+
+
+def spec_of(backbone: BackboneConfig) -> BackboneSpec:
+    """A configuration's backbone as the model room's own record."""
+    return BackboneSpec(backbone.name, backbone.weights, backbone.dims, backbone.seed)
+
+
+def build_engine(
+    spec: BackboneSpec,
+    *,
+    device: str,
+    precision: str,
+    tile_frames: int | None = None,
+    indices: tuple[int, ...] | None = None,
+    on_batch: OnBatch | None = None,
+) -> Engine:
+    """An engine for ``spec``; raises as ``build_embedder`` and ``resolve_device``."""
+    resolved = resolve_device(device)
+    embedder, identity = build_embedder(spec, device=resolved, precision=precision, indices=indices)
+    if tile_frames is None:
+        return Engine(embedder, identity, resolved, on_batch=on_batch)
+    return Engine(embedder, identity, resolved, tile_frames=tile_frames, on_batch=on_batch)
+
+
+def engine_of(config: Config, *, tile_frames: int | None = None, on_batch: OnBatch | None = None) -> Engine:
+    """The engine that a configuration asks for; raises as ``build_engine``."""
+    spec, device, precision = spec_of(config.backbone), config.device, config.precision
+    return build_engine(spec, device=device, precision=precision, tile_frames=tile_frames, on_batch=on_batch)

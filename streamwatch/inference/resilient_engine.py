@@ -1,0 +1,141 @@
+"""An engine that survives its device: halves the batch, then begins anew, then gives up for the service manager."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import torch
+
+from streamwatch.errors import EngineFailure
+from streamwatch.inference.engine import WatchedScene
+from streamwatch.records import Frame, FrameScore
+
+log = logging.getLogger(__name__)
+MAX_BATCH_FRAMES = 16
+LIVE_CPU_FRAMES = 2
+"""Live on a CPU a batch of 16 takes most of a second, and its first frame waits for its last. The oldest go first. In soaks
+of three minutes, each alone, p99 from capture to score was 435 ms with 4 and 383 ms with 2; the engine was busy 59 and 55 %."""
+DEVICE_FAULTS = (torch.OutOfMemoryError, RuntimeError)
+"""CUDA errors arrive as RuntimeError, whatever they are."""
+
+
+class ScoringEngine(Protocol):
+    """What is asked of an engine here; see ``inference.engine.Engine``."""
+
+    def check(self, camera: str, scene: WatchedScene) -> None:
+        """Whether ``watch`` would take the scene; raises as it does, from any thread."""
+        ...
+
+    def watch(self, camera: str, scene: WatchedScene) -> None:
+        """Score ``camera`` with ``scene`` from now on."""
+        ...
+
+    def unwatch(self, camera: str) -> None:
+        """Forget ``camera``."""
+        ...
+
+    def score(self, frames: Sequence[Frame]) -> list[FrameScore]:
+        """Score a batch, in its order."""
+        ...
+
+
+class ResilientEngine:
+    """Scores through an engine that it can make again.
+
+    Args:
+        make_engine: a new engine on the device; raises as ``build_engine``.
+    """
+
+    def __init__(self, make_engine: Callable[[], ScoringEngine], *, batch_frames: int = MAX_BATCH_FRAMES) -> None:
+        self._make_engine = make_engine
+        self._engine = make_engine()
+        self._scenes: dict[str, WatchedScene] = {}
+        self.batch_frames = batch_frames
+
+    def check(self, camera: str, scene: WatchedScene) -> None:
+        """Whether ``watch`` would take the scene; raises as it does."""
+        self._engine.check(camera, scene)
+
+    def watch(self, camera: str, scene: WatchedScene) -> None:
+        """Score ``camera`` with ``scene`` from now on.
+
+        Raises:
+            ModelMismatch: the scene was learned from other embeddings; the one before stays.
+        """
+        while True:
+            engine = self._engine
+            engine.watch(camera, scene)
+            self._scenes[camera] = scene
+            if engine is self._engine:  # else it was made again meanwhile, perhaps without this scene
+                return
+
+    def unwatch(self, camera: str) -> None:
+        """Forget ``camera``."""
+        self._engine.unwatch(camera)
+        self._scenes.pop(camera, None)
+
+    def score(self, frames: Sequence[Frame]) -> list[FrameScore]:
+        """Score a batch, in its order.
+
+        Raises:
+            EngineFailure: the device fails on a single frame, and on a new engine too.
+        """
+        engine = self._engine
+        try:
+            return self._in_parts(engine, frames)
+        except DEVICE_FAULTS as error:
+            return self._halved(engine, frames, error)
+
+    def rebuild(self) -> None:
+        """Make a new engine and give it every scene.
+
+        Raises:
+            EngineFailure: the device does not come back.
+        """
+        try:
+            engine = self._make_engine()
+            for camera, scene in self._scenes.items():
+                engine.watch(camera, scene)
+        except DEVICE_FAULTS as error:
+            raise EngineFailure(f"the device does not come back ({_first_line(error)})", hint="see the log") from error
+        self._engine = engine
+
+    def _in_parts(self, engine: ScoringEngine, frames: Sequence[Frame]) -> list[FrameScore]:
+        parts = (frames[at : at + self.batch_frames] for at in range(0, len(frames), self.batch_frames))
+        return [scored for part in parts for scored in engine.score(part)]
+
+    def _require_current(self, engine: ScoringEngine, error: Exception) -> None:
+        """A thread that was replaced while it hung, and its engine with it, touches neither engine nor batch."""
+        if self._engine is not engine:
+            raise EngineFailure("another engine has taken this one's place") from error
+
+    def _halved(self, engine: ScoringEngine, frames: Sequence[Frame], error: Exception) -> list[FrameScore]:
+        """Halve the batch until it works; at a single frame begin anew."""
+        self._require_current(engine, error)
+        while self.batch_frames > 1:
+            self.batch_frames //= 2
+            log.error("the device failed (%s); going on with batches of %d", _first_line(error), self.batch_frames)
+            _empty_cache()
+            try:
+                return self._in_parts(engine, frames)
+            except DEVICE_FAULTS as again:
+                self._require_current(engine, again)
+                error = again
+        log.error("the device failed on a single frame (%s); beginning anew", _first_line(error))
+        self.rebuild()
+        try:
+            return self._in_parts(self._engine, frames)
+        except DEVICE_FAULTS as again:
+            hint = "see the log; the service manager should start streamwatch again"
+            raise EngineFailure(f"scoring fails on a new engine too ({_first_line(again)})", hint=hint) from again
+
+
+def _empty_cache() -> None:
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0][:200] if str(error) else type(error).__name__

@@ -1,0 +1,1 @@
+"""Learning and calibrating scenes from footage, and from what people say of events."""

@@ -1,0 +1,45 @@
+"""Changing a fitted scene a little: what people or nights teach it, and what it forgets for that."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+
+from streamwatch.model.batches import FrameBatch
+from streamwatch.model.embedding.embedder import Embedder
+from streamwatch.model.fitting import Learning, add_batch, joined_batches
+from streamwatch.model.normality.gaussian import fit_gaussians
+from streamwatch.model.scene import LEARN_BATCH_FRAMES, SceneModel
+from streamwatch.model.scoring.motion_field import MotionField, fit_motion
+
+
+def teach(model: SceneModel, embedder: Embedder, batches: Iterable[FrameBatch], weight: int) -> None:
+    """Learn frames that count ``weight`` times each; tails and thresholds stay.
+
+    Raises:
+        ModelError: the moments are not loaded.
+    """
+    taught = Learning()
+    with torch.no_grad():
+        for batch in joined_batches(batches, LEARN_BATCH_FRAMES):
+            add_batch(model, taught, embedder(batch.pixels) if model.sees_appearance else None, batch)
+    if taught.appearance:
+        moments = model.require_moments()
+        moments.merge(taught.appearance.times(weight))
+        model.gaussians_ = fit_gaussians(moments, eps=model.eps)
+    if model.motion_ and taught.motion:
+        known = model.motion_
+        known.moments.merge(taught.motion.times(weight))
+        model.motion_ = MotionField(known.moments, known.shrinkage, fit_motion(known.moments, known.shrinkage), known.step_s)
+
+
+def fade(model: SceneModel, share: float) -> None:
+    """Weigh what is known less, by a share of it; what is normal stays, until more is taught.
+
+    Raises:
+        ModelError: the moments are not loaded.
+    """
+    known = [model.require_moments()] if model.sees_appearance else []
+    for moments in (*known, *([model.motion_.moments] if model.motion_ else [])):
+        moments.fade(max(1, round((1 - share) * moments.count)))

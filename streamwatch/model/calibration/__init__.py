@@ -1,0 +1,1 @@
+"""From levels of normal footage to thresholds."""

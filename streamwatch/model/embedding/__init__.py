@@ -1,0 +1,1 @@
+"""What a patch looks like to a pretrained network."""

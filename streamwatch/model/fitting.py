@@ -1,0 +1,231 @@
+"""Learning a scene: one pass over footage, in bounded memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from streamwatch.errors import ModelMismatch, NotEnoughFrames
+from streamwatch.model.batches import FrameBatch
+from streamwatch.model.calibration.prequential import PrequentialScorer
+from streamwatch.model.calibration.thresholds import Calibration, calibrate, merged
+from streamwatch.model.embedding.embedder import Embedder
+from streamwatch.model.holdout import MIN_FRAMES, HoldOut
+from streamwatch.model.normality.gaussian import GaussianField, fit_gaussians
+from streamwatch.model.normality.moments import Moments
+from streamwatch.model.scene import LEARN_BATCH_FRAMES, SceneModel
+from streamwatch.model.scoring.fusion import FieldMaps, Fusion, filtered, learn_fusion, merge_fusions
+from streamwatch.model.scoring.motion_field import MotionField, choose_shrinkage, fit_motion, require_motion
+from streamwatch.model.scoring.stream_scorer import StreamScorer
+
+
+@dataclass
+class Learning:
+    """Moments under way; None for a field that the model lacks, or that no frame has fed yet.
+
+    Attributes:
+        frames: learned in this pass.
+        model: what scores prequentially, made of the first ``seen`` frames of all.
+    """
+
+    appearance: Moments | None = None
+    motion: Moments | None = None
+    frames: int = 0
+    model: SceneModel | None = None
+    seen: int = 0
+
+    @property
+    def known(self) -> int:
+        """Frames that the moments hold, those of earlier passes too."""
+        moments = self.appearance or self.motion
+        return moments.count if moments else 0
+
+
+def fit(
+    model: SceneModel, embedder: Embedder, batches: Iterable[FrameBatch], prequential: PrequentialScorer | None = None
+) -> SceneModel:
+    """Learn the scene in one pass and bounded memory; ``model`` itself, fitted.
+
+    Blocks of the footage are held out, scored by the model that did not see them to set tails and thresholds,
+    and then learned too.
+
+    Args:
+        prequential: records what models of the footage so far say of the footage to come; batches' times must increase.
+
+    Raises:
+        NotEnoughFrames: fewer than 32 frames, or too few with motion; the model is left as it was.
+        ModelError: an embedding is not finite.
+    """
+    return _learn(model, embedder, batches, Learning(), prequential)
+
+
+def update(
+    model: SceneModel, embedder: Embedder, batches: Iterable[FrameBatch], prequential: PrequentialScorer | None = None
+) -> SceneModel:
+    """Learn more footage on top of what is known; tails and thresholds are derived anew from its held-out part.
+
+    Raises: as ``fit``.
+    """
+    appearance = model.require_moments().copy() if model.sees_appearance else None
+    motion = model.motion_.moments.copy() if model.motion_ else None
+    return _learn(model, embedder, batches, Learning(appearance, motion), prequential)
+
+
+def merge(model: SceneModel, other: SceneModel) -> SceneModel:
+    """Add all that ``other`` learned, as if one model had seen both footages; ``model`` itself.
+
+    Raises:
+        ModelMismatch: the two do not share an embedding, or hold different fields.
+    """
+    model.identity.require_same(other.identity, where="merge")
+    if model.features != other.features:
+        raise ModelMismatch(f"a model of {other.features} does not merge into one of {model.features}")
+    if model.sees_appearance:
+        moments = model.require_moments()
+        moments.merge(other.require_moments())
+        model.gaussians_ = fit_gaussians(moments, eps=model.eps)
+    if model.motion_ and other.motion_:
+        model.motion_ = _merged_motion(model.motion_, other.motion_)
+    if model.fusion_ and other.fusion_:
+        model.fusion_ = merge_fusions(model.fusion_, other.fusion_)
+    known = [c for c in (model.calibration_, other.calibration_) if c]
+    model.calibration_, model.levels_ = merged(known) if known else None, None
+    maps = [m.suppression_ for m in (model, other) if m.suppression_ is not None]
+    model.suppression_ = np.maximum.reduce(maps) if maps else None
+    return model
+
+
+def _learn(
+    model: SceneModel,
+    embedder: Embedder,
+    batches: Iterable[FrameBatch],
+    learning: Learning,
+    prequential: PrequentialScorer | None,
+) -> SceneModel:
+    held_out = HoldOut()
+    with torch.no_grad():
+        for batch in joined_batches(held_out.split(batches), LEARN_BATCH_FRAMES):
+            embeddings = embedder(batch.pixels) if model.sees_appearance else None
+            if prequential is not None:
+                _renew(model, learning, prequential, held_out)
+                _score_prequentially(learning, prequential, embeddings, batch)
+            add_batch(model, learning, embeddings, batch)
+        learning.model = None  # its whiteners are as large as the final ones: make room
+        _require_enough(learning.frames + sum(map(len, held_out.held())))
+        _finish(model, embedder, learning, held_out.held(), prequential)
+    return model
+
+
+def add_batch(model: SceneModel, learning: Learning, embeddings: Tensor | None, batch: FrameBatch) -> None:
+    """Add one batch to the moments of every field; (N, H, W, d) embeddings, None for a model of motion."""
+    learning.frames += len(batch)
+    if embeddings is not None:
+        learning.appearance = accumulate(learning.appearance, embeddings.flatten(1, 2))
+    if model.sees_motion and len(speed := batch.known_speed()):
+        learning.motion = accumulate(learning.motion, speed)
+
+
+def _renew(model: SceneModel, learning: Learning, prequential: PrequentialScorer, held_out: HoldOut) -> None:
+    """Make the model that scores prequentially anew when that is due."""
+    if not prequential.wants_model(learning.known, learning.seen) or (model.sees_motion and not learning.motion):
+        return
+    learning.model = None  # free its whiteners before the next ones are made
+    scoring, learning.seen = model.unfitted(), learning.known
+    scoring.gaussians_, scoring.motion_ = _fields(model, learning, [block.speed for block in held_out.held()])
+    learning.model = scoring
+
+
+def _finish(
+    model: SceneModel,
+    embedder: Embedder,
+    learning: Learning,
+    held: list[FrameBatch],
+    prequential: PrequentialScorer | None,
+) -> None:
+    """Set tails and thresholds on the held-out blocks, learn them too, and finalise."""
+    speeds = [block.speed for block in held]
+    trial = model.unfitted()
+    trial.gaussians_, trial.motion_ = _fields(model, learning, speeds)
+    maps: list[list[FieldMaps]] = []
+    for block in held:
+        embeddings = embedder(block.pixels) if model.sees_appearance else None
+        maps.append(trial.field_maps(embeddings, block.speed))
+        if prequential is not None:
+            prequential.observe_held(maps[-1], block.time_s.tolist(), learning.known)
+        add_batch(model, learning, embeddings, block)
+    fusion, calibration = _calibrated(model, maps, [block.time_s.tolist() for block in held])
+    trial.gaussians_ = None  # the whiteners are the largest thing here: make room for the final ones
+    model.gaussians_, model.motion_ = _fields(model, learning, speeds)
+    model.moments_, model.fusion_, model.calibration_ = learning.appearance, fusion, calibration
+
+
+def _fields(model: SceneModel, learning: Learning, held: Sequence[Tensor]) -> tuple[GaussianField | None, MotionField | None]:
+    """The Gaussians of every field from its moments; ``held`` are the speeds of held-out blocks."""
+    appearance = fit_gaussians(learning.appearance, eps=model.eps) if learning.appearance is not None else None
+    if not model.sees_motion:
+        return appearance, None
+    moments = require_motion(learning.motion)
+    shrinkage = choose_shrinkage(moments, held, model.grid)
+    return appearance, MotionField(moments, shrinkage, fit_motion(moments, shrinkage), model.motion_step_s)
+
+
+def _calibrated(
+    model: SceneModel, held: list[list[FieldMaps]], times_s: list[list[float]]
+) -> tuple[Fusion | None, Calibration]:
+    """How to fuse, and thresholds of the level, from held-out blocks that the scoring model did not see."""
+    smooth = [filtered(block, times) for block, times in zip(held, times_s, strict=True)]
+    fusion = learn_fusion([m for block in smooth for m in block]) if model.features == "both" else None
+    levels: list[float] = []
+    for block, times in zip(held, times_s, strict=True):
+        scorer = StreamScorer(model.grid, fusion)
+        levels += [scorer.score(m, t).level for m, t in zip(block, times, strict=True)]
+    return fusion, calibrate(levels)
+
+
+def _merged_motion(mine: MotionField, theirs: MotionField) -> MotionField:
+    """Both footages' motion, shrunk as the model that saw more of it found best."""
+    shrinkage = (mine if mine.moments.count >= theirs.moments.count else theirs).shrinkage
+    mine.moments.merge(theirs.moments)
+    return MotionField(mine.moments, shrinkage, fit_motion(mine.moments, shrinkage), mine.step_s)
+
+
+def _require_enough(frames: int) -> None:
+    if frames < MIN_FRAMES:
+        raise NotEnoughFrames(
+            f"only {frames} frames of normal footage",
+            hint=f"at least {MIN_FRAMES} are needed, and some hundreds make a good model",
+        )
+
+
+def _score_prequentially(
+    learning: Learning, prequential: PrequentialScorer, embeddings: Tensor | None, batch: FrameBatch
+) -> None:
+    """Score a batch by the model of what came before it."""
+    if learning.model is not None:
+        maps = learning.model.field_maps(embeddings, batch.speed)
+        for frame_maps, at_s in zip(maps, batch.time_s.tolist(), strict=True):
+            prequential.observe(frame_maps, at_s, learning.seen)
+
+
+def accumulate(moments: Moments | None, x: Tensor) -> Moments:
+    """Add a (N, P, d) batch to moments, or start them with it."""
+    if moments is None:
+        return Moments.starting_with(x)
+    moments.add(x)
+    return moments
+
+
+def joined_batches(batches: Iterable[FrameBatch], frames: int) -> Iterator[FrameBatch]:
+    """Join small batches until they hold at least ``frames``."""
+    pending: list[FrameBatch] = []
+    for batch in batches:
+        pending.append(batch)
+        if sum(map(len, pending)) >= frames:
+            yield FrameBatch.joined(pending)
+            pending = []
+    if pending:
+        yield FrameBatch.joined(pending)

@@ -1,0 +1,1 @@
+"""What is normal at each place: Gaussians of embeddings and of speeds."""

@@ -1,0 +1,104 @@
+"""A Gaussian per position, kept as mean and whitener, and the Mahalanobis distance to it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from streamwatch.errors import ModelError
+from streamwatch.model.normality.moments import Moments, centre, chunks
+
+EPS = 0.01
+"""Regularisation of the covariance (eq. 1, Defard et al. 2020)."""
+
+
+@dataclass(frozen=True)
+class GaussianField:
+    """mean (P, d) and transposed whiteners (P, d, d): Sigma = L L', W = L^-1, ``whitener_t`` = W'.
+
+    The transpose is what the batched product reads: (x - mu)' W' with frames in rows.
+    """
+
+    mean: Tensor
+    whitener_t: Tensor
+
+    def to(self, device: torch.device, dtype: torch.dtype = torch.float32) -> GaussianField:
+        """The same field on another device or in another precision."""
+        return GaussianField(self.mean.to(device, dtype), self.whitener_t.to(device, dtype))
+
+
+def whiten(covariance: Tensor, eps: float) -> Tensor:
+    """W = L^-1 with Sigma + eps I = L L'.
+
+    Shapes: (P, d, d) float64 to (P, d, d) float64, lower triangular. ``solve_triangular`` and not
+    ``torch.linalg.inv``, which fails on the CPU at 4096 x 152 x 152 with a pivot error (docs/decisions/0002-method.md).
+
+    Raises:
+        ModelError: a covariance is not positive definite, so an embedding was not finite.
+    """
+    identity = torch.eye(covariance.shape[-1], dtype=covariance.dtype, device=covariance.device)
+    try:
+        lower = torch.linalg.cholesky(covariance + eps * identity)
+    except RuntimeError as error:  # torch.linalg.LinAlgError, which torch does not export by type
+        raise ModelError(
+            "a covariance is not positive definite", hint="check the weights and the footage for values that are not finite"
+        ) from error
+    whitener: Tensor = torch.linalg.solve_triangular(lower, identity.expand_as(lower), upper=False)
+    return whitener
+
+
+def fit_gaussians(moments: Moments, *, eps: float = EPS) -> GaussianField:
+    """Finalise moments in float64, chunk by chunk, into a float32 field (eq. 1, Defard et al. 2020)."""
+    whitener_t = torch.empty_like(moments.s2, dtype=torch.float32)
+    for at in chunks(moments.positions):
+        whitener_t[at] = whiten(moments.covariance(at), eps).transpose(1, 2).to(torch.float32)
+    return GaussianField(moments.mean().to(torch.float32), whitener_t)
+
+
+@dataclass(frozen=True)
+class SquaredParts:
+    """Squared distances of N embeddings, part by part of their channels; (N, L) each.
+
+    Attributes:
+        usual, deviation: mean and standard deviation of the parts over the footage that the Gaussian was learned from,
+            were it Gaussian.
+    """
+
+    squared: Tensor
+    usual: Tensor
+    deviation: Tensor
+
+
+def squared_parts(field: GaussianField, x: Tensor, at: Tensor, parts: Sequence[slice], *, eps: float = EPS) -> SquaredParts:
+    """M(x)^2 split by consecutive parts of the channels, in float32.
+
+    W is triangular, so z = W (x - mu) holds of every channel what those before it do not explain; the squares of a part's z
+    sum to its contribution, and all parts to M(x)^2 (eq. 2, Defard et al. 2020). On normal footage z has the covariance
+    B = W S W' = I - eps W W', because S + eps I = (W' W)^-1; its part's squares have mean tr(B) and variance 2 ||B||_F^2.
+
+    Shapes: x (N, d), at (N,) their positions.
+    """
+    whitener_t = field.whitener_t[at].to(torch.float32)
+    z = torch.einsum("nd,nde->ne", x.to(torch.float32) - field.mean[at].to(torch.float32), whitener_t)
+    moments = [_part_moments(whitener_t[:, :, part], eps) for part in parts]
+    squared = torch.stack([z[:, part].square().sum(1) for part in parts], 1)
+    return SquaredParts(squared, *(torch.stack(values, 1) for values in zip(*moments, strict=True)))
+
+
+def _part_moments(part_t: Tensor, eps: float) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation of a part's squares, (N,) each, from its columns (N, d, k) of W'."""
+    covariance = torch.eye(part_t.shape[2], device=part_t.device) - eps * part_t.transpose(1, 2) @ part_t
+    return covariance.diagonal(dim1=1, dim2=2).sum(1), (2 * covariance.square().sum((1, 2))).sqrt()
+
+
+def mahalanobis(field: GaussianField, x: Tensor) -> Tensor:
+    """M(x) = sqrt((x - mu)' Sigma^-1 (x - mu)) = ||W (x - mu)|| (eq. 2, Defard et al. 2020).
+
+    Shapes: x (N, P, d) to (N, P). One batched product reads every whitener once for all N frames.
+    """
+    whitened = torch.bmm(centre(x, field.mean).to(field.whitener_t.dtype), field.whitener_t)
+    distances: Tensor = torch.linalg.vector_norm(whitened, dim=2)
+    return distances.transpose(0, 1)

@@ -1,0 +1,1 @@
+"""A camera's models and its configuration: how it is judged."""

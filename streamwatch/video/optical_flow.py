@@ -1,0 +1,184 @@
+"""How fast each part of the picture moves: dense optical flow against the picture about 200 ms earlier.
+
+Flow is DIS (Kroeger et al. 2016, "Fast Optical Flow using Dense Inverse Search") on the grey model input. Its finest
+scale is a half, so that its 8-pixel patches cover 16 pixels of the input, about a walker; at the library's "fast" preset
+they cover 32, and a cyclist among walkers is averaged away (tests/video/test_optical_flow.py measures both on known motion).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+
+import av
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from streamwatch.records import SPEED_GRID, Float32Array, UInt8Array
+from streamwatch.video.scaling import Scaler
+
+DEFAULT_STEP_S = 0.2
+_YOUNGEST, _OLDEST = 0.45, 1.75
+"""A picture is a valid earlier one if its age is within these multiples of the step."""
+_SPACING = 0.25
+"""Pictures that are not scored are remembered only if they are this share of a step apart."""
+_SAME_PLACE_CORRELATION = 0.5
+_SHAKE_PX = 0.4
+_SHAKE_AGREEMENT = 0.5
+_THUMBNAIL = (32, 32)
+_NO_GUESS = np.zeros((1, 1, 2), np.float32)  # of another size than the picture: DIS starts from rest
+
+Flow = npt.NDArray[np.float32]
+"""(256, 256, 2): where each pixel was in the earlier picture, relative to now."""
+
+
+def flow_estimator() -> cv2.DISOpticalFlow:
+    """DIS with patches of 8 pixels every 4 at half resolution, and two rounds of variational refinement."""
+    estimator = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
+    estimator.setFinestScale(1)
+    estimator.setGradientDescentIterations(25)
+    estimator.setVariationalRefinementIterations(2)
+    return estimator
+
+
+def grey_of(pixels: UInt8Array) -> UInt8Array:
+    """(H, W, 3) RGB as (H, W) grey."""
+    return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), dtype=np.uint8)
+
+
+def same_place(now: UInt8Array, before: UInt8Array) -> bool:
+    """Whether two grey pictures show the same place: thumbnails correlate, whatever the light. False after a cut."""
+    a, b = (cv2.resize(p, _THUMBNAIL, interpolation=cv2.INTER_AREA).astype(np.float32) for p in (now, before))
+    a, b = a - a.mean(), b - b.mean()
+    norm = float(np.linalg.norm(a) * np.linalg.norm(b))
+    if norm < 1.0:  # both without any feature: nothing moves that could be seen
+        return bool(np.linalg.norm(a) < 1.0 and np.linalg.norm(b) < 1.0)
+    return float((a * b).sum()) / norm >= _SAME_PLACE_CORRELATION
+
+
+def common_shift(flow: Flow, now: UInt8Array) -> tuple[float, float] | None:
+    """The translation of the whole picture, (x, y) in pixels; None if there is none to speak of.
+
+    It is the median flow of the better-textured half of all cells, if at least half of those agree with it: then it
+    is the camera that moved.
+    """
+    cells = _cell_means(flow)
+    texture = _texture(now)
+    textured = cells[texture >= np.median(texture)]
+    shift = np.median(textured, axis=0)
+    length = float(np.hypot(*shift))
+    agree = np.linalg.norm(textured - shift, axis=1) < max(0.5, 0.25 * length)
+    if length < _SHAKE_PX or float(agree.mean()) < _SHAKE_AGREEMENT:
+        return None
+    return float(shift[0]), float(shift[1])
+
+
+def shifted(picture: UInt8Array, shift: tuple[float, float]) -> UInt8Array:
+    """``picture`` sampled ``shift`` further on, edges repeated."""
+    matrix = np.array([[1, 0, shift[0]], [0, 1, shift[1]]], dtype=np.float32)
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    size = (picture.shape[1], picture.shape[0])
+    moved = cv2.warpAffine(picture, matrix, size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(moved, dtype=np.uint8)
+
+
+def lengths(flow: Flow) -> Float32Array:
+    """(H, W) lengths of (H, W, 2) vectors.
+
+    Not by OpenCV's magnitude: its last bit depends on where in memory the vectors lie (5.0 with AVX-512: 2 values of 65,536),
+    so that the same file, read twice, had other scores now and then.
+    """
+    x, y = flow[..., 0], flow[..., 1]
+    return np.asarray(np.sqrt(x * x + y * y), dtype=np.float32)
+
+
+def _cell_means(flow: Flow) -> Flow:
+    """(256, 256) or (256, 256, 2) to the 64x64 grid; area interpolation by a whole factor is the mean."""
+    return np.asarray(cv2.resize(flow, (SPEED_GRID, SPEED_GRID), interpolation=cv2.INTER_AREA), dtype=np.float32)
+
+
+def _texture(grey: UInt8Array) -> Float32Array:
+    """(64, 64) standard deviation of the grey levels within each cell."""
+    level = grey.astype(np.float32)
+    return np.asarray(np.sqrt(np.maximum(_cell_means(level * level) - _cell_means(level) ** 2, 0)), dtype=np.float32)
+
+
+@dataclass
+class _Past:
+    """A picture of the last moments: grey already, or still a decoded frame that may never be needed."""
+
+    time_s: float
+    grey: UInt8Array | None
+    frame: av.VideoFrame | None = None
+
+
+class MotionEstimator:
+    """Measures speed along one stream; a new one after every cut.
+
+    Args:
+        step_s: age of the picture to compare with; the nearest one that there is, is taken, and its true age counts.
+    """
+
+    def __init__(self, scaler: Scaler, step_s: float = DEFAULT_STEP_S) -> None:
+        self._scaler, self._step_s = scaler, step_s
+        self._flow = flow_estimator()
+        self._past: deque[_Past] = deque()
+
+    def remember(self, frame: av.VideoFrame, time_s: float) -> None:
+        """Note a frame that is not scored itself: one to be scored may need it."""
+        if not self._past or time_s - self._past[-1].time_s >= _SPACING * self._step_s:
+            self._past.append(_Past(time_s, None, frame))
+            self._forget(time_s)
+
+    def speed(self, pixels: UInt8Array, time_s: float) -> Float32Array | None:
+        """Speed of a frame that is scored, from its model input (256, 256, 3).
+
+        Returns:
+            (64, 64) mean speed per cell in pixels of the model's input per second, the camera's own shaking removed;
+            None where no picture of the right age shows the same place.
+        """
+        grey = grey_of(pixels)
+        past = self._picture_before(time_s)
+        self._past.append(_Past(time_s, grey))
+        self._forget(time_s)
+        if past is None:
+            return None
+        before = self._grey_of(past)
+        if not same_place(grey, before):
+            self._past.clear()
+            self._past.append(_Past(time_s, grey))
+            return None
+        return self._measure(grey, before) / np.float32(time_s - past.time_s)
+
+    def _measure(self, now: UInt8Array, before: UInt8Array) -> Float32Array:
+        """(64, 64) pixels moved; a shaken picture is shifted back and measured again."""
+        flow = self._flow_of(now, before)
+        shift = common_shift(flow, now)
+        if shift is not None:
+            flow = self._flow_of(now, shifted(before, shift))
+        return _cell_means(lengths(flow))
+
+    def _flow_of(self, now: UInt8Array, before: UInt8Array) -> Flow:
+        return np.asarray(self._flow.calc(now, before, _NO_GUESS), dtype=np.float32)
+
+    def _picture_before(self, time_s: float) -> _Past | None:
+        """The past picture whose age is nearest to the step, if it is near enough."""
+        ages = [(abs(time_s - past.time_s - self._step_s), past) for past in self._past]
+        if not ages:
+            return None
+        past = min(ages, key=lambda pair: pair[0])[1]
+        in_step = _YOUNGEST * self._step_s <= time_s - past.time_s <= _OLDEST * self._step_s
+        return past if in_step else None
+
+    def _grey_of(self, past: _Past) -> UInt8Array:
+        if past.grey is None:
+            if past.frame is None:
+                raise AssertionError("a past picture without content")
+            past.grey = grey_of(self._scaler.model_input(past.frame))
+            past.frame = None
+        return past.grey
+
+    def _forget(self, time_s: float) -> None:
+        while self._past[0].time_s < time_s - _OLDEST * self._step_s:
+            self._past.popleft()

@@ -1,0 +1,42 @@
+"""Offline after a silence, online with the first frame, and what readiness makes of it."""
+
+from __future__ import annotations
+
+from streamwatch.capture.liveness import Liveness, LivenessChange
+from streamwatch.capture.readiness import readiness
+from tests.test_retry import FakeClock
+
+
+def test_a_silent_camera_goes_offline_once_and_comes_back_once() -> None:
+    clock = FakeClock()
+    liveness = Liveness(clock)
+    liveness.watch("a", 30)
+    liveness.watch("b", 30)
+    clock.now_s = 20
+    liveness.record("b")
+    assert liveness.changes() == []
+    clock.now_s = 31
+    assert liveness.changes() == [LivenessChange("a", False, 31)]
+    assert liveness.changes() == []
+    clock.now_s = 40
+    liveness.record("a")
+    liveness.record("a")
+    assert liveness.changes() == [LivenessChange("a", True, 40)]
+    assert liveness.changes() == []
+
+
+def test_a_camera_that_is_not_watched_says_nothing() -> None:
+    clock = FakeClock()
+    liveness = Liveness(clock)
+    liveness.record("file")
+    liveness.watch("gone", 1)
+    liveness.forget("gone")
+    clock.now_s = 100
+    assert liveness.changes() == []
+
+
+def test_readiness_lists_who_did_not_score() -> None:
+    ago = {"a": 1.0, "b": 100.0, "c": None, "file": None}
+    state = readiness(ago, {"file"}, share=1.0, within_s=60)
+    assert (state.ready, state.lacking) == (False, ("b", "c"))
+    assert readiness(ago, {"file"}, share=0.5, within_s=60).ready

@@ -1,0 +1,103 @@
+"""Equations 1 and 2 against an independent float64 computation on real embeddings."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from streamwatch.errors import ModelError
+from streamwatch.model.embedding.embedder import Embedder
+from streamwatch.model.embedding.identity import EmbeddingIdentity
+from streamwatch.model.normality.gaussian import EPS, fit_gaussians, mahalanobis, squared_parts, whiten
+from streamwatch.model.normality.moments import Moments
+from tests.conftest import inputs, read, shared_file
+
+DISTANCE_RELATIVE_TOLERANCE = {"cpu": 1e-4, "cuda": 1e-4}
+POSITIONS = slice(0, 4096, 37)
+
+
+@pytest.fixture(scope="module")
+def embeddings(untrained: tuple[Embedder, EmbeddingIdentity]) -> torch.Tensor:
+    """(240, P, 100) embeddings of the courtyard, one frame in three."""
+    frames = read(shared_file("courtyard.avi"))[:720:3]
+    with torch.inference_mode():
+        parts = [untrained[0](batch).flatten(1, 2)[:, POSITIONS] for batch in torch.split(inputs(frames), 16)]
+    return torch.cat(parts).clone()
+
+
+def numpy_distances(train: np.ndarray, test: np.ndarray) -> np.ndarray:
+    """Eq. 1 and 2, position by position, by solving and not by whitening."""
+    distances = np.empty(test.shape[:2])
+    for position in range(train.shape[1]):
+        x = train[:, position]
+        mean = x.mean(axis=0)
+        sigma = (x - mean).T @ (x - mean) / (len(x) - 1) + EPS * np.eye(x.shape[1])
+        centred = test[:, position] - mean
+        distances[:, position] = np.sqrt(np.einsum("nd,nd->n", centred, np.linalg.solve(sigma, centred.T).T))
+    return distances
+
+
+def test_distances_equal_numpy_on_real_embeddings(embeddings: torch.Tensor, device: torch.device) -> None:
+    train, test = embeddings[:200].to(device), embeddings[200:].to(device)
+    moments = Moments.starting_with(train[:32])
+    for batch in torch.split(train[32:], 32):
+        moments.add(batch)
+    actual = mahalanobis(fit_gaussians(moments), test).cpu().numpy()
+    expected = numpy_distances(train.double().cpu().numpy(), test.double().cpu().numpy())
+    relative = np.abs(actual - expected) / expected
+    assert relative.max() <= DISTANCE_RELATIVE_TOLERANCE[device.type], relative.max()
+
+
+def test_whitening_inverts_the_covariance() -> None:
+    rng = np.random.default_rng(0)
+    a = torch.from_numpy(rng.normal(size=(7, 12, 9)))
+    covariance = a.transpose(1, 2) @ a
+    w = whiten(covariance, EPS)
+    inverse = torch.linalg.inv(covariance + EPS * torch.eye(9, dtype=torch.float64))
+    torch.testing.assert_close(w.transpose(1, 2) @ w, inverse, rtol=1e-8, atol=1e-8)
+    assert torch.equal(w, w.tril())
+
+
+def test_a_covariance_that_is_not_finite_is_refused() -> None:
+    with pytest.raises(ModelError, match="positive definite"):
+        whiten(torch.full((2, 3, 3), float("nan"), dtype=torch.float64), EPS)
+
+
+PARTS = (slice(0, 3), slice(3, 7), slice(7, 9))
+SQUARES_RELATIVE_TOLERANCE = 1e-4
+
+
+def a_field_and_its_footage(frames: int = 4000) -> tuple[torch.Tensor, Moments]:
+    """(N, 5, 9) correlated Gaussian embeddings of five positions."""
+    rng = np.random.default_rng(3)
+    x = rng.normal(size=(frames, 5, 9)) @ rng.normal(size=(9, 9)) + rng.normal(size=(5, 9))
+    moments = Moments.starting_with(torch.from_numpy(x[:32]).float())
+    moments.add(torch.from_numpy(x[32:]).float())
+    return torch.from_numpy(x).float(), moments
+
+
+def test_parts_are_what_each_channel_adds_to_those_before_it() -> None:
+    """The squared distance of the first k channels alone, in float64, is the sum of the parts up to k."""
+    x, moments = a_field_and_its_footage()
+    at = torch.tensor([4, 0, 2])
+    chosen = x[[5, 6, 7], at]
+    parts = squared_parts(fit_gaussians(moments), chosen, at, PARTS)
+    for row, position in enumerate(at.tolist()):
+        sample = x[:, position].double().numpy()
+        sigma, mean = np.cov(sample.T) + EPS * np.eye(9), sample.mean(axis=0)
+        off = chosen[row].double().numpy() - mean
+        nested = [off[:k] @ np.linalg.solve(sigma[:k, :k], off[:k]) for k in (3, 7, 9)]
+        np.testing.assert_allclose(parts.squared[row].cumsum(0).numpy(), nested, rtol=SQUARES_RELATIVE_TOLERANCE)
+    distances = mahalanobis(fit_gaussians(moments), x[[5, 6, 7]])[[0, 1, 2], at]
+    np.testing.assert_allclose(parts.squared.sum(1).sqrt(), distances, rtol=SQUARES_RELATIVE_TOLERANCE)
+
+
+@pytest.mark.parametrize("eps", [EPS, 1.0])
+def test_the_usual_parts_are_those_of_the_footage(eps: float) -> None:
+    """Also where the regularisation is not small."""
+    x, moments = a_field_and_its_footage()
+    at = torch.full((len(x),), 2)
+    parts = squared_parts(fit_gaussians(moments, eps=eps), x[:, 2], at, PARTS, eps=eps)
+    np.testing.assert_allclose(parts.squared.mean(0), parts.usual[0], rtol=0.01)
+    np.testing.assert_allclose(parts.squared.std(0), parts.deviation[0], rtol=0.1)

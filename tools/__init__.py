@@ -1,0 +1,1 @@
+"""What makes the pages, and what tests and benchmarks share."""
