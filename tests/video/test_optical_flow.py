@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -16,7 +18,7 @@ from tests.conftest import encode, read_moving, shared_file
 
 SPEED_TOLERANCE = 0.2
 """Of the mean speed over a walker-sized patch of known motion."""
-FLOW_MS_AT_MOST = 5.0
+TIMES_THE_FLOW_AT_MOST = 1.5
 SHAKE_GROWTH_AT_MOST = 1.35
 FLICKER_GROWTH_AT_MOST = 1.35
 PATCH_PX = (28, 14)
@@ -152,18 +154,31 @@ def test_a_light_flicker_is_no_motion(courtyard: list[UInt8Array]) -> None:
     assert max(flickering) <= FLICKER_GROWTH_AT_MOST * max(calm)
 
 
-@pytest.mark.alone
-def test_flow_takes_under_five_milliseconds(courtyard: list[UInt8Array]) -> None:
-    cv2.setNumThreads(1)
-    motion = MotionEstimator(Scaler(), 0.2)
-    best_ms = np.inf
-    for attempt in range(3):  # the machine is noisy
+def milliseconds_each(work: Callable[[], object], times: int) -> float:
+    """Of this thread's processor time, by the best of three tries: the machine is noisy."""
+    tries_s = []
+    for _ in range(3):
         began_s = time.thread_time()
-        for number, picture in enumerate(courtyard[:60]):
-            motion.speed(picture, 100 * attempt + number / 10)
-        best_ms = min(best_ms, 1000 * (time.thread_time() - began_s) / 60)
-    print(f"\nflow: {best_ms:.2f} ms per frame on one core")
-    assert best_ms < FLOW_MS_AT_MOST
+        for _ in range(times):
+            work()
+        tries_s.append(time.thread_time() - began_s)
+    return 1000 * min(tries_s) / times
+
+
+@pytest.mark.alone
+def test_measuring_speed_costs_little_more_than_its_flow(courtyard: list[UInt8Array]) -> None:
+    """As a ratio, because machines differ; what the flow costs beside the network is in test_claims.py."""
+    cv2.setNumThreads(1)
+    motion, flow = MotionEstimator(Scaler(), 0.2), flow_estimator()
+    pictures = itertools.cycle(courtyard)
+    greys = [grey_of(picture) for picture in courtyard]
+    pairs = itertools.cycle(zip(greys[2:], greys, strict=False))
+    nothing = np.zeros((1, 1, 2), np.float32)
+    clock = itertools.count()
+    whole_ms = milliseconds_each(lambda: motion.speed(next(pictures), next(clock) / 10), 60)
+    flow_ms = milliseconds_each(lambda: flow.calc(*next(pairs), nothing), 60)
+    print(f"\nspeed: {whole_ms:.2f} ms per frame on one core, of which the flow is {flow_ms:.2f} ms")
+    assert whole_ms < TIMES_THE_FLOW_AT_MOST * flow_ms
 
 
 def test_the_reader_measures_speed_between_frames_that_are_not_scored_too(tmp_path: Path) -> None:
