@@ -6,7 +6,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
-from streamwatch.records import Event, EventChange, LayerShare, Notice
+from streamwatch.records import Event, EventChange, LayerShare, Notice, Reason
 
 
 def iso_time(wall_s: float) -> str:
@@ -36,6 +36,40 @@ def layer_document(layer: LayerShare) -> dict[str, Any]:
     return {"level": layer.layer, "share": round(layer.share, 3), "squared": round(layer.squared, 2), "normal": [low, high]}
 
 
+def reason_document(reason: Reason) -> dict[str, Any]:
+    """Why an event was raised, for programs and, as ``text``, for people."""
+    return {
+        "field": reason.field or None,
+        "value": round(reason.value, 3),
+        "threshold": round(reason.threshold, 3),
+        "highest_normal": round(reason.highest_held, 3),
+        "days_between": None if reason.days_between is None else round(reason.days_between, 3),
+        "text": reason_text(reason),
+    }
+
+
+def reason_text(reason: Reason) -> str:
+    """Why an event was raised, as a guard would say it."""
+    times, footage = reason.value / max(reason.highest_held, 1e-9), f"{duration_text(reason.footage_s)} of normal footage"
+    if reason.days_between is not None:
+        rarity = f"such a thing comes about once in {duration_text(86_400 * reason.days_between)} here"
+    else:
+        rarity = f"rarer than {footage} can tell"
+    if reason.field == "motion":
+        return f"motion of {reason.value:.0f} px/s, {times:.1f} times the fastest that was normally held; {rarity}"
+    if reason.field == "appearance":
+        return f"something looks {times:.1f} times as unusual as anything that was normally held; {rarity}"
+    return rarity
+
+
+def duration_text(seconds: float) -> str:
+    """Seconds as people say them: 45 s, 12 min, 3.5 h, 2.1 days."""
+    for size_s, unit in ((86_400.0, "days"), (3600.0, "h"), (60.0, "min")):
+        if seconds >= 2 * size_s:
+            return f"{seconds / size_s:.1f} {unit}"
+    return f"{seconds:.0f} s"
+
+
 def event_document(event: Event) -> dict[str, Any]:
     """An event as one flat document."""
     end_wall_s = event.end_wall_s
@@ -60,5 +94,6 @@ def event_document(event: Event) -> dict[str, Any]:
         "end_threshold": round(event.end_threshold, 4),
         "boxes": [{k: round(v, 4) for k, v in asdict(box).items()} for box in event.peak.boxes],
         "reason": event.reason,
+        "speaks": reason_document(event.peak.reason) if event.peak.reason else None,
         "predecessor": event.predecessor_id,
     }

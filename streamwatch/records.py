@@ -20,6 +20,8 @@ UInt8Array = npt.NDArray[np.uint8]
 Float32Array = npt.NDArray[np.float32]
 Float64Array = npt.NDArray[np.float64]
 BoolGrid = npt.NDArray[np.bool_]
+Measures = tuple[tuple[str, Float32Array], ...]
+"""By field, (h, w) what it measures at each cell."""
 
 
 class Picture(Protocol):
@@ -108,7 +110,9 @@ class FrameScore:
         grid: (h, w) anomaly map, smoothed in space.
         causal_score: the maximum of the map after the causal temporal filter.
         level: what thresholds are compared with, the maximum of ``level_grid``.
-        level_grid: (h, w) the causally filtered map, raised where appearance alone is far out.
+        level_grid: (h, w) the level of each cell: how many times its threshold the field is at that speaks most.
+        measures: what each field measured, causally filtered, divided by the suppression map; ``""`` is the field of a model
+            whose fields are judged together. Thresholds are derived from these.
         fields: what each field says at the strongest cell of ``level_grid``: for a model of both fields -log10 of
             the chance that normal footage is as far out, for a model of one its distance.
         spread: how the causally filtered appearance map is spread over the picture.
@@ -124,6 +128,7 @@ class FrameScore:
     fields: tuple[tuple[str, float], ...] = ()
     spread: Spread = NO_SPREAD
     layers: tuple[LayerShare, ...] = ()
+    measures: Measures = ()
 
     def level_in(self, cells: BoolGrid | None) -> float:
         """The level of a part of the picture, (h, w) True where its cells are; None is the whole."""
@@ -175,6 +180,27 @@ class Box:
 
 
 @dataclass(frozen=True, slots=True)
+class Reason:
+    """Why a moment is out of the ordinary: the field that spoke, and how rare that is.
+
+    Attributes:
+        field: ``appearance`` or ``motion``; empty for a model whose fields are judged together.
+        value: what it measured: a distance, or a speed in pixels of the model's input per second.
+        threshold, highest_held: in the same unit: where it opens an event, and what normal footage held at most.
+        footage_s: seconds of normal footage that say so.
+        days_between: how many days pass until normal footage holds the value again; None where that much footage does not
+            tell, and until it is told.
+    """
+
+    field: str
+    value: float
+    threshold: float
+    highest_held: float
+    footage_s: float
+    days_between: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Peak:
     """The strongest moment of an event.
 
@@ -183,6 +209,7 @@ class Peak:
         fields, layers: ``FrameScore.fields`` and ``.layers`` of that frame.
         at: (x, y) of the strongest cell's centre, in 0..1; None if it is outside of the zone.
         area: share of the picture that is over the end threshold.
+        reason: None where the threshold was given by hand, or the event is older than reasons are.
     """
 
     score: float
@@ -193,6 +220,7 @@ class Peak:
     layers: tuple[LayerShare, ...] = ()
     at: tuple[float, float] | None = None
     area: float = 0.0
+    reason: Reason | None = None
 
 
 @dataclass(frozen=True, slots=True)

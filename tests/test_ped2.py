@@ -23,6 +23,7 @@ from streamwatch.model.normality.gaussian import mahalanobis
 from streamwatch.model.scene import SceneModel
 from streamwatch.model.scoring.anomaly_map import paper_order_map, upsample
 from streamwatch.model.scoring.fusion import FieldMaps
+from streamwatch.model.scoring.motion_field import MotionField
 from streamwatch.model.scoring.stream_scorer import StreamScorer
 from streamwatch.video.decoded import Decoded
 from streamwatch.video.opener import PyAvOpener, Stream
@@ -146,8 +147,9 @@ def whole(learned: Ped2) -> Scored:
 def test_ped2_both_fields(learned: Ped2, whole: Scored) -> None:
     pixel = pixel_auroc(learned, {clip: np.stack(grids) for clip, (_, _, grids) in whole.items()})
     frame = frame_auroc(learned, whole)
-    shrinkage = learned.model.motion_.shrinkage if learned.model.motion_ else None
-    print(f"\nPed2, both: causal frame AUROC (micro) {frame:.4f}, pixel AUROC {pixel:.4f}, shrinkage chosen {shrinkage}")
+    motion = learned.model.motion_
+    size = motion.size_cells if isinstance(motion, MotionField) else None
+    print(f"\nPed2, both: causal frame AUROC (micro) {frame:.4f}, pixel AUROC {pixel:.4f}, size chosen {size} cells")
     assert frame >= BOTH_CAUSAL_FRAME_AUROC_AT_LEAST
     assert pixel >= BOTH_PIXEL_AUROC_AT_LEAST
 

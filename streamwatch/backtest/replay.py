@@ -42,11 +42,13 @@ class Replayed:
 
     Attributes:
         streams: levels by zone, stretch by stretch; pictures that cannot be watched are left out.
+        field_streams: what each zone's fields measured, in their own units, for the same frames.
         near_misses: peaks between the end and the start threshold, the highest first.
     """
 
     source: str
     streams: Mapping[str, Sequence[ScoreStream]]
+    field_streams: Mapping[tuple[str, str], Sequence[ScoreStream]]
     events: tuple[ReplayedEvent, ...]
     near_misses: tuple[ReplayedEvent, ...]
     notices: tuple[Notice, ...]
@@ -140,7 +142,8 @@ def replay(
     """
     events: list[ReplayedEvent] = []
     notices: list[Notice] = []
-    recorder = LevelRecorder({zone: calibrated.policy.cells for zone, calibrated in policies.items()})
+    fields = sorted({judged.known.field for calibrated in policies.values() for judged in calibrated.fields})
+    recorder = LevelRecorder({zone: calibrated.policy.cells for zone, calibrated in policies.items()}, fields)
     sorter = RegimeSorter(regime) if regime else None
     near = _NearMisses(camera, policies, folder / "near-misses")
 
@@ -163,7 +166,8 @@ def replay(
         raise failure
     took_s = time.perf_counter() - began_s
     frames = result.scored[camera]
-    return Replayed(source, recorder.streams(), tuple(events), near.found(), tuple(notices), frames, took_s)
+    streams, field_streams = recorder.streams(), recorder.field_streams()
+    return Replayed(source, streams, field_streams, tuple(events), near.found(), tuple(notices), frames, took_s)
 
 
 def _of_recording(config: Config, camera: str, source: str) -> Config:

@@ -137,10 +137,9 @@ def _table(rows: Sequence[Row], *, labelled: bool) -> Table:
         grid.add_column(heading, justify="left" if heading == "setting" else "right", no_wrap=True)
     for row in rows:
         low, high = row.interval_per_day
-        starts = " ".join(f"{zone}:{start:.2f}" if zone else f"{start:.2f}" for zone, start in row.starts.items())
         cells = [
             row.name,
-            starts,
+            row.starts_text,
             str(row.alarms),
             f"{row.per_day:.1f}",
             f"{low:.1f} - {high:.1f}",

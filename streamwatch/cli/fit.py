@@ -27,10 +27,12 @@ from streamwatch.config.schema import Config
 from streamwatch.errors import UsageError
 from streamwatch.inference.engine import Engine
 from streamwatch.inference.factory import build_engine, engine_of
+from streamwatch.learning.advice import advice_for
 from streamwatch.learning.fit_camera import FitTask, Fitted, FootageOptions, backbone_of, camera_task, fit_task, model_task
 from streamwatch.learning.segment_index import parse_exclusion
 from streamwatch.model.embedding.identity import BackboneSpec
 from streamwatch.model.scoring.fusion import Features
+from streamwatch.model.scoring.motion_field import PX_PER_CELL, MotionField
 
 
 @click.command("fit")
@@ -155,13 +157,16 @@ def _report(done: Fitted, engine: Engine) -> None:
             "give more footage",
             err=True,
         )
-    if model.motion_:
-        click.echo(f"   motion: {model.motion_.moments.count} frames with speed, shrinkage {model.motion_.shrinkage:g}")
+    if isinstance(model.motion_, MotionField):
+        size_px = PX_PER_CELL * model.motion_.size_cells
+        click.echo(f"   motion: {model.motion_.moments.count} frames with speed, averaged over {size_px:g} px")
     regime = f", {model.regime}" if model.regime else ""
     kept = ", from the inputs that were kept" if result.from_kept else ""
     click.echo(f"{done.path}: {model.frames} frames learned ({model.features}{regime}){kept}")
     if model.calibration_ is not None:
         print_thresholds(model.calibration_, dict(done.task.budgets_per_day))
+    for line in advice_for(model, done.task.budgets_per_day, len(result.outliers)):
+        click.echo(f"   {line}")
     if done.taught_again:
         click.echo(f"   {done.taught_again} events that were called normal are taught to it again")
     print_outliers(done.task.label, done.path, result, engine)

@@ -49,11 +49,15 @@ def teach(config: Config, event: Event, label: str) -> str:
 def _thresholds_text(config: Config, event: Event, taught: FeedbackResult) -> str:
     """What became of the threshold of the event's zone."""
     budget = budgets_of(config, event.camera).get(event.zone)
-    known = [c.peaks_of(event.zone) if c else None for c in (taught.before, taught.after)]
-    if budget is None or not all(known):
+    before, after = (c.peaks_of(event.zone) if c else () for c in (taught.before, taught.after))
+    if budget is None or not before or len(before) != len(after):
         return "thresholds stay, because what they came from is not known"
-    before, after = (thresholds_for(peaks, budget).start for peaks in known if peaks)
-    return f"the threshold that keeps {rate_text(budget)}, derived anew, is {after:.2f} (it was {before:.2f})"
+    share = budget / len(before)
+    texts = [
+        f"{new.field and f'{new.field} '}{thresholds_for(new, share).start:.2f} (it was {thresholds_for(old, share).start:.2f})"
+        for old, new in zip(before, after, strict=True)
+    ]
+    return f"the threshold that keeps {rate_text(budget)}, derived anew, is {' and '.join(texts)}"
 
 
 def _model_of(config: Config, event: Event, inputs: Path) -> Path:

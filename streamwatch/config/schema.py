@@ -83,7 +83,10 @@ class CameraConfig(Model):
     normal: tuple[str, ...] = Field((), description="what `fit` learns from if no SOURCE is given")
     enabled: bool = Field(True, description="false leaves it out")
     ignore: tuple[Polygon, ...] = Field((), description="polygons in 0..1 whose anomalies do not count")
-    threshold: Threshold = Field("auto", description="auto = from alarm_budget and normal footage; or a score")
+    threshold: Threshold = Field(
+        "auto",
+        description="auto = from alarm_budget and normal footage; or a level",
+    )
     zones: dict[Name, Zone] = Field(default_factory=dict, description="parts of the picture with events of their own")
     schedule: tuple[ArmedWindow, ...] = Field((), description="when it is armed, local time; empty = always")
     privacy: tuple[Polygon, ...] = Field((), description="polygons blacked out in what is stored or shown")

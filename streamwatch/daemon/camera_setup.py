@@ -106,7 +106,7 @@ class CameraSetup:
     def set_up(self, prepared: PreparedCamera) -> None:
         """Have a camera scored and its events tracked."""
         camera = prepared.monitor.camera
-        self.engine.watch(camera, prepared.scenes.first)
+        self.engine.watch(camera, prepared.policy.scene)
         self.pipeline.add(prepared.monitor)
         self.calibration.show(camera, prepared.policy.zones)
         self.collector.protect(camera, prepared.privacy)

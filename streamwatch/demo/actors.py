@@ -64,6 +64,31 @@ class Person:
 
 
 @dataclass(frozen=True, slots=True)
+class Cyclist:
+    """Somebody on a bicycle, from the left edge to the right one."""
+
+    enter_s: float
+    leave_s: float
+    ground_px: float = 205.0
+    top: Colour = (250, 120, 20)
+
+    def draw(self, image: FloatImage, time_s: float) -> None:
+        """Draw them while they are there."""
+        if not self.enter_s <= time_s <= self.leave_s:
+            return
+        share = (time_s - self.enter_s) / (self.leave_s - self.enter_s)
+        x, ground, size = -40 + share * (WIDTH_PX + 80), self.ground_px, 0.3 * (self.ground_px - 60)
+        hub, saddle = ground - 0.2 * size, ground - 0.55 * size
+        for side in (1, -1):
+            cv2.circle(image, (round(x + 0.45 * side * size), round(hub)), round(0.2 * size), (40, 40, 44), 2, cv2.LINE_AA)
+        _limb(image, (x - 0.45 * size, hub), (x, saddle), (150, 40, 40), 2)
+        _limb(image, (x, saddle), (x + 0.45 * size, hub), (150, 40, 40), 2)
+        _limb(image, (x, saddle), (x + 0.1 * size, hub), (30, 30, 34), max(2, round(0.1 * size)))
+        _ellipse(image, (x + 0.08 * size, ground - 0.75 * size), (0.16 * size, 0.24 * size), self.top)
+        _ellipse(image, (x + 0.18 * size, ground - 1.03 * size), (0.08 * size, 0.09 * size), _SKIN)
+
+
+@dataclass(frozen=True, slots=True)
 class Vehicle:
     """A delivery van where only people walk."""
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import av
 import numpy as np
 
-from streamwatch.demo.actors import AbandonedBag, Actor, Person, Vehicle, stroll
+from streamwatch.demo.actors import AbandonedBag, Actor, Cyclist, Vehicle, stroll
 from streamwatch.demo.place import HEIGHT_PX, WIDTH_PX, render_place, to_picture
 from streamwatch.records import UInt8Array
 
@@ -31,18 +31,17 @@ class Planted:
 
 PLANTED = (
     Planted("a van drives where people walk", 10.0, 16.0),
-    Planted("somebody runs across the lawn", 23.0, 28.0),
+    Planted("somebody cycles across the lawn", 23.0, 28.0),
     Planted("a suitcase is left behind", 36.0, 48.0),
 )
 
 
 def anomalous_actors() -> list[Actor]:
     """The actors of ``PLANTED``."""
-    van, runner, bag = PLANTED
-    speed = (WIDTH_PX + 40) / (runner.end_s - runner.start_s)
+    van, cyclist, bag = PLANTED
     return [
         Vehicle(van.start_s, van.end_s),
-        Person(runner.start_s, speed, 200.0, (250, 120, 20), (30, 30, 34), strides_per_s=3.2),
+        Cyclist(cyclist.start_s, cyclist.end_s),
         AbandonedBag(bag.start_s, bag.end_s),
     ]
 

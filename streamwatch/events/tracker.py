@@ -8,13 +8,31 @@ from dataclasses import dataclass, field, replace
 from streamwatch.enums import EndReason, EventType, Severity
 from streamwatch.events.decision import NORMAL, Change, Ended, EventPolicy, Sample, Stage, Started, State, force_end, step
 from streamwatch.events.region import boxes_over, centre_of
-from streamwatch.records import BoolGrid, Event, EventChange, Float32Array, FrameScore, Peak
+from streamwatch.records import BoolGrid, Event, EventChange, Float32Array, FrameScore, Peak, Reason
 
 IdFactory = Callable[[float], str]
 
 
 def _always(_wall_s: float) -> bool:
     return True
+
+
+@dataclass(frozen=True)
+class FieldJudge:
+    """By what one field of a zone is judged, to say why an event was raised.
+
+    Attributes:
+        name: of the field; empty for a model whose fields are judged together.
+        threshold, highest_held: in the field's own unit: where it opens an event, and what normal footage held at most.
+        footage_s: seconds of it.
+        days_between: told a value, how many days pass until normal footage holds it again; None if that cannot be told.
+    """
+
+    name: str
+    threshold: float
+    highest_held: float
+    footage_s: float
+    days_between: Callable[[float], float | None] = field(compare=False)
 
 
 @dataclass(frozen=True)
@@ -26,6 +44,7 @@ class ZonePolicy:
         alert_threshold: a peak from here on is an ``alert``.
         provisional: the thresholds are extrapolated.
         cells: (h, w) True where the zone's cells are; None for the whole picture.
+        judges: of its fields; none where a threshold was given by hand.
         armed: told a Unix time, whether events may be; while not, what is open ends.
     """
 
@@ -33,6 +52,7 @@ class ZonePolicy:
     alert_threshold: float = float("inf")
     provisional: bool = False
     cells: BoolGrid | None = None
+    judges: tuple[FieldJudge, ...] = ()
     armed: Callable[[float], bool] = field(default=_always, compare=False)
 
     def peak_of(self, sample: Sample, scored: FrameScore) -> Peak:
@@ -49,7 +69,24 @@ class ZonePolicy:
             scored.layers if inside else (),
             centre_of(strongest, grid.shape) if inside else None,
             float((grid >= threshold).mean()),
+            self._reason(scored),
         )
+
+    def _reason(self, scored: FrameScore) -> Reason | None:
+        """Of the field that is furthest over its own threshold in the zone."""
+        measures = {name: values if self.cells is None else values[self.cells] for name, values in scored.measures}
+        spoken = [(judge, float(measures[judge.name].max(initial=0.0))) for judge in self.judges if judge.name in measures]
+        if not spoken:
+            return None
+        judge, value = max(spoken, key=lambda pair: pair[1] / pair[0].threshold)
+        return Reason(judge.name, value, judge.threshold, judge.highest_held, judge.footage_s)
+
+    def told(self, peak: Peak) -> Peak:
+        """A peak that is about to be told, with how rare it is: too much to compute for each that another one outgrows."""
+        judge = next((judge for judge in self.judges if peak.reason and judge.name == peak.reason.field), None)
+        if judge is None or peak.reason is None:
+            return peak
+        return replace(peak, reason=replace(peak.reason, days_between=judge.days_between(peak.reason.value)))
 
     def grid_of(self, scored: FrameScore) -> Float32Array:
         """The frame's map (h, w), 0 outside the zone."""
@@ -176,7 +213,7 @@ class EventTracker:
         """The peak as it was noted when ``sample`` came."""
         if self._peak is None:
             raise AssertionError("a peak that was never noted")
-        return replace(self._peak, score=sample.score, wall_s=sample.wall_s, time_s=sample.time_s)
+        return self._policy.told(replace(self._peak, score=sample.score, wall_s=sample.wall_s, time_s=sample.time_s))
 
     def _apply(self, change: Change, at_wall_s: float) -> EventChange:
         if isinstance(change, Started):

@@ -16,6 +16,7 @@ from streamwatch.model.embedding.embedder import Embedder
 from streamwatch.model.embedding.identity import EmbeddingIdentity
 from streamwatch.model.scene import TILE_FRAMES, SceneModel
 from streamwatch.model.scoring.fusion import FieldMaps, field_maps_of
+from streamwatch.model.scoring.levels import FieldUnits
 from streamwatch.model.scoring.stream_scorer import MapScores, StreamScorer
 from streamwatch.records import SPEED_GRID, Float32Array, Frame, FrameScore, LayerShare
 
@@ -29,10 +30,12 @@ class WatchedScene:
 
     Attributes:
         ignored: (h, w) True where anomalies are ignored, or None.
+        units: what its fields are measured in, cell by cell, where a configuration says it; None leaves it to the model.
     """
 
     model: SceneModel
     ignored: npt.NDArray[np.bool_] | None = None
+    units: FieldUnits | None = None
 
 
 def device_memory() -> dict[str, int]:
@@ -78,7 +81,13 @@ class Engine:
         """
         self.check(camera, scene)
         self._scenes[camera] = scene.model.to(self.device, self._distance_dtype())
-        self._scorers[camera] = StreamScorer(scene.model.grid, scene.model.fusion_, scene.ignored, scene.model.suppression_)
+        model, units = scene.model, scene.units or scene.model.units_
+        self._scorers[camera] = StreamScorer(model.grid, model.fusion_, scene.ignored, model.suppression_, units=units)
+
+    def measure_in(self, camera: str, units: FieldUnits | None) -> None:
+        """Measure a watched camera's fields in other units from its next frame on; None leaves them as they are."""
+        if units is not None and camera in self._scorers:
+            self._scorers[camera].units = units
 
     def suppression_of(self, camera: str) -> Float32Array | None:
         """(h, w) what the levels of a watched camera are divided by; None for nothing."""
@@ -174,6 +183,7 @@ def _scored(frame: Frame, verdict: MapScores, layers: tuple[LayerShare, ...]) ->
         verdict.fields,
         verdict.spread,
         layers,
+        verdict.measures,
     )
 
 

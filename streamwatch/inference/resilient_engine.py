@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Protocol
 
 import torch
 
 from streamwatch.errors import EngineFailure
 from streamwatch.inference.engine import WatchedScene
+from streamwatch.model.scoring.levels import FieldUnits
 from streamwatch.records import Frame, FrameScore
 
 log = logging.getLogger(__name__)
@@ -30,6 +32,10 @@ class ScoringEngine(Protocol):
 
     def watch(self, camera: str, scene: WatchedScene) -> None:
         """Score ``camera`` with ``scene`` from now on."""
+        ...
+
+    def measure_in(self, camera: str, units: FieldUnits | None) -> None:
+        """Measure a watched camera's fields in other units from its next frame on."""
         ...
 
     def unwatch(self, camera: str) -> None:
@@ -70,6 +76,12 @@ class ResilientEngine:
             self._scenes[camera] = scene
             if engine is self._engine:  # else it was made again meanwhile, perhaps without this scene
                 return
+
+    def measure_in(self, camera: str, units: FieldUnits | None) -> None:
+        """Measure a watched camera's fields in other units from its next frame on, also by an engine that is made again."""
+        if units is not None and camera in self._scenes:
+            self._scenes[camera] = replace(self._scenes[camera], units=units)
+            self._engine.measure_in(camera, units)
 
     def unwatch(self, camera: str) -> None:
         """Forget ``camera``."""

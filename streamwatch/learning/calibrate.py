@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import closing
 from pathlib import Path
 
-from streamwatch.clock import Clock, SystemClock
+from streamwatch.clock import SystemClock
 from streamwatch.config.schema import Config
 from streamwatch.errors import NotEnoughFrames
 from streamwatch.inference.engine import Engine
@@ -14,55 +14,55 @@ from streamwatch.inference.offline import score_frames
 from streamwatch.learning.derive_calibration import calibration_of
 from streamwatch.learning.feedback import journal_of
 from streamwatch.learning.footage import Footage, Progress, expected_frames, readers_of, timeline
-from streamwatch.learning.level_recorder import LevelRecorder
+from streamwatch.learning.level_recorder import FieldLevelRecorder, LevelRecorder
 from streamwatch.learning.publish_model import publish_calibration
 from streamwatch.model.artifact.serialization import load_model
-from streamwatch.model.calibration.normal_levels import NormalLevelRecorder, NormalLevels
+from streamwatch.model.calibration.normal_levels import NormalLevels
 from streamwatch.model.calibration.prequential import GAP_S
 from streamwatch.model.calibration.thresholds import Calibration, merge_zones
 from streamwatch.model.regime import RegimeSorter
+from streamwatch.model.scene import SceneModel
+from streamwatch.records import Frame, FrameScore
 from streamwatch.scenes.calibration_policy import CalibrationPolicy, calibration_policy_of
 from streamwatch.scenes.model_files import watched
-from streamwatch.video.opener import Opener, PyAvOpener, stream_options
+from streamwatch.video.opener import PyAvOpener, stream_options
 from streamwatch.video.sources import Source
 
 
 def calibrate_on(
-    footage: Footage,
-    camera: str,
-    engine: Engine,
-    policy: CalibrationPolicy,
-    *,
-    opener: Opener,
-    clock: Clock,
-    sorter: RegimeSorter | None = None,
-    on_frames: Callable[[int], None] | None = None,
-) -> tuple[Calibration, NormalLevels | None]:
-    """Score normal footage with the scene that ``engine`` watches as ``camera``, and calibrate on it.
+    scores: Iterable[FrameScore], model: SceneModel, policy: CalibrationPolicy
+) -> tuple[Calibration, dict[str, NormalLevels] | None]:
+    """Calibrate on scored frames of normal footage.
 
     Args:
-        sorter: take only the frames that it takes; None takes all.
+        model: what scored them.
 
     Returns:
-        The calibration, and the levels before any suppression map that it can be derived anew from.
+        The calibration, and by field the values before any suppression map that it can be derived anew from.
 
     Raises:
-        SourceError: a source cannot be read; NotEnoughFrames: it holds no frame.
+        NotEnoughFrames: there are none.
     """
-    recorder, normal = LevelRecorder(policy.zones), NormalLevelRecorder(policy.zones)
-    suppression = engine.suppression_of(camera)
-    frames = timeline(footage, readers_of(footage, camera, opener, clock))
-    taken = frames if sorter is None else (f for f in frames if sorter.takes(f.pixels, f.time_s))
-    with closing(frames), closing(score_frames(engine, taken)) as scores:
-        for scored in scores:
-            recorder.add(scored)
-            normal.add(scored.frame.time_s, scored.level_grid if suppression is None else scored.level_grid * suppression)
-            if on_frames:
-                on_frames(1)
-    calibration = calibration_of(recorder.streams(), policy, recorder.lows)
+    recorder = LevelRecorder(policy.zones, model.judged_fields)
+    normal = FieldLevelRecorder(policy.zones, model.judged_fields, model.suppression_)
+    for scored in scores:
+        recorder.add(scored)
+        normal.add(scored)
+    calibration = calibration_of(recorder.field_streams(), policy, dims=model.identity.dims, lows=recorder.lows)
     if calibration is None:
         raise NotEnoughFrames("the footage is too short to calibrate on")
     return calibration, normal.found()
+
+
+def _scored(
+    frames: Generator[Frame], engine: Engine, sorter: RegimeSorter | None, advance: Callable[[int], None]
+) -> Generator[FrameScore]:
+    """Frames, or those of a regime, scored."""
+    taken = frames if sorter is None else (f for f in frames if sorter.takes(f.pixels, f.time_s))
+    with closing(frames), closing(score_frames(engine, taken)) as scores:
+        for scored in scores:
+            yield scored
+            advance(1)
 
 
 def calibrate_camera(
@@ -86,13 +86,27 @@ def calibrate_camera(
     footage = Footage(sources, fps=fps, features=model.features, motion_step_s=model.motion_step_s)
     sorter = RegimeSorter(model.regime) if model.regime and settings.regimes == "auto" else None
     policy = calibration_policy_of(config, camera, model.grid)
-    with progress(f"calibrate {path.stem}", expected_frames(footage, opener)) as advance:
-        calibration, levels = calibrate_on(
-            footage, camera, engine, policy, opener=opener, clock=SystemClock(), sorter=sorter, on_frames=advance
-        )
+    frames = timeline(footage, readers_of(footage, camera, opener, SystemClock()))
+    expected = expected_frames(footage, opener)
+    with (
+        progress(f"calibrate {path.stem}", expected) as advance,
+        closing(_scored(frames, engine, sorter, advance)) as scores,
+    ):
+        calibration, levels = calibrate_on(scores, model, policy)
     if add and model.calibration_:
         calibration = calibration.with_zones(merge_zones([model.calibration_, calibration]))
-        levels = model.levels_.followed_by(levels, GAP_S) if model.levels_ and levels else None
+        levels = _followed_by(model.levels_, levels)
     journal = journal_of(config, camera, path, engine)
     publish_calibration(model, path, provenance, journal, calibration=calibration, levels=levels)
     return calibration
+
+
+def _followed_by(
+    known: Mapping[str, NormalLevels] | None, later: Mapping[str, NormalLevels] | None
+) -> dict[str, NormalLevels] | None:
+    """Both, field by field; None if a field's are not known, or not of the same blocks."""
+    if not known or not later or set(known) != set(later):
+        return None
+    joined = {field: known[field].followed_by(later[field], GAP_S) for field in known}
+    whole = {field: levels for field, levels in joined.items() if levels is not None}
+    return whole if len(whole) == len(joined) else None

@@ -1,4 +1,4 @@
-"""From levels of normal footage to a model's calibration: where the scene model meets the event state machine."""
+"""From values of normal footage to a model's calibration: where the scene model meets the event state machine."""
 
 from __future__ import annotations
 
@@ -7,84 +7,158 @@ from dataclasses import replace
 
 import numpy as np
 
+from streamwatch.events.held_peaks import HoldRules, held_levels, held_peaks
 from streamwatch.events.peaks import event_peaks
 from streamwatch.model.calibration.extremes import MIN_PEAKS
 from streamwatch.model.calibration.normal_levels import NormalLevels
-from streamwatch.model.calibration.prequential import GAP_S, PrequentialScorer
+from streamwatch.model.calibration.prequential import GAP_S, PrequentialScorer, untold_gap_s
 from streamwatch.model.calibration.thresholds import (
     END_QUANTILE,
+    END_TO_START,
     MAX_PEAKS_KEPT,
     Calibration,
     NormalPeaks,
     calibrate,
     end_threshold_of,
+    thresholds_for,
 )
 from streamwatch.model.scene import SceneModel
-from streamwatch.records import Float32Array, Float64Array, ScoreStream
+from streamwatch.model.scoring.levels import APPEARANCE, MOTION, FieldUnits
+from streamwatch.model.scoring.motion_field import READING_ERROR_PX_S, STILL_PX_S, MotionField
+from streamwatch.records import Float64Array, ScoreStream
 from streamwatch.scenes.calibration_policy import CalibrationPolicy
 
 LOWER_QUANTILES = (0.97, 0.95, 0.9)
-"""Where events are cut when they are too few above 99 % of the frames."""
+"""Where events of a level are cut when they are too few above 99 % of the frames."""
+USUAL_BUDGET_PER_DAY = 1.0
+"""The default ``alarm_budget``: what a level is measured by where nobody says otherwise."""
+FieldStreams = Mapping[tuple[str, str], Sequence[ScoreStream]]
+"""Values of normal footage by (zone, field); the field is empty for a model whose fields are judged together."""
 
 
-def calibrated_prequentially(
-    model: SceneModel, prequential: PrequentialScorer, policy: CalibrationPolicy
-) -> Calibration | None:
-    """The calibration that a fit's prequential scoring gives; what the model had, if the footage was too short for one."""
-    streams = {zone: prequential.stretches(zone, model.fusion_, model.frames) for zone in policy.zones}
-    return calibration_of(streams, policy, prequential.lows(model.frames)) or model.calibration_
+def calibrate_prequentially(model: SceneModel, prequential: PrequentialScorer, policy: CalibrationPolicy) -> None:
+    """Give a model the calibration that its fit's prequential scoring gives; if that is too short, what it had stays."""
+    streams: dict[tuple[str, str], Sequence[ScoreStream]] = {}
+    levels: dict[str, NormalLevels | None] = {}
+    if model.sees_appearance:
+        streams |= {(zone, APPEARANCE): prequential.appearance_streams(zone, model.frames) for zone in policy.zones}
+        levels[APPEARANCE] = prequential.normal_appearance(model.frames)
+    if isinstance(model.motion_, MotionField):
+        size = model.motion_.size_cells
+        streams |= {(zone, MOTION): prequential.motion_streams(zone, size) for zone in policy.zones}
+        levels[MOTION] = prequential.normal_motion(size)
+    if model.sees_appearance and not any(streams[zone, APPEARANCE] for zone in policy.zones):
+        return
+    lows = prequential.lows(model.frames)
+    take_calibration(model, calibration_of(streams, policy, dims=model.identity.dims, lows=lows))
+    model.levels_ = {field: known for field, known in levels.items() if known is not None} or None
 
 
-def recalibrated(
-    calibration: Calibration, levels: NormalLevels | None, suppression: Float32Array | None, policy: CalibrationPolicy
-) -> Calibration:
-    """The calibration derived anew from the levels that it came from, under what people allowed since.
+def take_calibration(model: SceneModel, calibration: Calibration | None) -> None:
+    """Have a model decide by a calibration, and measure its level by it; None leaves it as it is."""
+    if calibration is None:
+        return
+    model.calibration_ = calibration
+    if model.units_ is not None:
+        model.units_ = units_of(calibration)
 
-    As it was where those levels are not known, or not of these zones: a suppression map only lowers levels, so that its
-    thresholds are then too high rather than too low.
+
+def units_of(calibration: Calibration) -> FieldUnits:
+    """What fields are measured in where no configuration says by how much: thresholds of the usual budget.
+
+    A model of one field keeps its own: its level is the distance or speed itself.
     """
-    if levels is None or not set(policy.zones) <= set(levels.zones):
-        return calibration
-    found = calibration_of({zone: levels.streams(zone, suppression, GAP_S) for zone in policy.zones}, policy)
-    if found is None:
-        return calibration
-    return replace(found, calm_spread=calibration.calm_spread, usual_spread=calibration.usual_spread)
+    known = {peaks.field: peaks for peaks in reversed(calibration.zones)}  # of zones, the first
+    if len(known) < 2:
+        return FieldUnits()
+    budget = USUAL_BUDGET_PER_DAY / len(known)
+    return FieldUnits(*(thresholds_for(known[field], budget).start for field in (APPEARANCE, MOTION)))
+
+
+def recalibrated(model: SceneModel, policy: CalibrationPolicy) -> Calibration | None:
+    """A model's calibration derived anew from what it came from, under what people allowed since.
+
+    As it was where that is not known, or not of these zones: a suppression map only lowers values, so that its thresholds are
+    then too high rather than too low.
+    """
+    levels, known = model.levels_, model.calibration_
+    if known is None or not levels or not all(set(policy.zones) <= set(of_field.zones) for of_field in levels.values()):
+        return known
+    streams = {
+        (zone, field): of_field.streams(zone, model.suppression_, untold_gap_s(of_field.at_s) if field else GAP_S)
+        for field, of_field in levels.items()
+        for zone in policy.zones
+    }
+    found = calibration_of(streams, policy, dims=model.identity.dims)
+    return known if found is None else replace(found, calm_spread=known.calm_spread, usual_spread=known.usual_spread)
 
 
 def calibration_of(
-    streams: Mapping[str, Sequence[ScoreStream]], policy: CalibrationPolicy, lows: Sequence[float] = ()
+    streams: FieldStreams, policy: CalibrationPolicy, *, dims: int, lows: Sequence[float] = ()
 ) -> Calibration | None:
-    """The calibration that streams of normal levels give, zone by zone; None if there are none.
+    """The calibration that streams of normal values give, zone by zone and field by field; None if there are none.
 
-    A zone without cells has no levels and is left out.
+    A zone without cells has no values and is left out.
+
+    Args:
+        dims: of the embedding, which says what appearance reads where nothing is.
+        lows: of the spread of normal frames.
     """
-    zones = tuple(zone for name, parts in streams.items() if parts and (zone := _zone_peaks(name, parts, policy)) is not None)
+    found = [_peaks(zone, field, parts, policy, dims) for (zone, field), parts in streams.items() if parts]
+    zones = tuple(peaks for peaks in found if peaks is not None)
     widest = max(streams.values(), key=lambda parts: sum(len(part.levels) for part in parts), default=())
     if not zones or not widest:
         return None
-    return calibrate(np.concatenate([part.levels for part in widest]).tolist(), zones, lows)
+    levels = np.concatenate([part.levels for part in widest])
+    calibration = calibrate(levels.tolist(), zones, lows)
+    if not zones[0].field:
+        return calibration
+    start = 1.0 if len({peaks.field for peaks in zones}) > 1 else thresholds_for(zones[0], USUAL_BUDGET_PER_DAY).start
+    return replace(calibration, start_threshold=start, end_threshold=END_TO_START * start, method="what normal footage held")
 
 
-def _zone_peaks(name: str, parts: Sequence[ScoreStream], policy: CalibrationPolicy) -> NormalPeaks | None:
+def _peaks(zone: str, field: str, parts: Sequence[ScoreStream], policy: CalibrationPolicy, dims: int) -> NormalPeaks | None:
     levels = np.concatenate([part.levels for part in parts])
     exposure_s = sum(part.exposure_s for part in parts)
-    if not levels.any() or not exposure_s:
+    if not exposure_s or (field != MOTION and not levels.any()):
         return None
     end = end_threshold_of(levels.tolist())
-    peaks = _enough_peaks(parts, levels, policy)
-    return NormalPeaks(
-        zone=name,
+    together = NormalPeaks(
+        zone=zone,
         end_threshold=end,
         highest=max(float(levels.max()), end),
         exposure_s=exposure_s,
-        peaks=tuple(peaks[:MAX_PEAKS_KEPT]),
+        peaks=() if field else tuple(_enough_peaks(parts, levels, policy)[:MAX_PEAKS_KEPT]),
         min_duration_s=policy.min_duration_s,
         closing_s=policy.event_policy(end).closing_s,
+    )
+    return _of_field(field, parts, together, policy, dims) if field else together
+
+
+def _of_field(
+    field: str, parts: Sequence[ScoreStream], known: NormalPeaks, policy: CalibrationPolicy, dims: int
+) -> NormalPeaks:
+    """What one field held.
+
+    Appearance reads M^2 = d on average of the very footage that it learned (its mean is the trace of the identity), so that
+    M = sqrt(d) is nothing. Where ``min_duration`` is longer than any stretch tells, what was held for a shorter time
+    counts, which is more.
+    """
+    held_s = min(policy.min_duration_s, 0.5 * max(float(np.ptp(part.at_s)) for part in parts))
+    rules = HoldRules(END_TO_START, held_s, policy.end_delay_s, known.closing_s)
+    floor, error = (STILL_PX_S, READING_ERROR_PX_S) if field == MOTION else (dims**0.5, 0.0)
+    return replace(
+        known,
+        field=field,
+        peaks=tuple(held_peaks(parts, rules, at_most=MAX_PEAKS_KEPT)),
+        sustained=max(float(held_levels(part, held_s).max()) for part in parts),
+        floor=floor,
+        error=error,
     )
 
 
 def _enough_peaks(parts: Sequence[ScoreStream], levels: Float64Array, policy: CalibrationPolicy) -> list[float]:
-    """Event peaks, descending; of events cut at ever lower levels, while there are too few to tell a tail from.
+    """Event peaks of a level, descending; of events cut at ever lower levels, while there are too few to tell a tail from.
 
     What lasts over the end threshold also lasts over a lower one, so that lower cuts give no fewer peaks at any height:
     the rate that follows is, if anything, too high.

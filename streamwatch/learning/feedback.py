@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -31,7 +31,7 @@ from streamwatch.evidence.event_frames import EventFrames, inputs_path, load_fra
 from streamwatch.files import write_atomically
 from streamwatch.inference.engine import Engine
 from streamwatch.inference.factory import engine_of
-from streamwatch.learning.derive_calibration import recalibrated
+from streamwatch.learning.derive_calibration import recalibrated, take_calibration
 from streamwatch.model.adaptation import teach
 from streamwatch.model.artifact.serialization import load_model, read_metadata, save_model
 from streamwatch.model.artifact.versions import replace_model
@@ -109,9 +109,19 @@ def _level_of(model: SceneModel, engine: Engine, kept: EventFrames) -> Float32Ar
 def _suppress(model: SceneModel, levels: Sequence[tuple[Feedback, Float32Array]]) -> None:
     """Silence the entries' events, below their own end thresholds and those of the model."""
     for entry, level in levels:
-        known = model.calibration_.peaks_of(entry.zone) if model.calibration_ else None
-        end_threshold = min(entry.end_threshold, known.end_threshold) if known else entry.end_threshold
+        end_threshold = min(entry.end_threshold, _end_threshold(model, entry.zone))
         model.suppression_ = suppression_for(level, end_threshold, model.suppression_)
+
+
+def _end_threshold(model: SceneModel, zone: str) -> float:
+    """Of the model's level, by what it knows itself."""
+    calibration = model.calibration_
+    if calibration is None:
+        return float("inf")
+    together = next((peaks for peaks in calibration.peaks_of(zone) if not peaks.field), None)
+    if model.units_ is None:
+        return together.end_threshold if together else float("inf")
+    return calibration.end_threshold
 
 
 class FeedbackJournal:
@@ -193,7 +203,7 @@ class FeedbackJournal:
             self._replace_base()
             self._rebuild(tuple(entries))
 
-    def recalibrate(self, calibration: Calibration, levels: NormalLevels | None) -> None:
+    def recalibrate(self, calibration: Calibration, levels: Mapping[str, NormalLevels] | None) -> None:
         """The model before all feedback gets the thresholds that go with the taught one's; call before that is saved.
 
         Args:
@@ -204,7 +214,8 @@ class FeedbackJournal:
         """
         if self.entries():
             base, provenance = load_model(self._base, with_moments=True)
-            base.calibration_, base.levels_ = calibration, levels
+            take_calibration(base, calibration)
+            base.levels_ = levels
             self._derive(base)
             save_model(base, self._base, provenance)
 
@@ -246,7 +257,7 @@ class FeedbackJournal:
         """Its thresholds, from its normal levels under its suppression map."""
         if self._policy_at and model.calibration_:
             policy = self._policy_at(model.grid)
-            model.calibration_ = recalibrated(model.calibration_, model.levels_, model.suppression_, policy)
+            take_calibration(model, recalibrated(model, policy))
 
     def _write_journal(self, entries: Sequence[Feedback]) -> None:
         sha256 = read_metadata(self._model_path)["sha256"]

@@ -10,7 +10,7 @@ from pathlib import Path
 from streamwatch.clock import Clock
 from streamwatch.inference.engine import Engine
 from streamwatch.inference.offline import input_batches
-from streamwatch.learning.derive_calibration import calibrated_prequentially
+from streamwatch.learning.derive_calibration import calibrate_prequentially
 from streamwatch.learning.footage import Footage, expected_frames, readers_of, timeline
 from streamwatch.learning.frame_cache import FrameCacheReader, FrameCacheWriter, open_frame_cache
 from streamwatch.learning.outliers import Outlier, find_outliers
@@ -20,6 +20,7 @@ from streamwatch.model.calibration.prequential import PrequentialScorer
 from streamwatch.model.fitting import fit, update
 from streamwatch.model.regime import RegimeSorter
 from streamwatch.model.scene import SceneModel
+from streamwatch.model.scoring.motion_field import MotionField
 from streamwatch.records import Frame, SourceSummary
 from streamwatch.scenes.calibration_policy import CalibrationPolicy
 from streamwatch.video.opener import Opener
@@ -104,9 +105,11 @@ def learn_scene(
         learn(model, engine.embedder, input_batches(engine, selection.of(frames, reading.index), on_frames), prequential)
     reading.finish()
     model.regime = selection.sorter.wanted if selection.sorter else model.regime
-    model.calibration_ = calibrated_prequentially(model, prequential, policy)
-    model.levels_ = prequential.normal_levels(model.fusion_, model.frames)
-    outliers = tuple(find_outliers([s for zone in policy.zones for s in prequential.field_stretches(zone, model.frames)]))
+    model.levels_ = None
+    calibrate_prequentially(model, prequential, policy)
+    size = model.motion_.size_cells if isinstance(model.motion_, MotionField) else None
+    stretches = [s for zone in policy.zones for s in prequential.field_stretches(zone, model.frames, size)]
+    outliers = tuple(find_outliers(stretches))
     provenance = Provenance(_labels(footage, selection.excluded), clock.wall_s(), reading.footage_s)
     return FitResult(model, provenance, reading.summaries, reading.index, outliers, reading.kept(), reading.from_kept)
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
+from streamwatch.learning.derive_calibration import take_calibration
 from streamwatch.learning.feedback import FeedbackJournal
 from streamwatch.model.artifact.serialization import Provenance
 from streamwatch.model.artifact.versions import replace_model
@@ -31,7 +33,7 @@ def publish_calibration(
     journal: FeedbackJournal,
     *,
     calibration: Calibration,
-    levels: NormalLevels | None,
+    levels: Mapping[str, NormalLevels] | None,
 ) -> None:
     """Put other thresholds into the model at ``path``, and into the one before all feedback.
 
@@ -43,6 +45,7 @@ def publish_calibration(
     """
     entries = journal.entries()
     journal.recalibrate(calibration, levels)
-    model.calibration_, model.levels_ = calibration, levels
+    take_calibration(model, calibration)
+    model.levels_ = levels
     replace_model(model, path, provenance)
     journal.confirm(entries)

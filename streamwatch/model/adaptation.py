@@ -9,9 +9,7 @@ import torch
 from streamwatch.model.batches import FrameBatch
 from streamwatch.model.embedding.embedder import Embedder
 from streamwatch.model.fitting import Learning, add_batch, joined_batches
-from streamwatch.model.normality.gaussian import fit_gaussians
 from streamwatch.model.scene import LEARN_BATCH_FRAMES, SceneModel
-from streamwatch.model.scoring.motion_field import MotionField, fit_motion
 
 
 def teach(model: SceneModel, embedder: Embedder, batches: Iterable[FrameBatch], weight: int) -> None:
@@ -27,11 +25,10 @@ def teach(model: SceneModel, embedder: Embedder, batches: Iterable[FrameBatch], 
     if taught.appearance:
         moments = model.require_moments()
         moments.merge(taught.appearance.times(weight))
-        model.gaussians_ = fit_gaussians(moments, eps=model.eps)
+        model.gaussians_ = model.gaussians_of(moments)
     if model.motion_ and taught.motion:
-        known = model.motion_
-        known.moments.merge(taught.motion.times(weight))
-        model.motion_ = MotionField(known.moments, known.shrinkage, fit_motion(known.moments, known.shrinkage), known.step_s)
+        model.motion_.moments.merge(taught.motion.times(weight))
+        model.motion_ = model.motion_.relearned(model.motion_.moments)
 
 
 def fade(model: SceneModel, share: float) -> None:

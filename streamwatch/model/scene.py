@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,10 +15,19 @@ from streamwatch.model.calibration.normal_levels import NormalLevels
 from streamwatch.model.calibration.thresholds import Calibration
 from streamwatch.model.embedding.embedder import Embedder
 from streamwatch.model.embedding.identity import EmbeddingIdentity
-from streamwatch.model.normality.gaussian import EPS, GaussianField, mahalanobis, squared_parts
+from streamwatch.model.normality.gaussian import (
+    EPS,
+    GaussianField,
+    fit_gaussians,
+    mahalanobis,
+    squared_parts,
+    supported_shrinkage,
+)
 from streamwatch.model.normality.moments import Moments
 from streamwatch.model.scoring.anomaly_map import smooth_on_grid
 from streamwatch.model.scoring.fusion import Features, FieldMaps, Fusion, field_maps_of
+from streamwatch.model.scoring.gaussian_motion import GaussianMotion
+from streamwatch.model.scoring.levels import APPEARANCE, MOTION, FieldUnits
 from streamwatch.model.scoring.motion_field import MotionField
 from streamwatch.model.scoring.stream_scorer import StreamScorer
 from streamwatch.records import Float32Array, LayerShare
@@ -53,9 +62,11 @@ class SceneModel:
         motion_step_s: age of the picture that frames' speed is measured against; only noted.
 
     Learned attributes, None before ``fitting.fit``: ``moments_`` and ``gaussians_`` of appearance, ``motion_``, ``fusion_``
-    and ``calibration_``. ``suppression_`` is (h, w), what a cell's level is divided by because people called what was
-    there normal; None if nobody did. ``levels_`` are those that the thresholds were derived from; None if they are not
-    known. ``regime`` is the one that its footage was of (``regime``); None if that was not asked.
+    and ``calibration_``. ``samples_`` is how many independent samples the moments hold; 0 for a
+    model that does not shrink. ``units_`` is what its fields are measured in; None for an older model, whose fields are
+    judged together. ``suppression_`` is (h, w), what a cell's values are divided by because people called what was there
+    normal; None if nobody did. ``levels_`` is by field what the thresholds were derived from; None if that is not known.
+    ``regime`` is the one that its footage was of (``regime``); None if that was not asked.
     """
 
     def __init__(
@@ -74,11 +85,13 @@ class SceneModel:
         self.motion_step_s = motion_step_s
         self.moments_: Moments | None = None
         self.gaussians_: GaussianField | None = None
-        self.motion_: MotionField | None = None
+        self.motion_: MotionField | GaussianMotion | None = None
+        self.samples_ = 0.0
+        self.units_: FieldUnits | None = None
         self.fusion_: Fusion | None = None
         self.calibration_: Calibration | None = None
         self.suppression_: Float32Array | None = None
-        self.levels_: NormalLevels | None = None
+        self.levels_: Mapping[str, NormalLevels] | None = None
         self.regime: str | None = None
 
     @property
@@ -97,11 +110,18 @@ class SceneModel:
         """Whether it holds the motion field, and so needs frames' speed."""
         return self.features != "appearance"
 
+    @property
+    def judged_fields(self) -> tuple[str, ...]:
+        """The fields that thresholds are for; the empty one stands for all together."""
+        if self.units_ is None:
+            return ("",)
+        return (APPEARANCE,) * self.sees_appearance + (MOTION,) * self.sees_motion
+
     def levels(self, embedder: Embedder, batch: FrameBatch) -> Float32Array:
         """(N, h, w) levels of frames by themselves, no temporal filter and no suppression map."""
         with torch.no_grad():
             maps = self.field_maps(embedder(batch.pixels) if self.sees_appearance else None, batch.speed)
-        verdicts = [StreamScorer(self.grid, self.fusion_).score(m, 0.0) for m in maps]
+        verdicts = [StreamScorer(self.grid, self.fusion_, units=self.units_).score(m, 0.0) for m in maps]
         return np.stack([verdict.level_grid for verdict in verdicts])
 
     def score(self, embedder: Embedder, pixels: Tensor) -> Maps:
@@ -143,6 +163,7 @@ class SceneModel:
             ready.gaussians_ = self.require_gaussians().to(device, dtype)
         ready.motion_ = self.motion_.to(device, torch.float32) if self.motion_ else None
         ready.fusion_, ready.calibration_, ready.suppression_ = self.fusion_, self.calibration_, self.suppression_
+        ready.units_ = self.units_
         return ready
 
     def unfitted(self) -> SceneModel:
@@ -155,6 +176,14 @@ class SceneModel:
         appearance = self.maps(embeddings).grids.float().cpu().numpy() if embeddings is not None else [None] * frames
         motion = self.motion_maps(speed).float().cpu().numpy() if self.sees_motion else [None] * frames
         return [field_maps_of(a, m) for a, m in zip(appearance, motion, strict=True)]
+
+    def gaussians_of(self, moments: Moments) -> GaussianField:
+        """Moments of its appearance as Gaussians: the paper's for a model of appearance alone; beside motion, where alarms
+        and not published figures are what counts, shrunk as far as ``samples_`` leave open.
+        """
+        shrinks = self.features == "both" and self.samples_ > 0
+        shrinkage = supported_shrinkage(moments.dims, self.samples_) if shrinks else 0.0
+        return fit_gaussians(moments, eps=self.eps, shrinkage=shrinkage)
 
     def require_moments(self) -> Moments:
         """The moments of appearance; raises ModelError if they are not loaded."""

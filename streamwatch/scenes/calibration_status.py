@@ -20,7 +20,7 @@ class CalibrationStatus:
         """Expose a camera's budget and bound, and remember whether it is still calibrating."""
         provisional = any(calibrated.policy.provisional for calibrated in policies.values())
         (self._calibrating.add if provisional else self._calibrating.discard)(camera)
-        known = [calibrated.thresholds for calibrated in policies.values() if calibrated.thresholds]
+        known = [judged.thresholds for calibrated in policies.values() for judged in calibrated.fields]
         if known:
             self._metrics.alarm_budget.labels(camera).set(sum(t.budget_per_day for t in known))
             self._metrics.alarms_bound.labels(camera).set(sum(t.bound_per_day for t in known))

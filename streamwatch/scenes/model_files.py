@@ -105,7 +105,7 @@ def config_mismatches(model: SceneModel, settings: CameraDefaults) -> Iterator[s
         yield f"holds {model.features}, not {settings.features}"
     elif model.sees_motion and model.motion_step_s != settings.motion_step:
         yield f"was learned with motion_step {model.motion_step_s:g} s"
-    known_s = model.levels_.interval_s if model.levels_ else None
+    known_s = max((of_field.interval_s or 0.0 for of_field in (model.levels_ or {}).values()), default=0.0) or None
     if known_s is None or settings.fps == "native":
         return
     if remaining_noise(1.0 / settings.fps) > MAX_NOISE_RATIO * remaining_noise(known_s):

@@ -5,16 +5,28 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
+
+import numpy as np
 
 from streamwatch.config.arming import armed
 from streamwatch.config.schema import Config
 from streamwatch.errors import ModelMissing
 from streamwatch.events.decision import EventPolicy
 from streamwatch.events.drift import DriftMonitor
-from streamwatch.events.tracker import ZonePolicy
+from streamwatch.events.tracker import FieldJudge, ZonePolicy
 from streamwatch.inference.engine import WatchedScene
-from streamwatch.model.calibration.thresholds import Calibration, NormalPeaks, Thresholds, end_threshold_for, thresholds_for
+from streamwatch.model.calibration.thresholds import (
+    END_TO_START,
+    Calibration,
+    NormalPeaks,
+    Thresholds,
+    days_between,
+    end_threshold_for,
+    thresholds_for,
+)
 from streamwatch.model.scene import SceneModel
+from streamwatch.model.scoring.levels import FieldUnits
 from streamwatch.records import BoolGrid
 from streamwatch.scenes.zones import zone_masks
 
@@ -22,16 +34,42 @@ log = logging.getLogger(__name__)
 
 ALERT_BUDGETS = 0.1
 """A peak is an alert if it would also cross the threshold of a tenth of the budget."""
+HARDLY_REACHED = 4.0
+"""Multiples of a field's threshold that are likely meant in the unit of an older model."""
 ALERT_BY_HAND = 1.25
 """With a threshold by hand: an alert is a quarter above it."""
 
 
 @dataclass(frozen=True)
+class JudgedField:
+    """One field of one zone: what normal footage showed, and what follows from it.
+
+    Attributes:
+        alert: from here on an event is an ``alert``, in the field's own unit.
+    """
+
+    known: NormalPeaks
+    thresholds: Thresholds
+    alert: float
+
+    @property
+    def judge(self) -> FieldJudge:
+        """What an event says of it."""
+        known, start = self.known, self.thresholds.start
+        return FieldJudge(known.field, start, known.sustained, known.exposure_s, partial(days_between, known))
+
+
+@dataclass(frozen=True)
 class CalibratedPolicy:
-    """A zone's policy, and how sure its thresholds are; ``thresholds`` is None if they were given by hand."""
+    """A zone's policy, and how sure its thresholds are; no fields if they were given by hand."""
 
     policy: ZonePolicy
-    thresholds: Thresholds | None
+    fields: tuple[JudgedField, ...]
+
+    @property
+    def follows_start(self) -> bool:
+        """Whether the end threshold follows the start threshold, as it does of a field that is judged by itself."""
+        return bool(self.fields) and all(judged.known.field for judged in self.fields)
 
 
 @dataclass(frozen=True)
@@ -39,6 +77,7 @@ class ScenePolicy:
     """One scene, and what decides about its scores.
 
     Attributes:
+        scene: measured in the units of the policy.
         zones: by name.
         calm_spread: what the spread of its normal footage stays below; None if it does not say.
         drift: None for a model that does not say what spread is usual.
@@ -60,7 +99,25 @@ def scene_policy_for(config: Config, camera: str, scene: WatchedScene, snoozed: 
     calibration = scene.model.calibration_
     usual, calm = (calibration.usual_spread, calibration.calm_spread) if calibration else (None, None)
     drift = DriftMonitor(usual, calm) if usual is not None and calm is not None else None
-    return ScenePolicy(scene, policies_for(config, camera, scene.model, snoozed), calm, drift)
+    zones = policies_for(config, camera, scene.model, snoozed)
+    return ScenePolicy(replace(scene, units=units_for(zones, scene.model)), zones, calm, drift)
+
+
+def units_for(zones: Mapping[str, CalibratedPolicy], model: SceneModel) -> FieldUnits | None:
+    """Cell by cell, the thresholds of a model's fields in the cell's zone; None where the model's own units hold.
+
+    So a level of 1 is the threshold, whichever field speaks, and wherever. A zone that was not calibrated keeps the model's.
+    """
+    own = model.units_
+    if own is None or len(model.judged_fields) < 2 or not any(calibrated.fields for calibrated in zones.values()):
+        return None
+    grids = {field: np.full(model.grid, np.inf, dtype=np.float32) for field in model.judged_fields}
+    for calibrated in zones.values():
+        cells = np.ones(model.grid, bool) if calibrated.policy.cells is None else calibrated.policy.cells
+        starts = {judged.known.field: judged.thresholds.start for judged in calibrated.fields}
+        for field, grid in grids.items():
+            grid[cells] = starts.get(field, own.of(field))
+    return FieldUnits(**grids)
 
 
 def _never(_camera: str, _wall_s: float) -> bool:
@@ -79,7 +136,7 @@ def policies_for(
         ModelMissing: ``threshold: auto``, and the model has no calibration.
     """
     masks = zone_masks(config, camera, model.grid)
-    found = {zone: _policy_of(config, camera, zone, cells, model.calibration_) for zone, cells in masks.items()}
+    found = {zone: _policy_of(config, camera, zone, cells, model) for zone, cells in masks.items()}
     return {zone: _with_hours(policy, config, camera, zone, snoozed) for zone, policy in found.items()}
 
 
@@ -96,24 +153,46 @@ def _with_hours(
     return replace(calibrated, policy=replace(calibrated.policy, armed=is_armed))
 
 
-def _policy_of(
-    config: Config, camera: str, zone: str, cells: BoolGrid | None, calibration: Calibration | None
-) -> CalibratedPolicy:
-    threshold = config.cameras[camera].threshold
+def _policy_of(config: Config, camera: str, zone: str, cells: BoolGrid | None, model: SceneModel) -> CalibratedPolicy:
+    """A zone's; its level is in units of its own thresholds where several fields are judged, each by its own."""
+    calibration, threshold = model.calibration_, config.cameras[camera].threshold
     if threshold != "auto":
-        start = float(threshold)
-        events = _event_policy(config, camera, start, end_threshold_for(start, calibration))
-        return CalibratedPolicy(ZonePolicy(events, ALERT_BY_HAND * start, provisional=False, cells=cells), None)
+        return _by_hand(config, camera, float(threshold), cells, model)
     if calibration is None:
         raise ModelMissing(f"camera {camera}'s model has no thresholds", hint="fit it again, or set `threshold`")
     known = calibration.peaks_of(zone)
-    if known is None:
+    if not known:
         return _by_quantile(config, camera, zone, cells, calibration)
-    _warn_of_other_event_policy(config, camera, known)
-    budget = budget_of(config, camera, zone)
-    thresholds, stricter = thresholds_for(known, budget), thresholds_for(known, ALERT_BUDGETS * budget)
-    events = _event_policy(config, camera, thresholds.start, thresholds.end)
-    return CalibratedPolicy(ZonePolicy(events, stricter.start, thresholds.provisional, cells), thresholds)
+    _warn_of_other_event_policy(config, camera, known[0])
+    judged = tuple(_judged(peaks, budget_of(config, camera, zone) / len(known)) for peaks in known)
+    if len(judged) == 1:
+        start, end, alert = judged[0].thresholds.start, judged[0].thresholds.end, judged[0].alert
+    else:
+        start, end, alert = 1.0, END_TO_START, min(field.alert / field.thresholds.start for field in judged)
+    provisional = any(field.thresholds.provisional for field in judged)
+    policy = ZonePolicy(_event_policy(config, camera, start, end), alert, provisional, cells, tuple(f.judge for f in judged))
+    return CalibratedPolicy(policy, judged)
+
+
+def _judged(known: NormalPeaks, budget_per_day: float) -> JudgedField:
+    """A field by its share of the budget; an alert is what a tenth of it would let through, or a quarter more where the
+    footage does not tell the two apart.
+    """
+    thresholds, stricter = thresholds_for(known, budget_per_day), thresholds_for(known, ALERT_BUDGETS * budget_per_day)
+    alert = stricter.start if not known.field else max(stricter.start, ALERT_BY_HAND * thresholds.start)
+    return JudgedField(known, thresholds, alert)
+
+
+def _by_hand(config: Config, camera: str, start: float, cells: BoolGrid | None, model: SceneModel) -> CalibratedPolicy:
+    """A threshold that was given. Of several fields it is a multiple of what the model's own footage asks for."""
+    several = len(model.judged_fields) > 1
+    if several and start > HARDLY_REACHED:
+        log.warning(
+            "camera %s: `threshold: %g` is how many times what its footage asks for (1 is as auto): hardly anything reaches it",
+            camera, start,
+        )  # fmt: skip
+    end = END_TO_START * start if several else end_threshold_for(start, model.calibration_)
+    return CalibratedPolicy(ZonePolicy(_event_policy(config, camera, start, end), ALERT_BY_HAND * start, cells=cells), ())
 
 
 def budget_of(config: Config, camera: str, zone: str) -> float:
@@ -135,7 +214,7 @@ def _by_quantile(config: Config, camera: str, zone: str, cells: BoolGrid | None,
         f"zone {zone}" if zone else "event peaks",
     )
     events = _event_policy(config, camera, calibration.start_threshold, calibration.end_threshold)
-    return CalibratedPolicy(ZonePolicy(events, ALERT_BY_HAND * events.start_threshold, provisional=True, cells=cells), None)
+    return CalibratedPolicy(ZonePolicy(events, ALERT_BY_HAND * events.start_threshold, provisional=True, cells=cells), ())
 
 
 def _warn_of_other_event_policy(config: Config, camera: str, known: NormalPeaks) -> None:

@@ -10,7 +10,7 @@ from sqlalchemy import Engine, RowMapping, Select, delete, false, select, tuple_
 
 from streamwatch.enums import EndReason, EventType, Severity
 from streamwatch.errors import UsageError
-from streamwatch.records import Box, Event, EventChange, LayerShare, Notice, Peak
+from streamwatch.records import Box, Event, EventChange, LayerShare, Notice, Peak, Reason
 from streamwatch.store.messages import NewMessage, insert_messages
 from streamwatch.store.sessions import reading, writing
 from streamwatch.store.tables import events, notices
@@ -211,7 +211,8 @@ def _row(event: Event) -> dict[str, Any]:
     row.update(severity=event.severity.value, reason=event.reason.value if event.reason else None)
     row.update(peak_score=peak["score"], peak_wall_s=peak["wall_s"], peak_time_s=peak["time_s"])
     row.update(boxes=[*peak["boxes"]], fields=dict(peak["fields"]))
-    row.update(why={"levels": [_layer_row(layer) for layer in event.peak.layers], "at": peak["at"], "area": peak["area"]})
+    why = {"levels": [_layer_row(layer) for layer in event.peak.layers], "at": peak["at"], "area": peak["area"]}
+    row.update(why={**why, "reason": peak["reason"]} if peak["reason"] else why)
     return row
 
 
@@ -229,7 +230,9 @@ def _event(row: RowMapping) -> Event:
 def _reasons(why: dict[str, Any]) -> dict[str, Any]:
     """What of a peak is stored as one document; an event of an older version has none."""
     layers = tuple(_layer(row) for row in why.get("levels", ()))
-    return {"layers": layers, "at": tuple(why["at"]) if why.get("at") else None, "area": why.get("area", 0.0)}
+    reason = Reason(**why["reason"]) if why.get("reason") else None
+    at = tuple(why["at"]) if why.get("at") else None
+    return {"layers": layers, "at": at, "area": why.get("area", 0.0), "reason": reason}
 
 
 def _layer_row(layer: LayerShare) -> dict[str, Any]:

@@ -27,7 +27,16 @@ _SAME_PLACE_CORRELATION = 0.5
 _SHAKE_PX = 0.4
 _SHAKE_AGREEMENT = 0.5
 _THUMBNAIL = (32, 32)
+_NEAR_CELLS = 8
+"""How far a thing may have come since the measurement before: 32 pixels of the input, in a step of 200 ms 160 px/s."""
+_INDEPENDENT = 0.9
+"""Two measurements share no moment in which something may have jumped if they are this share of a step apart."""
 _NO_GUESS = np.zeros((1, 1, 2), np.float32)  # of another size than the picture: DIS starts from rest
+
+_MOVES_PX_S = 5.0
+"""Slower is the estimator's own noise (``model.scoring.motion_field``)."""
+_JUMP = 1.5
+_NEARBY = np.ones((2 * _NEAR_CELLS + 1,) * 2, np.uint8)
 
 Flow = npt.NDArray[np.float32]
 """(256, 256, 2): where each pixel was in the earlier picture, relative to now."""
@@ -104,6 +113,19 @@ def _texture(grey: UInt8Array) -> Float32Array:
     return np.asarray(np.sqrt(np.maximum(_cell_means(level * level) - _cell_means(level) ** 2, 0)), dtype=np.float32)
 
 
+def agreed(now: Float32Array, before: Float32Array) -> Float32Array:
+    """(h, w) speed that two measurements one after the other agree on, where the picture has jumped.
+
+    Where a recording lacks pictures without saying so, or one of them is displaced, everything that moves has jumped, and for
+    one step all of it seems fast: half of all moving cells are half as fast again as anything near them was. Then nothing
+    counts for more than what was near it before. One thing among others that begins to be fast is no jump.
+    """
+    near = np.asarray(cv2.dilate(before, _NEARBY), dtype=np.float32)
+    moving = now > _MOVES_PX_S
+    jumped = bool(moving.any()) and float(np.median(now[moving] / np.maximum(near[moving], _MOVES_PX_S))) > _JUMP
+    return np.minimum(now, near) if jumped else now
+
+
 @dataclass
 class _Past:
     """A picture of the last moments: grey already, or still a decoded frame that may never be needed."""
@@ -124,6 +146,7 @@ class MotionEstimator:
         self._scaler, self._step_s = scaler, step_s
         self._flow = flow_estimator()
         self._past: deque[_Past] = deque()
+        self._measured: deque[tuple[float, Float32Array]] = deque()
 
     def remember(self, frame: av.VideoFrame, time_s: float) -> None:
         """Note a frame that is not scored itself: one to be scored may need it."""
@@ -135,8 +158,8 @@ class MotionEstimator:
         """Speed of a frame that is scored, from its model input (256, 256, 3).
 
         Returns:
-            (64, 64) mean speed per cell in pixels of the model's input per second, the camera's own shaking removed;
-            None where no picture of the right age shows the same place.
+            (64, 64) mean speed per cell in pixels of the model's input per second, the camera's own shaking removed, and of
+            a picture in which all has jumped only what ``agreed``; None where no picture of the right age shows the same place.
         """
         grey = grey_of(pixels)
         past = self._picture_before(time_s)
@@ -147,9 +170,18 @@ class MotionEstimator:
         before = self._grey_of(past)
         if not same_place(grey, before):
             self._past.clear()
+            self._measured.clear()
             self._past.append(_Past(time_s, grey))
             return None
-        return self._measure(grey, before) / np.float32(time_s - past.time_s)
+        return self._agreed(self._measure(grey, before) / np.float32(time_s - past.time_s), time_s)
+
+    def _agreed(self, speed: Float32Array, time_s: float) -> Float32Array:
+        """What the youngest measurement that shares no moment with this one agrees on; all of it if there is none."""
+        while self._measured and time_s - self._measured[0][0] > _OLDEST * self._step_s + _INDEPENDENT * self._step_s:
+            self._measured.popleft()
+        independent = [before for at_s, before in self._measured if time_s - at_s >= _INDEPENDENT * self._step_s]
+        self._measured.append((time_s, speed))
+        return agreed(speed, independent[-1]) if independent else speed
 
     def _measure(self, now: UInt8Array, before: UInt8Array) -> Float32Array:
         """(64, 64) pixels moved; a shaken picture is shifted back and measured again."""

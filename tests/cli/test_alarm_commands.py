@@ -74,21 +74,24 @@ def learned(site: Path) -> Path:
 def test_fit_says_what_it_promises_and_what_it_cannot(site: Path, cli: Cli) -> None:
     fit = cli("fit", *config(site), "yard")
     assert fit.code == 0
-    assert "for 1/hour (" in fit.out
-    assert "zone gate: threshold" in fit.out
-    assert "for 2/hour (" in fit.out
-    assert "events are provisional until `streamwatch calibrate` has seen 3.0 h" in fit.err
+    for place, share in (("", "12/day"), ("zone gate: ", "1/hour")):
+        assert re.search(rf"^   {place}appearance: threshold [\d.]+ for {share} \(", fit.out, re.MULTILINE), fit.out
+        assert re.search(rf"^   {place}motion: threshold [\d.]+ px/s for {share} \(", fit.out, re.MULTILINE), fit.out
+    assert "enough to watch with, not for the alarm budget" in fit.out
+    assert "events are provisional until `streamwatch calibrate` has seen 6.0 h" in fit.err
 
 
 def test_model_show_prints_thresholds_bounds_and_footage(learned: Path, cli: Cli) -> None:
     shown = cli("model", "show", "yard", *config(learned), "--json")
     document = json.loads(shown.out)
-    zones = {zone["zone"]: zone for zone in document["zones"]}
-    assert set(zones) == {None, "gate"}
-    whole, gate = zones[None], zones["gate"]
-    assert (whole["budget_per_day"], gate["budget_per_day"]) == (24, 48)
+    zones = {(zone["zone"], zone["field"]): zone for zone in document["zones"]}
+    assert set(zones) == {(zone, field) for zone in (None, "gate") for field in ("appearance", "motion")}
+    whole, gate, motion = zones[None, "appearance"], zones["gate", "appearance"], zones[None, "motion"]
+    assert (whole["budget_per_day"], gate["budget_per_day"]) == (12, 24)  # half of it for each field
     assert 0 < whole["end"] < whole["start"]
+    assert whole["start"] > whole["highest_held"]
     assert 6 <= whole["footage_s"] <= 18  # of 24 s, what a model of the part before has scored
+    assert motion["footage_s"] == pytest.approx(24, abs=0.5)  # speed needs no model
     assert whole["bound_per_day"] == pytest.approx(3 / whole["footage_s"] * 86400, rel=0.01)
     assert whole["provisional"]
     text = cli("model", "show", "yard", *config(learned)).out
@@ -148,8 +151,9 @@ def test_backtest_raises_what_run_raises(learned: Path, cli: Cli) -> None:
     assert (chosen["alarms"], chosen["figures"]["precision"], chosen["figures"]["recall"]) == (1, 1.0, 1.0)
     assert by_hand["alarms"] == 0
     assert [row["name"] for row in budgets] == ["10/hour", "1/hour", "10/day", "1/day", "1/week"]
-    starts = [row["starts"][""] for row in budgets]
-    assert starts == sorted(starts)
+    for field in ("appearance", "motion"):
+        starts = [row["field_starts"][""][field] for row in budgets]
+        assert starts == sorted(starts)
     assert chosen["starts"][""] == pytest.approx(budgets[1]["starts"][""])
     low, high = document["alarms_per_day_interval"]
     assert low < document["alarms_per_day"] < high
@@ -214,15 +218,14 @@ def test_what_is_called_normal_stays_silent_until_that_is_taken_back(learned: Pa
     assert labelled.code == 0, labelled.err
     assert re.search(r"taught yard (9|1[0-6]) frames that count 1 times each", labelled.out), labelled.out
     taught, _ = load_model(path)
-    assert re.search(r"the threshold that keeps 1/hour, derived anew, is [\d.]+ \(it was [\d.]+\)", labelled.out), labelled.out
+    anew = r"is appearance [\d.]+ \(it was [\d.]+\) and motion [\d.]+ \(it was [\d.]+\)"
+    assert re.search(f"the threshold that keeps 1/hour, derived anew, {anew}", labelled.out), labelled.out
     assert taught.frames > known
     assert untaught
     assert taught.calibration_
-    for zone in untaught.zones:
-        after = taught.calibration_.peaks_of(zone.zone)
-        assert after
-        assert after.exposure_s == zone.exposure_s
-        assert after.highest <= zone.highest
+    for before_, after in zip(untaught.zones, taught.calibration_.zones, strict=True):
+        assert (after.zone, after.field, after.exposure_s) == (before_.zone, before_.field, before_.exposure_s)
+        assert after.highest <= before_.highest
     assert taught.suppression_ is not None
     assert 0 < (taught.suppression_ > 1).mean() < 0.5
     assert anomalies_of(learned, cli) == []

@@ -26,6 +26,7 @@ from streamwatch.model.artifact.serialization import Provenance, save_model
 from streamwatch.model.embedding.identity import BackboneSpec, build_embedder
 from streamwatch.model.fitting import fit
 from streamwatch.model.scene import SceneModel
+from streamwatch.model.scoring.levels import FieldUnits
 from streamwatch.records import EventChange, Frame, FrameScore
 from streamwatch.store.administration import OutboxAdministration
 from streamwatch.store.sessions import open_database
@@ -43,6 +44,9 @@ class NoEngine:
             raise ModelMismatch("its model is of another backbone")
 
     def watch(self, camera: str, scene: WatchedScene) -> None:
+        pass
+
+    def measure_in(self, camera: str, units: FieldUnits | None) -> None:
         pass
 
     def unwatch(self, camera: str) -> None:

@@ -1,4 +1,4 @@
-"""The demo: on a bare machine, under 90 seconds, finding what was planted."""
+"""The demo: on a bare machine, under 90 seconds where a core is as fast as ours was, finding what was planted."""
 
 from __future__ import annotations
 
@@ -11,14 +11,27 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from streamwatch.demo.comparison import compare_with_planted
 from streamwatch.demo.rendering import FPS, PLANTED, anomalous_actors, render
 from streamwatch.enums import EndReason
 from streamwatch.records import Event, Peak
 from tests.conftest import REPOSITORY
+from tests.test_claims import bare_cnn_fps
 
 MAX_WAIT_S = 90.0
+CORE_FPS = 24.0
+"""Frames a second of the bare network on one core of the machine that MAX_WAIT_S was set on; a slower one may take longer."""
+
+
+def core_fps() -> float:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        return bare_cnn_fps()
+    finally:
+        torch.set_num_threads(threads)
 
 
 @pytest.mark.alone
@@ -27,9 +40,10 @@ def test_the_demo_finds_what_was_planted_in_time(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "streamwatch", "demo", "--no-serve", "--out", str(tmp_path / "demo")]
     began_s = time.monotonic()
     result = subprocess.run(command, check=False, capture_output=True, text=True, cwd=REPOSITORY, env=environment)
-    took_s = time.monotonic() - began_s
+    took_s, slowness = time.monotonic() - began_s, max(1.0, CORE_FPS / core_fps())
+    print(f"\nthe demo took {took_s:.0f} s, on a core that is {slowness:.2f} times as slow")
     assert result.returncode == 0, result.stderr
-    assert took_s < MAX_WAIT_S
+    assert took_s < slowness * MAX_WAIT_S
     comparison = re.search(r"(\d) of 3 planted anomalies found, (\d+) false alarm", result.stdout)
     assert comparison, result.stdout
     assert (int(comparison[1]), int(comparison[2])) == (3, 0), result.stdout
@@ -45,10 +59,10 @@ def event(peak_s: float) -> Event:
 
 
 def test_the_verdict_tells_found_missed_and_false() -> None:
-    van, runner, bag = PLANTED
+    van, cyclist, bag = PLANTED
     comparison = compare_with_planted([event(van.start_s + 1), event(van.end_s + 5)], PLANTED)
     assert comparison.causes == (van, None)
-    assert comparison.missed == (runner, bag)
+    assert comparison.missed == (cyclist, bag)
     assert comparison.false_alarms == 1
 
 

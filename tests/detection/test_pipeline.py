@@ -31,6 +31,7 @@ from streamwatch.inference.engine import WatchedScene
 from streamwatch.metrics import Metrics
 from streamwatch.model.embedding.identity import EmbeddingIdentity
 from streamwatch.model.scene import SceneModel
+from streamwatch.model.scoring.levels import FieldUnits
 from streamwatch.records import EventChange, Frame, FrameScore, Notice, Spread, UInt8Array
 from streamwatch.scenes.policy import CalibratedPolicy, ScenePolicy
 from tests.test_retry import FakeClock
@@ -53,6 +54,9 @@ class FakeEngine:
 
     def watch(self, camera: str, scene: WatchedScene) -> None:
         self.watched.add(camera)
+
+    def measure_in(self, camera: str, units: FieldUnits | None) -> None:
+        """Has no units."""
 
     def unwatch(self, camera: str) -> None:
         self.watched.discard(camera)
@@ -125,7 +129,7 @@ def scene_policy(events: EventPolicy) -> ScenePolicy:
     """What a scene without a model is judged by."""
     identity = EmbeddingIdentity("resnet18", "untrained", "0" * 64, ("layer1",), 1, 0, (0,))
     return ScenePolicy(
-        WatchedScene(SceneModel(identity)), {"": CalibratedPolicy(ZonePolicy(events), None)}, 10.0, DriftMonitor(8.0, 10.0)
+        WatchedScene(SceneModel(identity)), {"": CalibratedPolicy(ZonePolicy(events), ())}, 10.0, DriftMonitor(8.0, 10.0)
     )
 
 

@@ -16,6 +16,7 @@ from streamwatch.errors import EngineFailure
 from streamwatch.health import Health
 from streamwatch.inference.engine import WatchedScene
 from streamwatch.inference.resilient_engine import ResilientEngine
+from streamwatch.model.scoring.levels import FieldUnits
 from streamwatch.records import Frame, FrameScore
 from tests.test_retry import FakeClock
 
@@ -36,6 +37,9 @@ class FakeEngine:
 
     def watch(self, camera: str, scene: WatchedScene) -> None:
         self.watched.append(camera)
+
+    def measure_in(self, camera: str, units: FieldUnits | None) -> None:
+        """Has no units."""
 
     def unwatch(self, camera: str) -> None:
         self.watched.remove(camera)

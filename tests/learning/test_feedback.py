@@ -17,7 +17,10 @@ from streamwatch.learning.derive_calibration import calibration_of, recalibrated
 from streamwatch.learning.feedback import AROUND_CELLS, SILENCED_TO, FeedbackJournal, suppression_for, weight_of
 from streamwatch.model.calibration.normal_levels import NormalLevelRecorder, NormalLevels
 from streamwatch.model.calibration.prequential import GAP_S
+from streamwatch.model.calibration.thresholds import thresholds_for
+from streamwatch.model.embedding.identity import EmbeddingIdentity
 from streamwatch.model.normality.moments import Moments
+from streamwatch.model.scene import SceneModel
 from streamwatch.records import Event, Frame, FrameScore, Peak
 from streamwatch.scenes.calibration_policy import CalibrationPolicy
 
@@ -70,30 +73,41 @@ def normal_footage() -> NormalLevels:
     return levels
 
 
-def test_thresholds_are_derived_anew_from_what_is_left_of_normal_levels() -> None:
-    levels, policy = normal_footage(), CalibrationPolicy(cooldown_s=2.0)
-    fitted = calibration_of({"": levels.streams("", None, GAP_S)}, policy, [0.1, 0.2])
+def calibrated(field: str, policy: CalibrationPolicy) -> SceneModel:
+    """A model whose one field, or all together, measured that footage."""
+    identity = EmbeddingIdentity("resnet18", "untrained", "0" * 64, ("layer1",), 1, 0, (0,))
+    model, levels = SceneModel(identity), normal_footage()
+    model.levels_ = {field: levels}
+    streams = {("", field): levels.streams("", None, GAP_S)}
+    model.calibration_ = calibration_of(streams, policy, dims=1, lows=[0.1, 0.2])
+    return model
+
+
+@pytest.mark.parametrize("field", ["", "appearance"])
+def test_thresholds_are_derived_anew_from_what_is_left_of_normal_levels(field: str) -> None:
+    policy = CalibrationPolicy(cooldown_s=2.0)
+    model = calibrated(field, policy)
+    fitted = model.calibration_
     assert fitted
-    same = recalibrated(fitted, levels, None, policy)
-    assert same == fitted
-    suppression = np.ones((64, 64), np.float32)
-    suppression[0:8, 0:8] = 10.0
-    found = recalibrated(fitted, levels, suppression, policy)
-    before, after = (c.peaks_of("") for c in (fitted, found))
-    assert before
-    assert after
+    assert recalibrated(model, policy) == fitted
+    model.suppression_ = np.ones((64, 64), np.float32)
+    model.suppression_[0:8, 0:8] = 10.0
+    found = recalibrated(model, policy)
+    assert found
+    (before,), (after,) = fitted.peaks_of(""), found.peaks_of("")
     assert before.highest > 9
     assert 3.0 < after.highest < 4.01  # what is elsewhere is what is left
     assert after.end_threshold < before.end_threshold
+    assert thresholds_for(after, 24.0).start < thresholds_for(before, 24.0).start
     assert (found.calm_spread, found.frames) == (fitted.calm_spread, 3000)
 
 
 def test_thresholds_stay_where_the_levels_they_came_from_are_not_known() -> None:
-    levels, policy = normal_footage(), CalibrationPolicy()
-    fitted = calibration_of({"": levels.streams("", None, GAP_S)}, policy)
-    assert fitted
-    assert recalibrated(fitted, None, None, policy) is fitted
-    assert recalibrated(fitted, levels, None, CalibrationPolicy(zones={"": None, "gate": None})) is fitted
+    policy = CalibrationPolicy()
+    model = calibrated("appearance", policy)
+    assert recalibrated(model, CalibrationPolicy(zones={"": None, "gate": None})) is model.calibration_
+    model.levels_ = None
+    assert recalibrated(model, policy) is model.calibration_
 
 
 def test_weighted_moments_are_those_of_repeated_frames() -> None:

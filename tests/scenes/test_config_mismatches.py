@@ -20,7 +20,7 @@ def calibrated_at(rate_hz: float, identity: EmbeddingIdentity, frames: int = 50)
     model = SceneModel(identity, features="both")
     at_s = np.arange(frames) / rate_hz
     at_s[frames // 2 :] += 60.0  # another file, which says nothing of the rate
-    model.levels_ = NormalLevels(("",), at_s, np.ones((1, frames)), np.ones((1, frames, 4), np.float16))
+    model.levels_ = {"": NormalLevels(("",), at_s, np.ones((1, frames)), np.ones((1, frames, 4), np.float16))}
     return model
 
 

@@ -21,6 +21,7 @@ SPEED_TOLERANCE = 0.2
 TIMES_THE_FLOW_AT_MOST = 1.5
 SHAKE_GROWTH_AT_MOST = 1.35
 FLICKER_GROWTH_AT_MOST = 1.35
+JUMP_GROWTH_AT_MOST = 1.25
 PATCH_PX = (28, 14)
 
 
@@ -82,6 +83,29 @@ def test_patches_of_sixteen_pixels_measure_a_walker_better_than_the_fast_preset(
     print(f"\nrelative error of a walker's speed: ours {errors['ours']:.3f}, fast preset {errors['fast']:.3f}")
     assert errors["ours"] < 0.5 * errors["fast"]
     assert errors["ours"] < SPEED_TOLERANCE
+
+
+def test_a_jump_of_the_recording_is_no_speed() -> None:
+    """Ten pictures are missing and the time stamps do not say so: the walker has moved by as much as he would in a second."""
+    walker = [100 + 2.5 * number for number in range(30)]
+    jumped = [*walker[:10], *(at + 25 for at in walker[10:])]
+    calm, seen = (MotionEstimator(Scaler(), 0.2) for _ in range(2))
+    highest = [
+        max(float(speed.max()) for n, at in enumerate(places) if (speed := motion.speed(with_walker(at), n / 10)) is not None)
+        for motion, places in ((calm, walker), (seen, jumped))
+    ]
+    print(f"\nhighest speed of a walker {highest[0]:.0f} px/s, with a jump {highest[1]:.0f} px/s")
+    assert highest[1] <= JUMP_GROWTH_AT_MOST * highest[0]
+
+
+def test_what_begins_to_be_fast_is_fast_one_step_later() -> None:
+    motion, at, found = MotionEstimator(Scaler(), 0.2), 60.0, []
+    for number in range(16):
+        at += 1.0 if number < 8 else 3.5
+        speed = motion.speed(with_walker(at), number / 10)
+        found.append(0.0 if speed is None else float(speed.max()))
+    assert found[8] < 1.5 * found[7]
+    assert found[12] > 2.5 * found[7]
 
 
 def test_without_a_valid_earlier_picture_there_is_no_evidence() -> None:

@@ -2,10 +2,13 @@
 
 Its format is fixed (docs/decisions/0008-model-file.md). Tensors of appearance: ``mean`` (P, d), ``whitener`` (P, d(d+1)/2),
 ``moments.shift`` (P, d), ``moments.s1`` (P, d), ``moments.s2`` (P, d(d+1)/2). Of motion: ``motion.shift``, ``motion.s1``,
-``motion.s2`` (P, 1), from which its Gaussians follow at once. Of both: ``tail.appearance`` and ``tail.motion`` (257,). Always
-``calibration.tail`` (K,), and ``calibration.peaks`` (K,), zone after zone; ``allowance`` (h, w), the suppression map, if people
-called events normal; ``normal.at_s``, ``normal.levels`` and ``normal.blocks`` (``normal_levels``) if they are known. Whiteners
-and moments are lower triangles packed row by row: half the size.
+``motion.s2`` (P, 1). Of both: ``tail.appearance`` and ``tail.motion`` (257,). Always ``calibration.tail`` (K,), and
+``calibration.peaks`` (K,), zone after zone and field after field; ``allowance`` (h, w), the suppression map, if people called
+events normal; ``normal.FIELD.at_s``, ``.levels`` and ``.blocks`` (``normal_levels``) if they are known. Whiteners and moments
+are lower triangles packed row by row: half the size.
+
+A file of format version 1 says nothing of ``units``: its fields are judged together, its motion is a Gaussian
+of speed with a ``shrinkage``, and its ``normal.at_s`` and so on name no field. It is read, watched and written as it is.
 The metadata is one JSON document under ``streamwatch``, with a sha256 over itself and over every tensor, so that an altered
 file is told from an intact one.
 """
@@ -36,10 +39,14 @@ from streamwatch.model.normality.gaussian import GaussianField
 from streamwatch.model.normality.moments import Moments
 from streamwatch.model.scene import SceneModel
 from streamwatch.model.scoring.fusion import Features, Fusion
-from streamwatch.model.scoring.motion_field import MotionField, fit_motion
+from streamwatch.model.scoring.gaussian_motion import GaussianMotion, fit_motion
+from streamwatch.model.scoring.levels import FieldUnits
+from streamwatch.model.scoring.motion_field import MotionField
 from streamwatch.model.scoring.tails import Tail
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+_OLDER_VERSION = 1
+"""Of a model whose fields are judged together; what is older is written as it is."""
 _KEY = "streamwatch"
 _LEVELS = ("at_s", "levels", "blocks")
 
@@ -118,9 +125,9 @@ def _document(raw: str, path: Path) -> dict[str, Any]:
         version = document["format_version"]
     except (ValueError, TypeError, KeyError) as error:
         raise ModelFileError("its metadata is not readable", where=path, hint="fit the camera again") from error
-    if version != FORMAT_VERSION:
+    if version not in (_OLDER_VERSION, FORMAT_VERSION):
         raise ModelFileError(
-            f"model format version {version}, and this streamwatch reads {FORMAT_VERSION}",
+            f"model format version {version}, and this streamwatch reads {_OLDER_VERSION} and {FORMAT_VERSION}",
             where=path,
             hint="use the streamwatch that wrote it, or fit the camera again",
         )
@@ -161,9 +168,13 @@ def _tensors(scene: SceneModel) -> dict[str, Tensor]:
         tensors["tail.motion"] = torch.from_numpy(scene.fusion_.motion.knots)
     if scene.suppression_ is not None:
         tensors["allowance"] = torch.from_numpy(scene.suppression_)
-    if scene.levels_ is not None:
-        tensors |= {f"normal.{name}": torch.from_numpy(getattr(scene.levels_, name)) for name in _LEVELS}
+    for field, levels in (scene.levels_ or {}).items():
+        tensors |= {_level_key(field, name): torch.from_numpy(getattr(levels, name)) for name in _LEVELS}
     return {name: tensor.contiguous().cpu() for name, tensor in tensors.items()}
+
+
+def _level_key(field: str, name: str) -> str:
+    return f"normal.{field}.{name}" if field else f"normal.{name}"
 
 
 def _appearance_tensors(scene: SceneModel) -> dict[str, Tensor]:
@@ -181,7 +192,7 @@ def _appearance_tensors(scene: SceneModel) -> dict[str, Tensor]:
 
 def _metadata(scene: SceneModel, provenance: Provenance) -> dict[str, Any]:
     return {
-        "format_version": FORMAT_VERSION,
+        "format_version": _OLDER_VERSION if scene.units_ is None else FORMAT_VERSION,
         "streamwatch_version": __version__,
         "identity": _identity_facts(scene.identity),
         "trained_backbone": scene.identity.weights != "untrained",
@@ -192,7 +203,9 @@ def _metadata(scene: SceneModel, provenance: Provenance) -> dict[str, Any]:
         "fields": ["appearance", "motion"] if scene.features == "both" else [scene.features],
         "motion": _motion_facts(scene),
         "fusion": _fusion_facts(scene.fusion_),
-        "normal_levels": list(scene.levels_.zones) if scene.levels_ else None,
+        "normal_levels": _level_facts(scene),
+        "samples": scene.samples_,
+        "units": asdict(scene.units_) if scene.units_ else None,
         "calibration": _calibration_facts(scene.calibration_) if scene.calibration_ else {},
         "provenance": asdict(provenance),
     }
@@ -215,7 +228,17 @@ def _calibration_facts(calibration: Calibration) -> dict[str, Any]:
 def _motion_facts(scene: SceneModel) -> dict[str, Any] | None:
     if scene.motion_ is None:
         return None
-    return {"frames": scene.motion_.moments.count, "shrinkage": scene.motion_.shrinkage, "step_s": scene.motion_.step_s}
+    known = scene.motion_
+    own = {"size_cells": known.size_cells} if isinstance(known, MotionField) else {"shrinkage": known.shrinkage}
+    return {"frames": known.moments.count, "step_s": known.step_s, **own}
+
+
+def _level_facts(scene: SceneModel) -> dict[str, list[str]] | list[str] | None:
+    """Zones by field; an older file has only zones."""
+    if not scene.levels_:
+        return None
+    zones = {field: list(levels.zones) for field, levels in scene.levels_.items()}
+    return zones.get("", zones)
 
 
 def _fusion_facts(fusion: Fusion | None) -> dict[str, Any] | None:
@@ -261,10 +284,21 @@ def _scene(document: dict[str, Any], tensors: dict[str, Tensor], with_moments: b
         scene.fusion_ = _fusion(document["fusion"], tensors)
     scene.calibration_ = _calibration(document["calibration"], tensors)
     scene.suppression_ = tensors["allowance"].numpy() if "allowance" in tensors else None
-    if (zones := document.get("normal_levels")) is not None:
-        scene.levels_ = NormalLevels(tuple(zones), *(tensors[f"normal.{name}"].numpy() for name in _LEVELS))
+    scene.samples_ = float(document.get("samples", 0.0))
+    scene.units_ = FieldUnits(**units) if (units := document.get("units")) else None
+    scene.levels_ = _levels(document.get("normal_levels"), tensors)
     scene.regime = document.get("regime")
     return scene
+
+
+def _levels(facts: dict[str, list[str]] | list[str] | None, tensors: dict[str, Tensor]) -> dict[str, NormalLevels] | None:
+    if not facts:
+        return None
+    zones = facts if isinstance(facts, dict) else {"": facts}
+    return {
+        field: NormalLevels(tuple(names), *(tensors[_level_key(field, name)].numpy() for name in _LEVELS))
+        for field, names in zones.items()
+    }
 
 
 def _calibration(facts: dict[str, Any], tensors: dict[str, Tensor]) -> Calibration:
@@ -290,12 +324,14 @@ def _restore_appearance(scene: SceneModel, document: dict[str, Any], tensors: di
         scene.moments_ = Moments(int(document["frames"]), tensors["moments.shift"], tensors["moments.s1"], s2)
 
 
-def _motion(facts: dict[str, Any], tensors: dict[str, Tensor]) -> MotionField:
+def _motion(facts: dict[str, Any], tensors: dict[str, Tensor]) -> MotionField | GaussianMotion:
     shift = tensors["motion.shift"]
     s2 = unpack_triangles(tensors["motion.s2"], int(shift.shape[1]), symmetric=True)
     moments = Moments(int(facts["frames"]), shift, tensors["motion.s1"], s2)
+    if "size_cells" in facts:
+        return MotionField(moments, float(facts["size_cells"]), float(facts["step_s"]))
     shrinkage = float(facts["shrinkage"])
-    return MotionField(moments, shrinkage, fit_motion(moments, shrinkage), float(facts["step_s"]))
+    return GaussianMotion(moments, shrinkage, fit_motion(moments, shrinkage), float(facts["step_s"]))
 
 
 def _fusion(facts: dict[str, Any], tensors: dict[str, Tensor]) -> Fusion:

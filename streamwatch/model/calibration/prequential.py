@@ -1,23 +1,21 @@
-"""Scoring footage while it is learned, by a model of what came before it: levels of normal frames for calibration.
+"""Scoring footage while it is learned, by a model of what came before it: values of normal frames for calibration.
 
 At a quarter of the frames and at half of them a model is made of what was learned so far, and scores all that comes after:
 exactly what a model does that is put to work. (Where the number of frames is not known before, a model is made at 128 and
-whenever their number has doubled.) Nothing is read twice, nothing is kept but a few numbers per frame. Levels count only
-where the model that gave them had seen nearly a quarter of all the footage, so that half of it or more is scored, each
-frame by a model that has not seen it.
-
-A level is the highest of a function of the two fields' maps that rises with both (``fusion.level_of``). So of each frame
-only the cells are kept that no other cell exceeds in both fields, and of each block of cells the highest value of each field
-(``normal_levels``); the fusion, which the whole footage sets, comes later.
+whenever their number has doubled.) Nothing is read twice, nothing is kept but a few numbers per frame. Values of appearance
+count only where the model that gave them had seen nearly a quarter of all the footage, so that half of it or more is scored,
+each frame by a model that has not seen it. Speed needs no model, so that of motion all frames count.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+import torch
 
+from streamwatch.model.batches import FrameBatch
 from streamwatch.model.calibration.normal_levels import (
     MAX_FRAMES,
     Float16Array,
@@ -26,38 +24,48 @@ from streamwatch.model.calibration.normal_levels import (
     highest_of_blocks,
     rounded_up,
 )
-from streamwatch.model.scoring.fusion import FieldMaps, Fusion, level_of
+from streamwatch.model.holdout import MIN_FRAMES
+from streamwatch.model.scoring.anomaly_map import smooth
+from streamwatch.model.scoring.fusion import FieldMaps
+from streamwatch.model.scoring.motion_field import SIZES_CELLS
 from streamwatch.model.scoring.stream_scorer import spread_of
 from streamwatch.model.scoring.temporal import CausalFilter
-from streamwatch.records import BoolGrid, Float32Array, ScoreStream, Spread
+from streamwatch.records import BoolGrid, Float32Array, Float64Array, ScoreStream, Spread
 
 FIRST_MODEL_FRAMES = 128
+"""Where it is not known how many frames there will be."""
 SHARE_SEEN = 0.24
-"""A level counts if its model had seen this share of the frames: a quarter, but for frames that were held out then."""
+"""A value counts if its model had seen this share of the frames: a quarter, but for frames that were held out then."""
 GAP_S = 5.0
-"""After a longer gap a new stretch begins; the blocks that are held out leave shorter ones."""
+"""After a longer gap of the footage a new stretch begins."""
+STEPS_TO_GAP = 3.0
+"""Frames that are further apart than this many usual steps do not tell what was held between them. The blocks that are held
+out leave such gaps."""
 
 WHOLE_PICTURE: Mapping[str, BoolGrid | None] = {"": None}
 
 
-@dataclass
-class _Observed:
-    """One frame: how many frames its model had seen, its spread, and per zone the (2, K) cells that stand out.
+@dataclass(frozen=True)
+class _Seen:
+    """What one field showed of one frame.
 
     Attributes:
-        blocks: (2, B) appearance and motion, the highest of each block of the picture; None if there were too many frames.
+        seen: how many frames the model had seen; 0 for motion.
+        highest: by zone, the highest value; of motion one for each size.
+        blocks: by zone, the highest of each block of the picture, (B,) or (sizes, B); None if there were too many frames.
+        spread: of appearance.
     """
 
     at_s: float
     seen: int
-    spread: Spread
-    cells: dict[str, Float32Array]
-    blocks: dict[str, Float16Array] | None = None
+    highest: Mapping[str, Float32Array]
+    blocks: Mapping[str, Float16Array] | None
+    spread: Spread | None = None
 
 
 @dataclass
 class PrequentialScorer:
-    """Collects what ``SceneModel.fit`` scores on its way.
+    """Collects what is scored while a scene is learned.
 
     Args:
         zones: (h, w) True where a zone's cells are; None for the whole picture.
@@ -66,119 +74,133 @@ class PrequentialScorer:
 
     zones: Mapping[str, BoolGrid | None] = field(default_factory=lambda: dict(WHOLE_PICTURE))
     expected_frames: int | None = None
-    _observed: list[_Observed] = field(default_factory=list)
-    _held: list[list[_Observed]] = field(default_factory=list)
-    _appearance: CausalFilter = field(default_factory=CausalFilter)
-    _motion: CausalFilter = field(default_factory=CausalFilter)
+    _appearance: list[_Seen] = field(default_factory=list)
+    _motion: list[_Seen] = field(default_factory=list)
+    _held: list[list[_Seen]] = field(default_factory=list)
+    _filter: CausalFilter = field(default_factory=CausalFilter)
+    _filters: list[CausalFilter] = field(default_factory=lambda: [CausalFilter() for _ in SIZES_CELLS])
 
     def wants_model(self, known: int, seen: int) -> bool:
         """Whether a new model is due, ``known`` frames being learned and the last model having seen ``seen``."""
         if self.expected_frames is None:
             return known >= max(FIRST_MODEL_FRAMES, 2 * seen)
-        quarter = max(FIRST_MODEL_FRAMES, self.expected_frames / 4)
+        quarter = max(MIN_FRAMES, self.expected_frames / 4)
         return (seen < quarter <= known) or (quarter <= seen < 2 * quarter <= known)
 
-    def observe(self, maps: FieldMaps, at_s: float, seen: int) -> None:
-        """Note one frame's maps, by a model of ``seen`` frames; a frame that comes after a later one is left out."""
-        if self._observed and at_s <= self._observed[-1].at_s:
+    def share_to_come(self, known: int) -> float:
+        """How many times as much footage the final model will have seen as one of ``known`` frames, as far as that is known.
+
+        What scores prequentially is shrunk as the final model will be: shrunk more, it would measure smaller distances.
+        """
+        return max((self.expected_frames or known) / max(known, 1), 1.0)
+
+    def watching(self, batches: Iterable[FrameBatch]) -> Generator[FrameBatch]:
+        """Pass batches on, noting the motion of every frame."""
+        for batch in batches:
+            speed = batch.speed.float().cpu()
+            sizes = torch.stack([smooth(speed, size) for size in SIZES_CELLS], dim=1).numpy()
+            for of_sizes, at_s in zip(sizes, batch.time_s.tolist(), strict=True):
+                self._watch(of_sizes, at_s)
+            yield batch
+
+    def _watch(self, sizes: Float32Array, at_s: float) -> None:
+        """Note one frame's speeds, (sizes, h, w); one that comes after a later one, or without evidence, is left out."""
+        if self._motion and at_s <= self._motion[-1].at_s:
             return
-        few = len(self._observed) < MAX_FRAMES
-        self._observed.append(self._record(maps, at_s, seen, (self._appearance, self._motion), with_blocks=few))
+        known = not np.isnan(sizes[0, 0, 0])
+        filtered = [f.apply(grid if known else None, at_s) for f, grid in zip(self._filters, sizes, strict=True)]
+        if known:
+            grids = np.stack([grid for grid in filtered if grid is not None])
+            self._motion.append(self._record(grids, at_s, 0, with_blocks=len(self._motion) < MAX_FRAMES))
 
-    def observe_held(self, block: Sequence[FieldMaps], times_s: Sequence[float], seen: int) -> None:
-        """Note a block that was held out, by a model of ``seen`` frames that has all but such blocks."""
-        filters = CausalFilter(), CausalFilter()
-        self._held.append([self._record(maps, at_s, seen, filters) for maps, at_s in zip(block, times_s, strict=True)])
+    def observe(self, appearance: Float32Array | None, at_s: float, seen: int) -> None:
+        """Note one frame's map by a model of ``seen`` frames; a frame that comes after a later one is left out."""
+        if appearance is None or (self._appearance and at_s <= self._appearance[-1].at_s):
+            return
+        filtered = self._filter.apply(appearance, at_s)
+        if filtered is not None:
+            self._appearance.append(self._record(filtered, at_s, seen, with_blocks=len(self._appearance) < MAX_FRAMES))
 
-    def _record(
-        self, maps: FieldMaps, at_s: float, seen: int, filters: tuple[CausalFilter, CausalFilter], *, with_blocks: bool = False
-    ) -> _Observed:
-        smooth = FieldMaps(filters[0].apply(maps.appearance, at_s), filters[1].apply(maps.motion, at_s))
-        cells = {zone: pareto_front(smooth, mask) for zone, mask in self.zones.items()}
-        blocks = {zone: _highest_of_fields(smooth, mask) for zone, mask in self.zones.items()} if with_blocks else None
-        return _Observed(at_s, seen, spread_of(smooth), cells, blocks)
+    def observe_held(self, block: Sequence[FieldMaps], times_s: Sequence[float]) -> None:
+        """Note the appearance of a block that was held out, by a model that has all but such blocks."""
+        causal = CausalFilter()
+        maps = [(causal.apply(m.appearance, at_s), at_s) for m, at_s in zip(block, times_s, strict=True)]
+        self._held.append([self._record(grid, at_s, 0) for grid, at_s in maps if grid is not None])
+
+    def _record(self, grids: Float32Array, at_s: float, seen: int, *, with_blocks: bool = False) -> _Seen:
+        """Of (h, w), or of (sizes, h, w)."""
+        masked = {zone: grids if mask is None else grids * mask for zone, mask in self.zones.items()}
+        highest = {zone: values.max(axis=(-2, -1)) for zone, values in masked.items()}
+        blocks = {zone: rounded_up(_blocks_of(values)) for zone, values in masked.items()} if with_blocks else None
+        spread = spread_of(FieldMaps(grids, None)) if grids.ndim == 2 else None
+        return _Seen(at_s, seen, highest, blocks, spread)
 
     def lows(self, frames: int) -> list[float]:
         """The low of the spread of every frame that counts, given how many were learned in all."""
-        return [observed.spread.low for observed in self._counted(frames)]
+        return [seen.spread.low for seen in self._counted(frames) if seen.spread]
 
-    def _counted(self, frames: int) -> list[_Observed]:
-        return [observed for observed in self._observed if observed.seen >= SHARE_SEEN * frames]
+    def _counted(self, frames: int) -> list[_Seen]:
+        return [seen for seen in self._appearance if seen.seen >= SHARE_SEEN * frames]
 
-    def stretches(self, zone: str, fusion: Fusion | None, frames: int) -> list[ScoreStream]:
-        """A zone's levels, given the final fusion and how many frames were learned in all."""
-        counted = self._counted(frames)
-        at_s = np.array([observed.at_s for observed in counted])
-        return cut_at_gaps(at_s, np.array([_level(observed.cells[zone], fusion) for observed in counted]), GAP_S)
+    def appearance_streams(self, zone: str, frames: int) -> list[ScoreStream]:
+        """A zone's distances, given how many frames were learned in all."""
+        return _streams(self._counted(frames), zone)
 
-    def normal_levels(self, fusion: Fusion | None, frames: int) -> NormalLevels | None:
-        """Where the levels of ``stretches`` were; None if there are none, or too many to keep."""
-        counted = self._counted(frames)
-        kept = [observed.blocks for observed in counted if observed.blocks is not None]
-        if not kept or len(kept) < len(counted):
+    def motion_streams(self, zone: str, size_cells: float) -> list[ScoreStream]:
+        """A zone's speeds at one of the sizes."""
+        return _streams(self._motion, zone, SIZES_CELLS.index(size_cells))
+
+    def normal_appearance(self, frames: int) -> NormalLevels | None:
+        """Where the values of ``appearance_streams`` were; None if there are none, or too many to keep."""
+        return self._normal_levels(self._counted(frames), None)
+
+    def normal_motion(self, size_cells: float) -> NormalLevels | None:
+        """Where the values of ``motion_streams`` were; None if there are none, or too many to keep."""
+        return self._normal_levels(self._motion, SIZES_CELLS.index(size_cells))
+
+    def _normal_levels(self, seen: Sequence[_Seen], size: int | None) -> NormalLevels | None:
+        kept = [s.blocks for s in seen if s.blocks is not None]
+        if not kept or len(kept) < len(seen):
             return None
-        at_s = np.array([observed.at_s for observed in counted])
-        levels = np.array([[_level(observed.cells[zone], fusion) for observed in counted] for zone in self.zones])
-        blocks = [[rounded_up(_levels(of[zone].astype(np.float32), fusion)) for of in kept] for zone in self.zones]
-        widest = max(len(row) for of_zone in blocks for row in of_zone)  # one, of a frame that says nothing
-        whole = np.stack([[np.broadcast_to(row, widest) for row in of_zone] for of_zone in blocks])
-        return NormalLevels(tuple(self.zones), at_s, levels, whole)
+        at_s = np.array([s.at_s for s in seen])
+        row = slice(None) if size is None else size
+        levels = np.array([[_of(s.highest[zone], size) for s in seen] for zone in self.zones])
+        blocks = np.stack([np.stack([of[zone][row] for of in kept]) for zone in self.zones])
+        return NormalLevels(tuple(self.zones), at_s, levels, blocks)
 
-    def field_stretches(self, zone: str, frames: int) -> list[list[ScoreStream]]:
-        """A zone's highest distance in each field, model by model: what one model says of one field is comparable.
+    def field_stretches(self, zone: str, frames: int, size_cells: float | None) -> list[list[ScoreStream]]:
+        """A zone's highest value in each field, model by model: what one model says of one field is comparable.
 
-        Unlike a level it owes nothing to the tails, which outliers in the footage have a part in. Frames that were held out
-        are here too; of the first quarter nothing else is.
+        Frames that were held out are here too; of the first quarter's appearance nothing else is.
+
+        Args:
+            size_cells: of motion; None for a model without.
         """
-        by_model: dict[int, list[_Observed]] = {}
+        by_model: dict[int, list[_Seen]] = {}
         for observed in self._counted(frames):
             by_model.setdefault(observed.seen, []).append(observed)
-        groups = [[part] for part in by_model.values()] + ([self._held] if self._held else [])
-        return [_highest(group, zone, row) for group in groups for row in (0, 1)]
+        groups = [_streams(part, zone, gap_s=GAP_S) for part in by_model.values()]
+        groups += [[stream for block in self._held for stream in _streams(block, zone)]] if any(self._held) else []
+        return groups if size_cells is None else [*groups, self.motion_streams(zone, size_cells)]
 
 
-def _highest(blocks: Sequence[Sequence[_Observed]], zone: str, row: int) -> list[ScoreStream]:
-    """Streams of the highest distance in a field; frames of which the field says nothing are left out."""
-    streams = []
-    for block in blocks:
-        pairs = [(n.at_s, float(n.cells[zone][row].max(initial=0.0))) for n in block]
-        known = np.array([pair for pair in pairs if np.isfinite(pair[1])]).reshape(-1, 2)
-        streams += cut_at_gaps(known[:, 0], known[:, 1], GAP_S)
-    return streams
+def _of(values: Float32Array, size: int | None) -> float:
+    return float(values if size is None else values[size])
 
 
-def pareto_front(maps: FieldMaps, mask: BoolGrid | None) -> Float32Array:
-    """(2, K) appearance and motion of the cells that no cell exceeds in both; NaN for a field that says nothing."""
-    appearance, motion = (None if m is None else m.ravel() if mask is None else m[mask] for m in (maps.appearance, maps.motion))
-    nothing = np.float32(np.nan)
-    if appearance is None or motion is None:
-        a, m = (nothing if v is None or not len(v) else v.max() for v in (appearance, motion))
-        return np.array([[a], [m]], dtype=np.float32)
-    order = np.argsort(-appearance)
-    best = np.maximum.accumulate(motion[order])
-    front = order[np.concatenate([[True], best[1:] > best[:-1]])] if len(order) else order
-    return np.stack([appearance[front], motion[front]]).astype(np.float32)
+def _streams(seen: Sequence[_Seen], zone: str, size: int | None = None, gap_s: float | None = None) -> list[ScoreStream]:
+    """Values over time, cut at ``gap_s``, or where the frames do not tell what was held between them."""
+    at_s = np.array([s.at_s for s in seen])
+    values: Float64Array = np.array([_of(s.highest[zone], size) for s in seen], dtype=np.float64)
+    return cut_at_gaps(at_s, values, untold_gap_s(at_s) if gap_s is None else gap_s)
 
 
-def _highest_of_fields(maps: FieldMaps, mask: BoolGrid | None) -> Float16Array:
-    """(2, B) the highest appearance and motion of each block, rounded up; NaN for a field that says nothing."""
-    known = next((m for m in (maps.appearance, maps.motion) if m is not None), None)
-    if known is None:
-        return np.full((2, 1), np.nan, dtype=np.float16)
-    nothing = np.full(known.shape, np.nan, dtype=np.float32)
-    grids = [nothing if m is None else m if mask is None else m * mask for m in (maps.appearance, maps.motion)]
-    return np.stack([rounded_up(highest_of_blocks(grid)) for grid in grids])
+def untold_gap_s(at_s: Float64Array) -> float:
+    """From which gap on frames at these times do not tell what was held between them."""
+    usual_s = float(np.median(np.diff(at_s))) if len(at_s) > 1 else GAP_S
+    return min(GAP_S, STEPS_TO_GAP * usual_s)
 
 
-def _level(cells: Float32Array, fusion: Fusion | None) -> float:
-    """The level that the outstanding cells give."""
-    return float(_levels(cells, fusion).max()) if cells.size else 0.0
-
-
-def _levels(cells: Float32Array, fusion: Fusion | None) -> Float32Array:
-    """(K,) the level that each of (2, K) appearance and motion gives."""
-    appearance, motion = (None if np.isnan(row).any() else row for row in cells)
-    if fusion is not None and appearance is not None:
-        return level_of(fusion.tails(FieldMaps(appearance, motion)), fusion.lift)
-    alone = appearance if motion is None else motion
-    return np.zeros(cells.shape[1], dtype=np.float32) if alone is None else alone
+def _blocks_of(grids: Float32Array) -> Float32Array:
+    """The highest of each block: (h, w) to (B,), (sizes, h, w) to (sizes, B)."""
+    return highest_of_blocks(grids) if grids.ndim == 2 else np.stack([highest_of_blocks(grid) for grid in grids])

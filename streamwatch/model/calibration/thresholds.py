@@ -1,9 +1,13 @@
-"""From normal footage to thresholds: what a model remembers of it, and the threshold that keeps a false-alarm budget."""
+"""From normal footage to thresholds: what a model remembers of it, and the threshold that keeps a false-alarm budget.
+
+Why each field has its own, and why of what is held: docs/decisions/0018-each-field-by-itself.md.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 from scipy import stats
@@ -13,10 +17,15 @@ from streamwatch.model.calibration.extremes import INTERVAL, MARGIN, MIN_FOR_TAI
 START_QUANTILE = 0.999
 END_QUANTILE = 0.99
 """The end threshold: below it are 99 % of the normal frames. At 97 % more event peaks would tell of the tail, but ordinary
-life after an event would hold it open: the demo's van and its runner 7 s later became one event."""
+life after an event would hold it open: the demo's van and what came 7 s later became one event."""
 END_TO_START = 0.95
+"""End threshold over start threshold. An event opens where a value crosses the start threshold and *holds* above the end
+threshold for min_duration, so that the two must be near: at 0.8, a spike of 1.25 times what is normally held would make an
+event of normal life after it."""
 DAY_S = 86_400.0
 MAX_PEAKS_KEPT = 1000
+TOLD_UP_TO = 10.0
+"""Lengths of the footage up to which a rarity is said in days."""
 BUDGETS_TO_SUPPORT = 3.0
 """Footage of T days supports a budget b if b T >= 3: without an alarm in it, the rate is below 3 / T (rule of three)."""
 
@@ -27,11 +36,15 @@ class NormalPeaks:
 
     Attributes:
         zone: its name; empty for the picture outside of all zones.
-        end_threshold: the level that events were cut at.
-        highest: the highest level of all.
+        end_threshold: what 99 % of the frames stay below; models whose fields are judged together cut events there.
+        highest: the highest value of any frame.
         exposure_s: seconds of footage.
         peaks: event peaks, descending, at most the 1,000 highest.
         min_duration_s, closing_s: the rules that they were taken with.
+        field: what was measured; empty for the level of a model whose fields are judged together.
+        sustained: the highest value that was held for ``min_duration``.
+        floor: what the field may read where nothing is; ``sustained`` counts as at least that.
+        error: what a reading may be wrong by.
     """
 
     zone: str
@@ -41,6 +54,15 @@ class NormalPeaks:
     peaks: tuple[float, ...]
     min_duration_s: float
     closing_s: float
+    field: str = ""
+    sustained: float = 0.0
+    floor: float = 0.0
+    error: float = 0.0
+
+    @property
+    def beyond_normal(self) -> float:
+        """A quarter more than normal footage ever held, and what a reading may be wrong by: plainly out."""
+        return MARGIN * max(self.sustained, self.floor) + self.error
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +74,7 @@ class Calibration:
         frames: number of normal frames scored by a model that had not seen them.
         method: how the two were derived.
         tail: the highest of those frames' levels, ascending.
-        zones: event peaks by zone; empty for a model that was learned without them.
+        zones: event peaks by zone and field; empty for a model that was learned without them.
         calm_spread: the low of the spread (``records.Spread``) that 99.9 % of normal frames stay below; None if unknown.
         usual_spread: its median over normal frames.
     """
@@ -70,9 +92,9 @@ class Calibration:
         if not 0 < self.end_threshold < self.start_threshold:
             raise ValueError(f"thresholds must satisfy 0 < end < start: {self.end_threshold}, {self.start_threshold}")
 
-    def peaks_of(self, zone: str) -> NormalPeaks | None:
-        """What is known of a zone."""
-        return next((peaks for peaks in self.zones if peaks.zone == zone), None)
+    def peaks_of(self, zone: str) -> tuple[NormalPeaks, ...]:
+        """What is known of a zone, field by field."""
+        return tuple(peaks for peaks in self.zones if peaks.zone == zone)
 
     def with_zones(self, zones: tuple[NormalPeaks, ...]) -> Calibration:
         """The same with other zones."""
@@ -87,7 +109,7 @@ class Thresholds:
         expected_per_day: median of what is believed of the rate at ``start``.
         interval_per_day: 95 % interval of it.
         bound_per_day: what the footage supports without any model of the tail (upper 95 %).
-        provisional: the footage is too short for the budget: ``start`` is extrapolated.
+        provisional: the footage is too short for the budget: ``start`` is what it does support.
     """
 
     start: float
@@ -145,8 +167,9 @@ def merge_zones(calibrations: Sequence[Calibration]) -> tuple[NormalPeaks, ...]:
 
     Each model's peaks were scored by that model; the merged one saw more and scores lower, so the thresholds are safe.
     """
-    names = dict.fromkeys(zone.zone for calibration in calibrations for zone in calibration.zones)
-    return tuple(_merged([z for c in calibrations if (z := c.peaks_of(name))]) for name in names)
+    known = [zone for calibration in calibrations for zone in calibration.zones]
+    names = dict.fromkeys((zone.zone, zone.field) for zone in known)
+    return tuple(_merged([zone for zone in known if (zone.zone, zone.field) == name]) for name in names)
 
 
 def _merged(known: Sequence[NormalPeaks]) -> NormalPeaks:
@@ -155,6 +178,7 @@ def _merged(known: Sequence[NormalPeaks]) -> NormalPeaks:
     return replace(
         longest,
         highest=max(zone.highest for zone in known),
+        sustained=max(zone.sustained for zone in known),
         exposure_s=sum(zone.exposure_s for zone in known),
         peaks=tuple(peaks[:MAX_PEAKS_KEPT]),
     )
@@ -167,30 +191,55 @@ def end_threshold_for(start_threshold: float, calibration: Calibration | None) -
 
 
 def thresholds_for(known: NormalPeaks, budget_per_day: float) -> Thresholds:
-    """The lowest start threshold whose expected rate of false alarms keeps the budget.
+    """The start threshold that keeps a budget, or the one that the footage supports, where that is less.
 
-    Where the footage is long enough to hold the budget's alarms many times over, they are counted; beyond it the tail of
-    the event peaks is extrapolated (``extremes``); with fewer than 5 peaks there is no tail, and the threshold is beyond the
-    highest level by a quarter of what that is beyond the end threshold.
+    Where the footage holds the budget's alarms many times over, they are counted; beyond it the tail of the event peaks is
+    extrapolated (``extremes``). Where it is too short for the budget, or holds fewer than 5 peaks, the threshold is
+    ``NormalPeaks.beyond_normal``: an extrapolation over decades of days says more about the tail's model than about the
+    scene, and has no upper end.
     """
+    if not known.field:
+        return _thresholds_together(known, budget_per_day)
+    if not _supports(known, budget_per_day) or len(known.peaks) < MIN_FOR_TAIL:
+        return _beyond_normal(known, budget_per_day)
+    return _from_peaks(known, budget_per_day, max(known.floor, 1e-6))
+
+
+def _thresholds_together(known: NormalPeaks, budget_per_day: float) -> Thresholds:
+    """Of a model whose fields are judged together, always extrapolated, as it was when such models were learned."""
     floor = known.end_threshold / END_TO_START
-    rate_hz = budget_per_day / DAY_S
     if len(known.peaks) < MIN_FOR_TAIL:
         start = max(floor, known.end_threshold + MARGIN * (known.highest - known.end_threshold))
         return _stated(known, budget_per_day, start, None, "highest level with a margin")
+    return _from_peaks(known, budget_per_day, floor)
+
+
+def _from_peaks(known: NormalPeaks, budget_per_day: float, floor: float) -> Thresholds:
+    """The lowest threshold from ``floor`` on whose expected rate of false alarms keeps the budget."""
     model = fit_rate(known.peaks, known.exposure_s)
-    allowed = rate_hz * known.exposure_s
+    allowed = budget_per_day / DAY_S * known.exposure_s
     if allowed >= model.count:
         start = max(floor, known.peaks[min(int(allowed), len(known.peaks) - 1)])
         return _stated(known, budget_per_day, start, None, "counted")
-    start = max(floor, model.threshold_for(rate_hz))
+    start = max(floor, model.threshold_for(budget_per_day / DAY_S))
     return _stated(known, budget_per_day, start, model, model.method)
+
+
+def _beyond_normal(known: NormalPeaks, budget_per_day: float) -> Thresholds:
+    """What little footage supports. Its rate has no lower bound: nothing of the footage was ever so high."""
+    stated = _stated(known, budget_per_day, known.beyond_normal, None, "a quarter beyond all that normal footage held")
+    return replace(stated, interval_per_day=(0.0, max(stated.interval_per_day[1], stated.bound_per_day)))
+
+
+def _supports(known: NormalPeaks, budget_per_day: float) -> bool:
+    return known.exposure_s / DAY_S * budget_per_day >= BUDGETS_TO_SUPPORT
 
 
 def rates_at(known: NormalPeaks, start: float, model: RateModel | None) -> tuple[float, tuple[float, float]]:
     """Median and 95 % interval of the false alarms per day at a start threshold."""
     low, high = INTERVAL
     if model is not None and start >= model.base:
+        # beyond the base the tail is modelled, below it peaks are counted
         below, median, above = (DAY_S * model.rate_quantile(start, p) for p in (low, 0.5, high))
         return median, (below, above)
     seen = sum(peak >= start for peak in known.peaks)
@@ -198,9 +247,28 @@ def rates_at(known: NormalPeaks, start: float, model: RateModel | None) -> tuple
     return float(posterior.median()), (float(posterior.ppf(low)), float(posterior.ppf(high)))
 
 
+def days_between(known: NormalPeaks, value: float) -> float | None:
+    """How many days pass, on average, until normal footage holds a value again that is as high.
+
+    None where the footage does not tell: beyond its highest peak without a tail, and beyond ten times its length, where the
+    answer would be the tail's model's and not the scene's.
+    """
+    model = _rate_model_of(known)
+    if model is None and value > max(known.peaks, default=0.0):
+        return None
+    days = 1.0 / max(rates_at(known, value, model)[0], 1e-300)
+    return days if days * DAY_S <= TOLD_UP_TO * known.exposure_s else None
+
+
+@lru_cache(maxsize=256)
+def _rate_model_of(known: NormalPeaks) -> RateModel | None:
+    return fit_rate(known.peaks, known.exposure_s) if len(known.peaks) >= MIN_FOR_TAIL else None
+
+
 def _stated(known: NormalPeaks, budget_per_day: float, start: float, model: RateModel | None, method: str) -> Thresholds:
     expected, interval = rates_at(known, start, model)
     seen = sum(peak >= start for peak in known.peaks)
     bound = DAY_S * rate_bound_hz(seen, max(known.exposure_s, 1e-9))
-    provisional = known.exposure_s / DAY_S * budget_per_day < BUDGETS_TO_SUPPORT
-    return Thresholds(start, known.end_threshold, budget_per_day, expected, interval, bound, method, provisional)
+    provisional = not _supports(known, budget_per_day)
+    end = END_TO_START * start if known.field else known.end_threshold
+    return Thresholds(start, end, budget_per_day, expected, interval, bound, method, provisional)

@@ -1,8 +1,7 @@
-"""The motion field: how fast each place of the scene normally moves, as a Gaussian tied across positions.
+"""The motion field: how fast things move, in pixels of the model's input per second, at the size of the scene's things.
 
-The same moments as appearance (``Moments``), with one feature: the speed of the cell in pixels of the model's input
-per second. Its covariance and mean are shrunk towards those of all positions together, because where nobody ever
-walked a Gaussian of the place alone calls every passer-by an outlier.
+Speed is a physical quantity, so that it needs no model of a place: a cyclist among walkers is fast wherever he is first seen.
+What normal footage decides is the size over which speed is averaged, and the threshold (``calibration``).
 """
 
 from __future__ import annotations
@@ -10,19 +9,28 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import cv2
+import numpy as np
 import torch
 from torch import Tensor
 
 from streamwatch.errors import NotEnoughFrames
 from streamwatch.model.holdout import BLOCK_FRAMES
-from streamwatch.model.normality.gaussian import GaussianField, mahalanobis, whiten
 from streamwatch.model.normality.moments import Moments
-from streamwatch.model.scoring.anomaly_map import smooth_on_grid
+from streamwatch.model.scoring.anomaly_map import smooth
+from streamwatch.records import INPUT_SIZE_PX, SPEED_GRID, BoolGrid, Float32Array
 
-SHRINKAGES = (0.0, 0.5, 0.8, 0.9, 0.95, 0.99, 1.0)
-_FLOOR = 0.01
-"""Share of the pooled variance that every position's variance has at least: a wall that never moves has none."""
+SIZES_CELLS = (1.0, 2.0, 3.0)
+"""Standard deviations of the Gaussians to choose from: things of about 10, 20 and 30 pixels of the model's input."""
+PX_PER_CELL = INPUT_SIZE_PX / SPEED_GRID
+STILL_PX_S = 10.0
+"""Speed that may be the estimator's own. On a still scene whose grey levels deviate by 10, noise of 3.3 grey levels reads
+as 4.7 px/s at the highest cell, noise of 1.6 as 1.8; in a scene of 35, as 1.1 and 0.5 (``tests/model/scoring/
+test_motion_field.py``). Twice the highest of these."""
+READING_ERROR_PX_S = 2.0
+"""What a reading may be wrong by: the second of these. Scaling leaves a camera by day about so much noise."""
 _FASTER, _NORMAL_QUANTILE = 2.0, 0.99
+_MOVES_PX_S = STILL_PX_S / 2
 
 
 @dataclass(frozen=True)
@@ -30,65 +38,62 @@ class MotionField:
     """What a scene's motion is like.
 
     Attributes:
-        moments: first and second moments of the speed at each position.
-        shrinkage: 0 = each position by itself, 1 = all positions share one Gaussian.
-        gaussians: the field that follows from the two.
+        moments: first and second moments of the speed at each position: how much footage there was, and what it showed.
+        size_cells: standard deviation of the Gaussian that speed is averaged over.
         step_s: age of the picture that motion was measured against.
     """
 
     moments: Moments
-    shrinkage: float
-    gaussians: GaussianField
+    size_cells: float
     step_s: float
 
     def maps(self, speed: Tensor, grid: tuple[int, int]) -> Tensor:
-        """Smoothed Mahalanobis distances (eq. 2, Defard et al. 2020) of (N, h, w) speeds; NaN where they are NaN."""
-        distances = mahalanobis(self.gaussians, speed.flatten(1).unsqueeze(2).to(self.gaussians.mean.dtype))
-        return smooth_on_grid(distances.reshape(-1, *grid))
+        """(N, h, w) speeds in px/s, averaged over the size of things; NaN for frames that are NaN."""
+        return smooth(speed.reshape(-1, *grid), self.size_cells)
+
+    def relearned(self, moments: Moments) -> MotionField:
+        """The same, of other moments."""
+        return MotionField(moments, self.size_cells, self.step_s)
 
     def to(self, device: torch.device, dtype: torch.dtype) -> MotionField:
-        """The field ready to score on another device."""
-        return MotionField(self.moments, self.shrinkage, self.gaussians.to(device, dtype), self.step_s)
+        """The field ready to score on another device: there is nothing to move."""
+        del device, dtype
+        return self
 
 
-def fit_motion(moments: Moments, shrinkage: float) -> GaussianField:
-    """Gaussians whose means and covariances are moved by ``shrinkage`` towards the pooled ones.
+def choose_size(held: Sequence[Tensor]) -> float:
+    """The size over which one thing that moves twice as fast as it did stands out best from normal.
 
-    Sigma_p = (1 - a) S_p + a S, mu_p = (1 - a) m_p + a m, with S the covariance of all positions' samples together
-    (law of total covariance: mean of S_p plus covariance of m_p) and m their mean. Linear shrinkage to a common target,
-    after Friedman 1989, "Regularized Discriminant Analysis", eq. 14.
-    """
-    mean, covariance = moments.mean(), moments.covariance(slice(None))
-    centre = mean.mean(dim=0)
-    spread = mean - centre
-    pooled = covariance.mean(dim=0) + spread.T @ spread / len(mean)
-    floor = _FLOOR * float(pooled.diagonal().mean()) + torch.finfo(torch.float32).eps
-    whitener = whiten((1 - shrinkage) * covariance + shrinkage * pooled, floor)
-    shrunk = (1 - shrinkage) * mean + shrinkage * centre
-    return GaussianField(shrunk.to(torch.float32), whitener.transpose(1, 2).to(torch.float32).contiguous())
-
-
-def choose_shrinkage(moments: Moments, held: Sequence[Tensor], grid: tuple[int, int]) -> float:
-    """The shrinkage under which faster than normal stands out best from normal.
-
-    For each amount: the share of held-out normal frames whose peak would exceed nearly all (99 %) of their own peaks if
-    everything in them moved twice as fast. It needs no anomaly, has no scale, and asks what an alarm asks: maxima
-    against the highest normal maxima. (Held-out likelihood would choose no shrinkage at all: it is ruled by the many
-    places where nothing ever moves.)
+    For each size: of one moving thing (a connected part of the picture) in each frame, made twice as fast, the share that
+    exceeds nearly all (99 %) of the normal frames' own peaks. It needs no anomaly and no label. A small size lets noise
+    through, a large one mixes the thing with what is around it.
 
     Args:
-        held: (n, h, w) speeds of held-out blocks; rows without evidence are left out.
+        held: (n, h, w) speeds of normal frames; rows without evidence are left out.
     """
-    speed = torch.cat([block[torch.isfinite(block[:, 0, 0])] for block in held]) if held else torch.empty(0, *grid)
-    if len(speed) < 2:
-        return 1.0
+    speed = torch.cat([block[torch.isfinite(block[:, 0, 0])] for block in held]) if held else torch.empty(0)
+    things = [
+        (row, thing) for row in range(len(speed)) if (thing := _a_moving_thing(speed[row].cpu().numpy(), row)) is not None
+    ]
+    if len(things) < 2:
+        return SIZES_CELLS[0]
+    faster = torch.stack([_made_faster(speed[row], thing) for row, thing in things])
 
-    def stands_out(shrinkage: float) -> float:
-        field = MotionField(moments, shrinkage, fit_motion(moments, shrinkage), 0.0)
-        normal, faster = (field.maps(k * speed, grid).amax(dim=(1, 2)).double() for k in (1.0, _FASTER))
-        return float((faster > torch.quantile(normal, _NORMAL_QUANTILE)).double().mean())
+    def stands_out(size_cells: float) -> float:
+        normal, fast = (smooth(maps, size_cells).amax(dim=(1, 2)).double() for maps in (speed, faster))
+        return float((fast > torch.quantile(normal, _NORMAL_QUANTILE)).double().mean())
 
-    return max(reversed(SHRINKAGES), key=stands_out)  # of equals, the more tied
+    return max(reversed(SIZES_CELLS), key=stands_out)  # of equals, the larger: it averages over more
+
+
+def _made_faster(speed: Tensor, thing: BoolGrid) -> Tensor:
+    return torch.where(torch.from_numpy(thing).to(speed.device), _FASTER * speed, speed)
+
+
+def _a_moving_thing(speed: Float32Array, number: int) -> BoolGrid | None:
+    """(h, w) one connected part that moves, by turns another one; None if nothing does."""
+    count, labels = cv2.connectedComponents((speed > _MOVES_PX_S).astype(np.uint8))
+    return None if count < 2 else np.asarray(labels == 1 + number % (count - 1))
 
 
 def require_motion(moments: Moments | None) -> Moments:

@@ -56,7 +56,7 @@ def test_a_loaded_model_can_be_updated(path: Path, untrained: tuple[Embedder, Em
 
 def test_the_metadata_says_what_the_design_asks(path: Path) -> None:
     document = read_metadata(path)
-    assert document["format_version"] == 1
+    assert document["format_version"] == 2
     assert document["identity"]["backbone"] == "resnet18"
     assert document["identity"]["weights"] == "untrained"
     assert document["trained_backbone"] is False
@@ -105,8 +105,8 @@ def test_altered_metadata(path: Path) -> None:
 
 
 def test_another_format_version(path: Path) -> None:
-    rewritten(path, format_version=2)
-    with pytest.raises(ModelFileError, match="version 2"):
+    rewritten(path, format_version=3)
+    with pytest.raises(ModelFileError, match="version 3"):
         load_model(path)
 
 

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy import stats
 
 from streamwatch.model.calibration.extremes import fit_rate, rate_bound_hz
-from streamwatch.model.calibration.thresholds import DAY_S, NormalPeaks, calibrate, merge_zones, thresholds_for
+from streamwatch.model.calibration.thresholds import (
+    DAY_S,
+    END_TO_START,
+    NormalPeaks,
+    calibrate,
+    days_between,
+    merge_zones,
+    thresholds_for,
+)
 
 HOUR_S = 3600.0
 
@@ -102,3 +112,40 @@ def test_peaks_that_are_all_the_same_still_give_a_threshold(count: int) -> None:
     thresholds = thresholds_for(known([5.0] * count, HOUR_S), 1.0)
     assert 5.0 <= thresholds.start < 5.1
     assert np.isfinite([thresholds.expected_per_day, *thresholds.interval_per_day, thresholds.bound_per_day]).all()
+
+
+def field(peaks: list[float], exposure_s: float, *, sustained: float, floor: float = 0.0, error: float = 0.0) -> NormalPeaks:
+    plain = known(peaks, exposure_s)
+    return replace(plain, field="motion", sustained=sustained, floor=floor, error=error)
+
+
+def test_what_too_little_footage_supports_is_a_quarter_beyond_what_it_held() -> None:
+    """However wild its peaks are, and whatever the budget: a tail of two minutes is no tail."""
+    wild = field([60.0, 30.0, 20.0, 10.0, 5.0, 4.0], 120.0, sustained=20.0, error=2.0)
+    for budget in (10.0, 1.0, 1 / 7):
+        thresholds = thresholds_for(wild, budget)
+        assert thresholds.provisional
+        assert thresholds.start == pytest.approx(27.0)
+        assert thresholds.end == pytest.approx(END_TO_START * 27.0)
+        assert thresholds.interval_per_day[0] == 0.0
+        assert thresholds.interval_per_day[1] >= thresholds.bound_per_day
+    assert thresholds_for(field([], 120.0, sustained=1.0, floor=10.0), 1.0).start == pytest.approx(12.5)
+
+
+def test_a_field_whose_footage_supports_the_budget_keeps_it_by_its_tail() -> None:
+    long = field(sample(0.0, 100), 10 * HOUR_S, sustained=5.0)
+    thresholds = thresholds_for(long, 24.0)
+    assert not thresholds.provisional
+    assert thresholds.method == "generalised Pareto"
+    assert thresholds.expected_per_day == pytest.approx(24.0, rel=0.05)
+
+
+def test_how_rare_a_value_is_is_said_as_far_as_the_footage_tells() -> None:
+    day = field(sample(0.0, 100), DAY_S, sustained=9.0)
+    values = (min(day.peaks), float(np.median(day.peaks)), max(day.peaks))
+    said = [days_between(day, value) for value in values]
+    assert all(days is not None for days in said)
+    assert [d for d in said if d is not None] == sorted(d for d in said if d is not None)
+    assert days_between(day, float(np.median(day.peaks))) == pytest.approx(1 / 50, rel=0.15)
+    assert days_between(day, 100.0) is None
+    assert days_between(field([5.0], 60.0, sustained=5.0), 6.0) is None

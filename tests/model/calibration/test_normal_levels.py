@@ -16,8 +16,7 @@ from streamwatch.model.calibration.normal_levels import (
     lowest_of_blocks,
     rounded_up,
 )
-from streamwatch.model.calibration.prequential import GAP_S, PrequentialScorer
-from streamwatch.model.scoring.fusion import FieldMaps
+from streamwatch.model.calibration.prequential import GAP_S
 from streamwatch.records import Float32Array
 
 FRAMES = 9
@@ -111,26 +110,3 @@ def test_of_too_many_frames_nothing_is_kept(monkeypatch: pytest.MonkeyPatch) -> 
     for number in range(4):
         collected.add(float(number), np.ones(GRID, np.float32))
     assert collected.found() is None
-
-
-def test_a_rehearsal_keeps_what_its_stretches_are_made_of() -> None:
-    frames = grids(1)
-    prequential = PrequentialScorer({"": None})
-    for number, grid in enumerate(frames):
-        prequential.observe(FieldMaps(grid, None), 2.0 * number + (20 if number > 4 else 0), 128)
-    levels = prequential.normal_levels(None, FRAMES)
-    assert levels
-    whole = prequential.stretches("", None, FRAMES)
-    for stream, again in zip(whole, levels.streams("", None, GAP_S), strict=True):
-        assert stream.levels.tolist() == again.levels.tolist()
-    highest = levels.blocks[0].astype(np.float64).max(axis=1)
-    assert highest == pytest.approx(np.concatenate([s.levels for s in whole]), rel=HALF_PRECISION)
-
-
-def test_frames_that_say_nothing_have_no_level() -> None:
-    prequential = PrequentialScorer({"": None})
-    prequential.observe(FieldMaps(None, None), 0.0, 128)
-    prequential.observe(FieldMaps(None, np.full(GRID, 2.0, np.float32)), 1.0, 128)
-    levels = prequential.normal_levels(None, 2)
-    assert levels
-    assert levels.streams("", None, GAP_S)[0].levels.tolist() == [0.0, 2.0]

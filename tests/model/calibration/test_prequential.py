@@ -1,72 +1,108 @@
-"""The prequential scoring keeps of each frame only what can decide its level, and skips what it must not count."""
+"""The prequential scoring keeps of each frame what thresholds are derived from, and skips what it must not count."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
-from streamwatch.model.calibration.prequential import PrequentialScorer
-from streamwatch.model.scoring.fusion import FieldMaps, Fusion
+from streamwatch.model.calibration.prequential import GAP_S, PrequentialScorer
+from streamwatch.model.normality.moments import Moments
+from streamwatch.model.scoring.fusion import FieldMaps
+from streamwatch.model.scoring.levels import APPEARANCE, MOTION, FieldUnits
+from streamwatch.model.scoring.motion_field import SIZES_CELLS, MotionField
 from streamwatch.model.scoring.stream_scorer import StreamScorer
-from streamwatch.model.scoring.tails import fit_tail
-from streamwatch.records import BoolGrid
+from streamwatch.records import BoolGrid, Float32Array
+from tests.conftest import batch_of
 
 RNG = np.random.default_rng(0)
 GRID = (16, 16)
-FUSION = Fusion(fit_tail(RNG.gamma(3, size=5000)), fit_tail(RNG.exponential(size=5000)), 0.8)
+HALF_PRECISION = 1e-3
 
 
-def maps(motion: bool = True) -> FieldMaps:
-    appearance = RNG.gamma(3, size=GRID).astype(np.float32)
-    return FieldMaps(appearance, RNG.exponential(size=GRID).astype(np.float32) if motion else None)
+def map_of() -> Float32Array:
+    return RNG.gamma(3, size=GRID).astype(np.float32)
 
 
-def left_half() -> BoolGrid:
-    mask = np.zeros(GRID, bool)
-    mask[:, :8] = True
+def left_half(grid: tuple[int, int] = GRID) -> BoolGrid:
+    mask = np.zeros(grid, bool)
+    mask[:, : grid[1] // 2] = True
     return mask
 
 
-@pytest.mark.parametrize("fusion", [FUSION, None])
-def test_levels_are_those_that_the_scorer_gives_live(fusion: Fusion | None) -> None:
-    """With motion, without it for a while, and for a zone as for ignored cells."""
+def test_distances_are_those_that_the_scorer_measures_live() -> None:
+    """For a zone as for ignored cells."""
     mask = left_half()
     prequential = PrequentialScorer({"": None, "left": mask})
-    whole, left = StreamScorer(GRID, fusion), StreamScorer(GRID, fusion, ~mask)
+    whole, left = StreamScorer(GRID, None, units=FieldUnits()), StreamScorer(GRID, None, ~mask, units=FieldUnits())
     expected: dict[str, list[float]] = {"": [], "left": []}
     for number in range(40):
-        frame, at_s = maps(motion=number % 10 > 1), 0.2 * number
-        if fusion is None:
-            frame = FieldMaps(frame.appearance, None)
-        prequential.observe(frame, at_s, seen=100)
-        expected[""].append(whole.score(frame, at_s).level)
-        expected["left"].append(left.score(frame, at_s).level)
+        grid, at_s = map_of(), 0.2 * number
+        prequential.observe(grid, at_s, seen=100)
+        for zone, scorer in (("", whole), ("left", left)):
+            expected[zone].append(float(dict(scorer.score(FieldMaps(grid, None), at_s).measures)[APPEARANCE].max()))
     for zone, levels in expected.items():
-        (stretch,) = prequential.stretches(zone, fusion, frames=200)
+        (stretch,) = prequential.appearance_streams(zone, frames=200)
         assert stretch.levels == pytest.approx(levels, rel=1e-5)
+
+
+@pytest.mark.parametrize("size", SIZES_CELLS)
+def test_speeds_are_those_that_the_scorer_measures_live_of_all_frames_and_without_a_model(size: float) -> None:
+    """Also after a time without evidence."""
+    grid = (64, 64)
+    speed = torch.from_numpy(RNG.exponential(5, (40, *grid)).astype(np.float32))
+    speed[10:13] = torch.nan
+    pixels = torch.zeros(40, 256, 256, 3, dtype=torch.uint8)
+    batch = batch_of(pixels, speed)
+    prequential = PrequentialScorer({"": None, "left": left_half(grid)})
+    assert [len(part) for part in prequential.watching(batch.split(16))] == [16, 16, 8]
+    field = MotionField(Moments.starting_with(torch.zeros(2, 64 * 64, 1)), size, 0.2)
+    scorer, expected = StreamScorer(grid, None, units=FieldUnits()), []
+    for frame, at_s in zip(field.maps(speed, grid).numpy(), batch.time_s.tolist(), strict=True):
+        measured = dict(scorer.score(FieldMaps(None, None if np.isnan(frame[0, 0]) else frame), at_s).measures)
+        expected += [float(measured[MOTION].max())] if MOTION in measured else []
+    found = [level for stream in prequential.motion_streams("", size) for level in stream.levels]
+    assert found == pytest.approx(expected, rel=1e-5)
+    left = [level for stream in prequential.motion_streams("left", size) for level in stream.levels]
+    assert all(part <= whole for part, whole in zip(left, found, strict=True))
 
 
 def test_frames_of_a_model_that_knew_too_little_do_not_count() -> None:
     prequential = PrequentialScorer()
     for number in range(40):
-        prequential.observe(maps(), 0.2 * number, seen=100 if number < 10 else 200)
-    assert sum(len(s.levels) for s in prequential.stretches("", FUSION, frames=800)) == 30
-    assert sum(len(s.levels) for s in prequential.stretches("", FUSION, frames=400)) == 40
+        prequential.observe(map_of(), 0.2 * number, seen=100 if number < 10 else 200)
+    assert sum(len(s.levels) for s in prequential.appearance_streams("", frames=800)) == 30
+    assert sum(len(s.levels) for s in prequential.appearance_streams("", frames=400)) == 40
 
 
 def test_a_gap_begins_a_new_stretch_and_what_comes_late_is_left_out() -> None:
     prequential = PrequentialScorer()
-    for at_s in (0.0, 0.2, 0.4, 10.0, 0.6, 10.2):
-        prequential.observe(maps(), at_s, seen=100)
-    first, second = prequential.stretches("", FUSION, frames=100)
+    for at_s in (0.0, 0.2, 0.4, 2.0, 0.6, 2.2):
+        prequential.observe(map_of(), at_s, seen=100)
+    first, second = prequential.appearance_streams("", frames=100)
     assert first.at_s.tolist() == [0.0, 0.2, 0.4]
-    assert second.at_s.tolist() == [10.0, 10.2]
+    assert second.at_s.tolist() == [2.0, 2.2]
 
 
-def test_a_zone_without_cells_has_the_level_nothing() -> None:
+def test_a_zone_without_cells_measures_nothing() -> None:
     prequential = PrequentialScorer({"nowhere": np.zeros(GRID, bool)})
-    prequential.observe(maps(), 0.0, seen=100)
-    assert prequential.stretches("nowhere", FUSION, frames=100)[0].levels.tolist() == [0.0]
+    prequential.observe(map_of(), 0.0, seen=100)
+    assert prequential.appearance_streams("nowhere", frames=100)[0].levels.tolist() == [0.0]
+
+
+def test_where_values_were_is_kept_with_them() -> None:
+    prequential = PrequentialScorer({"": None, "left": left_half()})
+    for number in range(20):
+        prequential.observe(map_of(), 0.2 * number, seen=100)
+    levels = prequential.normal_appearance(frames=100)
+    assert levels
+    for zone in ("", "left"):
+        (stream,) = prequential.appearance_streams(zone, frames=100)
+        (again,) = levels.streams(zone, None, GAP_S)
+        assert again.levels.tolist() == stream.levels.tolist()
+        blocks = levels.blocks[levels.zones.index(zone)].astype(np.float64)
+        assert blocks.max(axis=1) == pytest.approx(stream.levels, rel=HALF_PRECISION)
+    assert prequential.normal_motion(SIZES_CELLS[0]) is None
 
 
 def test_models_are_made_at_a_quarter_and_at_half_or_else_at_every_doubling() -> None:
@@ -79,5 +115,6 @@ def test_models_are_made_at_a_quarter_and_at_half_or_else_at_every_doubling() ->
         return made
 
     assert made_at(PrequentialScorer(expected_frames=1000), 1000) == [256, 512]
-    assert made_at(PrequentialScorer(expected_frames=200), 200) == [128]
+    assert made_at(PrequentialScorer(expected_frames=200), 200) == [64, 128]
+    assert made_at(PrequentialScorer(expected_frames=80), 80) == [32, 64]
     assert made_at(PrequentialScorer(), 1200) == [128, 256, 512, 1024]

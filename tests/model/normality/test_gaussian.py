@@ -9,7 +9,7 @@ import torch
 from streamwatch.errors import ModelError
 from streamwatch.model.embedding.embedder import Embedder
 from streamwatch.model.embedding.identity import EmbeddingIdentity
-from streamwatch.model.normality.gaussian import EPS, fit_gaussians, mahalanobis, squared_parts, whiten
+from streamwatch.model.normality.gaussian import EPS, fit_gaussians, mahalanobis, squared_parts, supported_shrinkage, whiten
 from streamwatch.model.normality.moments import Moments
 from tests.conftest import inputs, read, shared_file
 
@@ -47,6 +47,25 @@ def test_distances_equal_numpy_on_real_embeddings(embeddings: torch.Tensor, devi
     expected = numpy_distances(train.double().cpu().numpy(), test.double().cpu().numpy())
     relative = np.abs(actual - expected) / expected
     assert relative.max() <= DISTANCE_RELATIVE_TOLERANCE[device.type], relative.max()
+
+
+def test_shrunk_distances_equal_numpy(embeddings: torch.Tensor) -> None:
+    shrinkage, train, test = 0.3, embeddings[:200], embeddings[200:220]
+    x = train.double().numpy()
+    centred = x - x.mean(axis=0)
+    own = np.einsum("npd,npe->pde", centred, centred) / (len(x) - 1)
+    sigma = (1 - shrinkage) * own + shrinkage * own.mean(axis=0) + EPS * np.eye(x.shape[2])
+    difference = (test.double().numpy() - x.mean(axis=0)).transpose(1, 2, 0)
+    expected = np.sqrt((difference * np.linalg.solve(sigma, difference)).sum(axis=1)).T
+    actual = mahalanobis(fit_gaussians(Moments.starting_with(train), shrinkage=shrinkage), test).numpy()
+    relative = np.abs(actual - expected) / expected
+    assert relative.max() <= DISTANCE_RELATIVE_TOLERANCE["cpu"], relative.max()
+
+
+def test_little_footage_leaves_much_to_what_places_have_in_common() -> None:
+    assert supported_shrinkage(100, 0) == 1.0
+    assert supported_shrinkage(100, 60) == pytest.approx(0.625)
+    assert supported_shrinkage(100, 3600) < 0.03
 
 
 def test_whitening_inverts_the_covariance() -> None:
