@@ -9,7 +9,7 @@ import torch
 from streamwatch.model.batches import FrameBatch
 from streamwatch.model.embedding.embedder import Embedder
 from streamwatch.model.fitting import Learning, add_batch, joined_batches
-from streamwatch.model.scene import LEARN_BATCH_FRAMES, SceneModel
+from streamwatch.model.scene import LEARN_BATCH_FRAMES, SceneModel, gaussians_of
 
 
 def teach(model: SceneModel, embedder: Embedder, batches: Iterable[FrameBatch], weight: int) -> None:
@@ -25,7 +25,7 @@ def teach(model: SceneModel, embedder: Embedder, batches: Iterable[FrameBatch], 
     if taught.appearance:
         moments = model.require_moments()
         moments.merge(taught.appearance.times(weight))
-        model.gaussians_ = model.gaussians_of(moments)
+        model.gaussians_ = gaussians_of(model, moments)
     if model.motion_ and taught.motion:
         model.motion_.moments.merge(taught.motion.times(weight))
         model.motion_ = model.motion_.relearned(model.motion_.moments)

@@ -17,7 +17,7 @@ from streamwatch.model.embedding.embedder import Embedder
 from streamwatch.model.holdout import MIN_FRAMES, HoldOut
 from streamwatch.model.normality.gaussian import GaussianField
 from streamwatch.model.normality.moments import Moments
-from streamwatch.model.scene import LEARN_BATCH_FRAMES, SceneModel
+from streamwatch.model.scene import LEARN_BATCH_FRAMES, SceneModel, gaussians_of
 from streamwatch.model.scoring.fusion import FieldMaps, Fusion, filtered, learn_fusion, merge_fusions
 from streamwatch.model.scoring.gaussian_motion import GaussianMotion
 from streamwatch.model.scoring.levels import FieldUnits
@@ -100,7 +100,7 @@ def merge(model: SceneModel, other: SceneModel) -> SceneModel:
         moments = model.require_moments()
         moments.merge(other.require_moments())
         model.samples_ += other.samples_
-        model.gaussians_ = model.gaussians_of(moments)
+        model.gaussians_ = gaussians_of(model, moments)
     if model.motion_ and other.motion_:
         model.motion_ = _merged_motion(model.motion_, other.motion_)
     if model.fusion_ and other.fusion_:
@@ -193,7 +193,7 @@ def _finish(
 
 def _fields(model: SceneModel, learning: Learning, held: Sequence[Tensor]) -> tuple[GaussianField | None, MotionField | None]:
     """Every field from its moments; ``held`` are the speeds of held-out blocks."""
-    appearance = model.gaussians_of(learning.appearance) if learning.appearance is not None else None
+    appearance = gaussians_of(model, learning.appearance) if learning.appearance is not None else None
     if not model.sees_motion:
         return appearance, None
     return appearance, MotionField(require_motion(learning.motion), choose_size(held), model.motion_step_s)

@@ -177,14 +177,6 @@ class SceneModel:
         motion = self.motion_maps(speed).float().cpu().numpy() if self.sees_motion else [None] * frames
         return [field_maps_of(a, m) for a, m in zip(appearance, motion, strict=True)]
 
-    def gaussians_of(self, moments: Moments) -> GaussianField:
-        """Moments of its appearance as Gaussians: the paper's for a model of appearance alone; beside motion, where alarms
-        and not published figures are what counts, shrunk as far as ``samples_`` leave open.
-        """
-        shrinks = self.features == "both" and self.samples_ > 0
-        shrinkage = supported_shrinkage(moments.dims, self.samples_) if shrinks else 0.0
-        return fit_gaussians(moments, eps=self.eps, shrinkage=shrinkage)
-
     def require_moments(self) -> Moments:
         """The moments of appearance; raises ModelError if they are not loaded."""
         if self.moments_ is None:
@@ -196,6 +188,15 @@ class SceneModel:
         if self.gaussians_ is None:
             raise ModelError("the scene model has not been fitted")
         return self.gaussians_
+
+
+def gaussians_of(model: SceneModel, moments: Moments) -> GaussianField:
+    """Moments of a model's appearance as Gaussians: the paper's for a model of appearance alone; beside motion, where alarms
+    and not published figures are what counts, shrunk as far as ``samples_`` leave open.
+    """
+    shrinks = model.features == "both" and model.samples_ > 0
+    shrinkage = supported_shrinkage(moments.dims, model.samples_) if shrinks else 0.0
+    return fit_gaussians(moments, eps=model.eps, shrinkage=shrinkage)
 
 
 def _tile_maps(gaussians: GaussianField, grid: tuple[int, int], flat: Tensor, tile_frames: int) -> Tensor:
