@@ -15,6 +15,7 @@ class EventType(StrEnum):
     CAMERA_ONLINE = "camera.online"
     CAMERA_TAMPER = "camera.tamper"
     MODEL_DRIFT = "model.drift"
+    MODEL_READY = "model.ready"
     SYSTEM_DEGRADED = "system.degraded"
     SYSTEM_DIGEST = "system.digest"
     SYSTEM_HEARTBEAT = "system.heartbeat"
@@ -29,6 +30,7 @@ CAMERA_EVENT_TYPES = (
     EventType.CAMERA_ONLINE,
     EventType.CAMERA_TAMPER,
     EventType.MODEL_DRIFT,
+    EventType.MODEL_READY,
 )
 """Those that are counted for each camera."""
 
@@ -128,3 +130,16 @@ class LatencyStage(StrEnum):
     CAPTURE_TO_SCORE = "capture_to_score"
     CAPTURE_TO_EVENT = "capture_to_event"
     EVENT_TO_DELIVERY = "event_to_delivery"
+
+
+class ModelChangeKind(StrEnum):
+    """What was done to a camera's model or its thresholds."""
+
+    FITTED = "fitted"
+    CALIBRATED = "calibrated"
+    TAUGHT = "taught"
+    FORGOTTEN = "forgotten"
+    UPDATED = "updated"
+    ROLLED_BACK = "rolled back"
+    THRESHOLDS = "thresholds"
+    THRESHOLDS_UNDONE = "thresholds undone"

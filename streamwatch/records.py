@@ -166,6 +166,28 @@ class ScoreStream:
 
 
 @dataclass(frozen=True, slots=True)
+class LivePeaks:
+    """What one field of one zone held while it was watched: what the running daemon calibrates on.
+
+    Attributes:
+        basis: digest of what the values depend on (model, zone, rules); others than the present one say nothing.
+        peaks: (value, Unix time) of what was held, the highest first.
+        exposure: (day, seconds) that were watched, by days since 1970 in UTC, ascending.
+    """
+
+    zone: str
+    field: str
+    basis: str
+    peaks: tuple[tuple[float, float], ...] = ()
+    exposure: tuple[tuple[int, float], ...] = ()
+
+    @property
+    def exposure_s(self) -> float:
+        """Seconds that were watched."""
+        return sum(seconds for _, seconds in self.exposure)
+
+
+@dataclass(frozen=True, slots=True)
 class Box:
     """An axis-aligned box in fractions of the picture, 0..1."""
 

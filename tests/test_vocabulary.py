@@ -26,6 +26,7 @@ from streamwatch.store.sessions import open_database
 from streamwatch.video.integrity import IntegrityGuard
 from streamwatch.video.live import disconnect_kind
 from tests.detection.test_pipeline import BLACK, Bench, scene_policy
+from tests.recalibration.site import Site, quiet
 from tests.store.test_event_store import event
 from tests.test_retry import FakeClock
 
@@ -156,6 +157,14 @@ def floods(_folder: Path) -> list[EventType]:
     return [EventType(digest_of([waiting, waiting], 1.0).type)]
 
 
+def ends_its_calibration(folder: Path) -> list[EventType]:
+    database = open_database(None, folder)
+    site = Site(folder, database, camera={"alarm_budget": "4/hour"})
+    site.watch(quiet(3600, np.random.default_rng(0)))
+    database.dispose()
+    return [notice.type for notice in site.notices]
+
+
 TYPES: dict[EventType, Callable[[Path], list[EventType]]] = {
     EventType.ANOMALY_STARTED: lambda folder: types_of(with_event(folder)),
     EventType.ANOMALY_UPDATED: becomes_an_alert,
@@ -164,6 +173,7 @@ TYPES: dict[EventType, Callable[[Path], list[EventType]]] = {
     EventType.CAMERA_ONLINE: goes_and_comes_back,
     EventType.CAMERA_TAMPER: lambda folder: types_of(tampered(folder)),
     EventType.MODEL_DRIFT: drifts,
+    EventType.MODEL_READY: ends_its_calibration,
     EventType.SYSTEM_DEGRADED: degrades,
     EventType.SYSTEM_DIGEST: floods,
     EventType.SYSTEM_HEARTBEAT: beats,

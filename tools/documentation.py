@@ -39,6 +39,8 @@ TYPES = {
     "camera.tamper": "the picture cannot be watched (`tamper`: GlobalSceneChange, ImageTooDark, ImageTooBright, "
     "ImageTooBlurry, SignalLoss), or can again (`active`)",
     "model.drift": "the scene has slowly become another (`ratio`, `limit`), or is back (`active`)",
+    "model.ready": "the camera was watched for as long as its alarm budget needs, and is no longer `calibrating` "
+    "(`alarms_per_day`, `watched_days`, `regime`)",
     "system.degraded": "something does not work while detection goes on (`what`), or works again (`active`)",
     "system.digest": "more events than `rate_limit` lets through, in one message",
     "system.heartbeat": "all is well; its absence is an alarm",

@@ -119,6 +119,7 @@ def sentence(message: Message) -> str:
         EventType.CAMERA_ONLINE: f"{camera} is back",
         EventType.CAMERA_TAMPER: f"{camera}: {content.get('tamper')} {'begins' if content.get('active') else 'is over'}",
         EventType.MODEL_DRIFT: f"{camera}: the scene {'has drifted' if content.get('active') else 'is as it was learned'}",
+        EventType.MODEL_READY: f"{camera} was watched long enough: its alarm budget holds from now on",
         EventType.SYSTEM_HEARTBEAT: "streamwatch is running",
     }
     known = texts.get(message.type) or str(content.get("text") or f"{message.type} {camera}".strip())

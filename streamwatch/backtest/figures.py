@@ -117,7 +117,10 @@ def _of_budget(
     known = {zone: calibration.peaks_of(zone) if calibration else () for zone in policies}
     if not all(known.values()):
         return None
-    starts = {zone: {p.field: thresholds_for(p, budget / len(peaks)).start for p in peaks} for zone, peaks in known.items()}
+    starts = {
+        zone: {p.field: thresholds_for(p, budget / len(peaks), len(peaks)).start for p in peaks}
+        for zone, peaks in known.items()
+    }
     if any(len(of_fields) > 1 for of_fields in starts.values()):
         return Setting(name, dict.fromkeys(policies, 1.0), starts)
     return Setting(name, {zone: next(iter(of_fields.values())) for zone, of_fields in starts.items()})

@@ -21,6 +21,7 @@ from streamwatch.ids import uuid7
 from streamwatch.learning.level_recorder import LevelRecorder
 from streamwatch.model.calibration.thresholds import END_TO_START
 from streamwatch.model.regime import RegimeSorter
+from streamwatch.recalibration.in_force import InForce
 from streamwatch.records import Event, EventChange, FrameScore, Notice, ScoreStream
 from streamwatch.scenes.policy import CalibratedPolicy
 from streamwatch.video.overlay import write_picture
@@ -130,12 +131,14 @@ def replay(
     *,
     on_frames: Callable[[int], None],
     regime: str | None = None,
+    in_force: InForce | None = None,
 ) -> Replayed:
     """Watch one recording as ``camera``, unpaced, with its evidence in ``folder``.
 
     Args:
         policies: of the camera's first model; for the table and the near misses.
         regime: what that model is of: frames of other regimes are in the events, but not in the table.
+        in_force: what its thresholds rest on besides the model.
 
     Raises:
         SourceError: it cannot be read; ModelMissing: the camera has no model.
@@ -160,7 +163,7 @@ def replay(
             recorder.cut()
 
     began_s = time.perf_counter()
-    around = Surroundings(Subscribers((on_event,), (notices.append,), (on_score,)), evidence_dir=folder)
+    around = Surroundings(Subscribers((on_event,), (notices.append,), (on_score,)), evidence_dir=folder, in_force=in_force)
     result = Service(_of_recording(config, camera, source), until_eof=True, surroundings=around).run()
     for failure in result.failures.values():
         raise failure

@@ -26,7 +26,8 @@ from streamwatch.documents import event_document
 from streamwatch.errors import UsageError
 from streamwatch.files import require_folder_of, write_atomically
 from streamwatch.learning.footage import Footage, expected_frames
-from streamwatch.model.artifact.serialization import load_model
+from streamwatch.recalibration.commands import in_force_of
+from streamwatch.scenes.model_files import load_scenes
 from streamwatch.scenes.policy import CalibratedPolicy, policies_for
 from streamwatch.video.opener import PyAvOpener
 from streamwatch.video.sources import parse_source
@@ -61,17 +62,28 @@ def command(
         require_folder_of(report)
     truth = read_labels(labels, sources) if labels else None
     total = _expected(config, camera, sources)
-    model = load_model(config.model_path(camera))[0]
-    policies = policies_for(config, camera, model)
+    in_force, scenes = in_force_of(config), load_scenes(config, [camera])[camera]
+    model = scenes.first.model
+    calibration = in_force.calibrations(config, camera, scenes)[model.regime if scenes.by_regime else None]
+    policies = policies_for(config, camera, model, calibration=calibration)
     regime = model.regime if config.settings(camera).regimes == "auto" else None
     warn_if_untrained(config.backbone.weights)
     with tempfile.TemporaryDirectory(prefix="streamwatch-backtest-") as folder:
         with frame_progress(f"backtest {camera}", total) as advance:
             replays = [
-                replay(config, camera, source, Path(folder) / str(number), policies, on_frames=advance, regime=regime)
+                replay(
+                    config,
+                    camera,
+                    source,
+                    Path(folder) / str(number),
+                    policies,
+                    on_frames=advance,
+                    regime=regime,
+                    in_force=in_force,
+                )
                 for number, source in enumerate(sources)
             ]
-        rows = table(replays, policies, model.calibration_, thresholds, truth)
+        rows = table(replays, policies, calibration, thresholds, truth)
         if report is not None:
             write_atomically(report, render_page(camera, replays, rows, policies, truth))
     if as_json:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +21,14 @@ from streamwatch.errors import UsageError
 from streamwatch.inference.factory import engine_of
 from streamwatch.learning.nightly import UpdateResult
 from streamwatch.learning.nightly_update import update_camera
+from streamwatch.learning.publish_model import roll_back
 from streamwatch.model.artifact.serialization import load_model, read_metadata
-from streamwatch.model.artifact.versions import previous_path, restore_previous
+from streamwatch.model.artifact.versions import previous_path
 from streamwatch.model.calibration.thresholds import Calibration
 from streamwatch.model.regime import REGIMES
+from streamwatch.recalibration.commands import calibrations_in_force, undo_thresholds
 from streamwatch.scenes.model_files import other_regimes, path_for
+from streamwatch.scenes.model_history import read_history
 from streamwatch.scenes.policy import budgets_of
 
 
@@ -42,7 +46,8 @@ def show(camera: str, config_path: Path | None, as_json: bool) -> None:
     config = load_config(config_path) if config_path else None
     path, budgets = (Path(camera), {"": 1.0}) if config is None else (_path_of(config, camera), budgets_of(config, camera))
     others = {} if config is None else other_regimes(path)
-    documents = [_document(at, budgets) for at in dict.fromkeys((path, *others.values()))]
+    known = calibrations_in_force(config, camera) if config else {}
+    documents = [_document(at, budgets, known) for at in dict.fromkeys((path, *others.values()))]
     if as_json:
         click.echo(json.dumps({**documents[0], **({"others": documents[1:]} if documents[1:] else {})}))
         return
@@ -50,26 +55,58 @@ def show(camera: str, config_path: Path | None, as_json: bool) -> None:
         for name, value in document.items():
             if name != "zones" and value is not None:
                 click.echo(f"{name:>16}: {', '.join(value) if isinstance(value, list) else value}")
-        calibration = load_model(Path(document["file"]))[0].calibration_
+        calibration = _calibration_of(Path(document["file"]), known)
         if calibration is not None:
             print_thresholds(calibration, budgets)
 
 
-def _document(path: Path, budgets: dict[str, float]) -> dict[str, Any]:
+def _document(path: Path, budgets: dict[str, float], known: Mapping[Path, Calibration]) -> dict[str, Any]:
     facts = _facts(read_metadata(path))
-    return {"file": str(path), **facts, "zones": _zones(load_model(path)[0].calibration_, budgets)}
+    return {"file": str(path), **facts, "zones": _zones(_calibration_of(path, known), budgets)}
+
+
+def _calibration_of(path: Path, known: Mapping[Path, Calibration]) -> Calibration | None:
+    """What is in force, if a configuration says of which camera; else the file's own."""
+    return known.get(path) or load_model(path)[0].calibration_
 
 
 @command.command("rollback")
 @click.argument("camera")
 @required_config_option
 @click.option("--regime", type=click.Choice(REGIMES), help="Of this regime's model, not of the camera's first one.")
-def rollback(camera: str, config_path: Path, regime: str | None) -> None:
-    """Put CAMERA's previous model back; what it replaces becomes the previous one."""
-    path = path_for(_path_of(load_config(config_path), camera), regime)
-    restore_previous(path)
+@click.option("--thresholds", is_flag=True, help="Only the thresholds that the running daemon derived: those before them.")
+def rollback(camera: str, config_path: Path, regime: str | None, thresholds: bool) -> None:
+    """Put CAMERA's previous model back; what it replaces becomes the previous one.
+
+    With --thresholds the model stays, and what the daemon saw since the thresholds before the present ones is forgotten.
+    """
+    config = load_config(config_path)
+    path, now_s = path_for(_path_of(config, camera), regime), SystemClock().wall_s()
+    if thresholds:
+        undo_thresholds(config, camera, path, now_s)
+        click.echo(f"{camera}: the thresholds before are back; a running daemon takes them up within a minute")
+        return
+    roll_back(path, now_s)
     click.echo(f"{path}: the model of {iso_time(read_metadata(path)['provenance']['fitted_at_s'])} is back")
     click.echo(f"the other one is kept as {previous_path(path)}; a running daemon takes it up when it is reloaded", err=True)
+
+
+@command.command("history")
+@click.argument("camera")
+@required_config_option
+@click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
+def history(camera: str, config_path: Path, as_json: bool) -> None:
+    """Print what was done to CAMERA's model and its thresholds, the oldest first: by whom, when, and what it came to."""
+    path = _path_of(load_config(config_path), camera)
+    paths = dict.fromkeys((path, *other_regimes(path).values()))
+    lines = sorted(({"model": of.stem, **line} for of in paths for line in read_history(of)), key=lambda line: line["at"])
+    if as_json:
+        click.echo(json.dumps(lines))
+        return
+    for line in lines:
+        click.echo(f"{line['time']}  {line['model']}  {line['change']} by {line['by']}: {line['text']}")
+    if not lines:
+        click.echo(f"{camera}: nothing was done yet")
 
 
 @command.command("update")

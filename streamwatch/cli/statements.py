@@ -10,8 +10,6 @@ import click
 
 from streamwatch.documents import duration_text
 from streamwatch.model.calibration.thresholds import (
-    BUDGETS_TO_SUPPORT,
-    DAY_S,
     Calibration,
     NormalPeaks,
     Thresholds,
@@ -50,11 +48,11 @@ def threshold_text(known: NormalPeaks, thresholds: Thresholds) -> str:
 
 def provisional_text(known: NormalPeaks, thresholds: Thresholds) -> str:
     """What is missing for the budget."""
-    needed = duration_text(BUDGETS_TO_SUPPORT / thresholds.budget_per_day * DAY_S)
+    needed = duration_text(thresholds.needed_s)
     return (
         f"{place_text(known)}{duration_text(known.exposure_s)} of normal footage shows by counting only that there are fewer "
         f"than {rate_text(thresholds.bound_per_day)}: the threshold is {'what it supports' if known.field else 'extrapolated'} "
-        f"and events are provisional until `streamwatch calibrate` has seen {needed}"
+        f"and events are provisional until {needed} were seen, by `streamwatch run` or `streamwatch calibrate`"
     )
 
 
@@ -62,7 +60,8 @@ def statements(calibration: Calibration, budgets_per_day: dict[str, float]) -> I
     """Every field of every zone that the calibration knows and that has a budget, by its share of that."""
     for known in calibration.zones:
         if known.zone in budgets_per_day:
-            yield known, thresholds_for(known, budgets_per_day[known.zone] / len(calibration.peaks_of(known.zone)))
+            fields = len(calibration.peaks_of(known.zone))
+            yield known, thresholds_for(known, budgets_per_day[known.zone] / fields, fields)
 
 
 def print_thresholds(calibration: Calibration, budgets_per_day: dict[str, float]) -> None:

@@ -52,9 +52,10 @@ def _thresholds_text(config: Config, event: Event, taught: FeedbackResult) -> st
     before, after = (c.peaks_of(event.zone) if c else () for c in (taught.before, taught.after))
     if budget is None or not before or len(before) != len(after):
         return "thresholds stay, because what they came from is not known"
-    share = budget / len(before)
+    fields = len(before)
     texts = [
-        f"{new.field and f'{new.field} '}{thresholds_for(new, share).start:.2f} (it was {thresholds_for(old, share).start:.2f})"
+        f"{new.field and f'{new.field} '}{thresholds_for(new, budget / fields, fields).start:.2f} "
+        f"(it was {thresholds_for(old, budget / fields, fields).start:.2f})"
         for old, new in zip(before, after, strict=True)
     ]
     return f"the threshold that keeps {rate_text(budget)}, derived anew, is {' and '.join(texts)}"

@@ -28,10 +28,12 @@ from streamwatch.daemon.config_file import CurrentConfig
 from streamwatch.daemon.hooks import Hooks
 from streamwatch.daemon.persistence import Persistence
 from streamwatch.detection.batcher import Batcher
+from streamwatch.detection.live_measures import LiveMeasures
 from streamwatch.detection.loop import PipelineLoop
 from streamwatch.detection.pipeline import Pipeline
 from streamwatch.detection.publisher import Publisher, Subscribers
 from streamwatch.detection.reporter import Outputs
+from streamwatch.detection.waiting import Publication
 from streamwatch.enums import Degradation
 from streamwatch.evidence.clips import ClipRecorder
 from streamwatch.evidence.collector import EventEvidence, EvidenceCollector
@@ -44,6 +46,9 @@ from streamwatch.inference.factory import engine_of
 from streamwatch.inference.resilient_engine import LIVE_CPU_FRAMES, MAX_BATCH_FRAMES, ResilientEngine, ScoringEngine
 from streamwatch.metrics import Metrics
 from streamwatch.model.embedding.identity import resolve_device
+from streamwatch.recalibration.in_force import InForce
+from streamwatch.recalibration.recalibrator import Recalibrator, WatchedFleet
+from streamwatch.recalibration.task import RecalibrationTask
 from streamwatch.records import Event
 from streamwatch.retry import Backoff
 from streamwatch.scenes.calibration_status import CalibrationStatus
@@ -76,6 +81,7 @@ class Surroundings:
         evidence_dir: where the database and evidence are; None is ``data_dir``, where the models are.
         sharded: other processes have cameras of this site, too.
         write_evidence: writes a file of evidence, complete or not at all.
+        in_force: what thresholds rest on besides the models; None is what the database says.
     """
 
     subscribers: Subscribers = field(default_factory=Subscribers)
@@ -86,6 +92,7 @@ class Surroundings:
     sharded: bool = False
     engine_factory: EngineFactory = make_engine
     write_evidence: WriteFile = write_atomically
+    in_force: InForce | None = None
 
 
 @dataclass(frozen=True)
@@ -111,6 +118,7 @@ class Components:
     loop: PipelineLoop
     fleet: Fleet
     setup: CameraSetup
+    recalibration: RecalibrationTask
     servers: tuple[WebServer, ...] = ()
 
     def readiness(self) -> Readiness:
@@ -151,7 +159,7 @@ class _Assembly:
         self._metrics, self._health = Metrics(), Health(surroundings.clock)
         self._status = FleetStatus(self._metrics)
         self._ends, self._liveness = EndOfStream(), Liveness(surroundings.clock)
-        self._calibration = CalibrationStatus(self._metrics)
+        self._calibration, self._measures = CalibrationStatus(self._metrics), LiveMeasures()
         self._device = resolve_device(config.device).type
         self._hooks = Hooks(
             self._config,
@@ -187,7 +195,15 @@ class _Assembly:
         loop.on_iteration = self._after_batch(pipeline, slots, fleet, writer, loop)
         models = UsedModelFiles()
         setup = CameraSetup(
-            engine, pipeline, self._calibration, collector, self._liveness, self._metrics, persistence.snoozes.snoozed
+            engine,
+            pipeline,
+            self._calibration,
+            collector,
+            self._liveness,
+            self._metrics,
+            persistence.snoozes.snoozed,
+            self._around.in_force or InForce.load(persistence.database, config, clock.wall_s()),
+            self._measures,
         )
         for camera, known in scenes.items():
             models.record(config, camera)
@@ -214,6 +230,7 @@ class _Assembly:
             loop=loop,
             fleet=fleet,
             setup=setup,
+            recalibration=self._recalibration(persistence, setup, publisher),
         )
         return _with_servers(parts, self._folder, self._stack)
 
@@ -271,8 +288,23 @@ class _Assembly:
             NormalFrameSelector(self._hooks.updates if not self._until_eof else lambda _: False),
             self._around.subscribers.scores,
         )
-        outputs = Outputs(publisher, collector, writer, selector, scores, partial(show_regime, self._calibration))
+        outputs = Outputs(
+            publisher,
+            collector,
+            writer,
+            selector,
+            None if self._until_eof else self._measures,
+            scores,
+            partial(show_regime, self._calibration),
+        )
         return Pipeline(batcher, engine, outputs=outputs, status=self._status, metrics=self._metrics, clock=self._around.clock)
+
+    def _recalibration(self, persistence: Persistence, setup: CameraSetup, publisher: Publisher) -> RecalibrationTask:
+        fleet = WatchedFleet(
+            lambda: self._config.value, setup.watched.get, setup.apply, lambda notice: publisher.publish(Publication(notice))
+        )
+        work = Recalibrator(persistence.database, setup.measures, setup.in_force, fleet, self._around.clock)
+        return RecalibrationTask(work, self._around.clock)
 
     def _fleet(self, slots: FrameSlots, rings: dict[str, ClipRing]) -> Fleet:
         context = CameraContext(

@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from streamwatch.capture.liveness import Liveness
 from streamwatch.capture.plans import source_of
 from streamwatch.config.schema import Config
 from streamwatch.detection.camera_monitor import CameraMonitor
+from streamwatch.detection.live_measures import LiveMeasures
 from streamwatch.detection.pipeline import Pipeline
 from streamwatch.events.tamper import TamperDetector
 from streamwatch.events.tracker import EventTracker
@@ -21,6 +22,7 @@ from streamwatch.ids import uuid7
 from streamwatch.inference.resilient_engine import ScoringEngine
 from streamwatch.metrics import Metrics
 from streamwatch.model.artifact.serialization import read_metadata
+from streamwatch.recalibration.in_force import InForce
 from streamwatch.scenes.calibration_status import CalibrationStatus
 from streamwatch.scenes.model_files import CameraScenes, camera_model_paths
 from streamwatch.scenes.policy import ScenePolicy, scene_policy_for
@@ -55,6 +57,9 @@ class CameraSetup:
 
     Attributes:
         snoozed: told a camera and a Unix time, whether its events are switched off.
+        in_force: what thresholds rest on besides the models.
+        measures: what cameras measured; of one that is begun anew, what waits is of another model.
+        watched: by which scenes each camera is watched.
     """
 
     engine: ScoringEngine
@@ -64,6 +69,9 @@ class CameraSetup:
     liveness: Liveness
     metrics: Metrics
     snoozed: Callable[[str, float], bool]
+    in_force: InForce = field(default_factory=InForce)
+    measures: LiveMeasures = field(default_factory=LiveMeasures)
+    watched: dict[str, CameraScenes] = field(default_factory=dict)
 
     def prepare(self, config: Config, camera: str, scenes: CameraScenes) -> PreparedCamera:
         """Everything that reads files or can fail.
@@ -96,16 +104,19 @@ class CameraSetup:
 
     def policies(self, config: Config, camera: str, scenes: CameraScenes) -> Policies:
         """How ``camera`` is judged; raises ModelMissing as ``prepare``."""
-        first = scene_policy_for(config, camera, scenes.first, self.snoozed)
-        by_regime = {
-            regime: first if scene is scenes.first else scene_policy_for(config, camera, scene, self.snoozed)
-            for regime, scene in scenes.by_regime.items()
+        known = self.in_force.calibrations(config, camera, scenes)
+        policies = {
+            regime: scene_policy_for(config, camera, scene, self.snoozed, known[regime])
+            for regime, scene in scenes.watched.items()
         }
-        return Policies(first, by_regime)
+        first = policies[scenes.first.model.regime if scenes.by_regime else None]
+        return Policies(first, {regime: policies[regime] for regime in scenes.by_regime})
 
     def set_up(self, prepared: PreparedCamera) -> None:
         """Have a camera scored and its events tracked."""
         camera = prepared.monitor.camera
+        self.watched[camera] = prepared.scenes
+        self.measures.forget(camera)
         self.engine.watch(camera, prepared.policy.scene)
         self.pipeline.add(prepared.monitor)
         self.calibration.show(camera, prepared.policy.zones)
@@ -120,6 +131,16 @@ class CameraSetup:
         watching = self.pipeline.retune(camera, policies.first, policies.by_regime)
         if watching:
             self.calibration.show(camera, watching.zones)
+
+    def apply(self, config: Config, camera: str, scenes: CameraScenes) -> None:
+        """Decide by what is in force now, unless other scenes watch by then; called from any thread."""
+        policies = self.policies(config, camera, scenes)
+
+        def take_up() -> None:
+            if self.watched.get(camera) is scenes:
+                self.retune(camera, policies)
+
+        self.pipeline.post(take_up)
 
 
 def show_regime(calibration: CalibrationStatus, camera: str, regime: str, policy: ScenePolicy | None) -> None:

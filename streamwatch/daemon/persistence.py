@@ -48,7 +48,7 @@ class Persistence:
         self, current: CurrentConfig, folder: Path, *, metrics: Metrics, clock: Clock, on_full: Callable[[bool], None]
     ) -> None:
         config, self._clock = current.value, clock
-        database = open_database_of(config, folder)
+        self.database = database = open_database_of(config, folder)
         router = NotificationRouter(config.alerts, clock, links_to(config.web.public_url, clips=config.clips.enabled))
         administration = OutboxAdministration(database)
         self.store, self.snoozes = EventStore(database, router), Snoozes(database, clock)

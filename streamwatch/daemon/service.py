@@ -123,6 +123,8 @@ class Service:
         parts.publisher.start()
         parts.clips.start()
         parts.loop.start()
+        if not self._until_eof:
+            parts.recalibration.start()
         for camera in parts.fleet.cameras:
             parts.fleet.start(camera)
 
@@ -140,6 +142,7 @@ class Service:
             then.callback(parts.persistence.finish, drain_s=config.drain_timeout if reason == EndReason.NORMAL else 0.0)
             then.callback(parts.writer.stop)
             then.callback(parts.clips.stop)
+            then.callback(parts.recalibration.stop, STORE_PATIENCE_S)
             then.callback(parts.fleet.stop, timeout_s)
             if parts.loop.stop(timeout_s):
                 parts.pipeline.end_all(reason)

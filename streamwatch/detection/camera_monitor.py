@@ -36,6 +36,7 @@ class Observation:
         tamper: the fault that began, or is over.
         drift: (ratio, limit) of the scene's slow change; None if it was not followed.
         regime_due: another scene is to be taken up before the next batch.
+        regime: of the scene that scored the frame; None where regimes are not told apart.
     """
 
     counts: bool
@@ -49,6 +50,7 @@ class Observation:
     drift: tuple[float, float] | None = None
     drifted: Notice | None = None
     regime_due: bool = False
+    regime: str | None = None
 
 
 @dataclass
@@ -110,6 +112,7 @@ class CameraMonitor:
             drift=followed,
             drifted=drifted,
             regime_due=self.scenes is not None and self.scenes.due,
+            regime=self.scenes.watching if self.scenes else None,
         )
 
     def force_end(self, reason: EndReason, now_wall_s: float) -> list[EventChange]:

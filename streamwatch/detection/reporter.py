@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from streamwatch.capture.status import FleetStatus
 from streamwatch.clock import Clock
 from streamwatch.detection.camera_monitor import Observation
+from streamwatch.detection.live_measures import LiveMeasures
 from streamwatch.detection.publisher import Publisher, ScoreSubscriber
 from streamwatch.detection.waiting import Publication
 from streamwatch.enums import LatencyStage, TamperKind
@@ -30,6 +31,7 @@ class Outputs:
         collector: holds what events need, until it is written.
         writer: writes the frames that are kept for the nightly update.
         selector: chooses those.
+        measures: takes what the fields measured, to calibrate on; None for recordings.
         scores: told of every scored frame.
         on_regime: told camera, regime and its policy (None if it was not learned) when another scene watches.
     """
@@ -38,6 +40,7 @@ class Outputs:
     collector: EvidenceCollector
     writer: EvidenceWriter
     selector: NormalFrameSelector
+    measures: LiveMeasures | None = None
     scores: tuple[ScoreSubscriber, ...] = ()
     on_regime: OnRegime = lambda *_: None
 
@@ -62,6 +65,8 @@ class Reporter:
         kept = self._outputs.selector.observe(scored, quiet=observation.quiet, normal=observation.normal)
         if kept is not None:
             self._outputs.writer.put(kept)
+        if self._outputs.measures:
+            self._outputs.measures.record(scored.frame.camera, scored.frame.wall_s, observation)
         for subscriber in self._outputs.scores:
             subscriber(scored, observation.counts)
         self._measure(scored, observation)

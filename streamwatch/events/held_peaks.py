@@ -10,24 +10,50 @@ from __future__ import annotations
 import bisect
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
 from streamwatch.records import Float64Array, ScoreStream
 
-_CHUNK = 4096
+_FIRST_CHUNK = 64
+"""Most events are short; of longer ones each look is twice as far as the one before."""
 Indices = npt.NDArray[np.intp]
 
 
 @dataclass(frozen=True)
 class HoldRules:
-    """When an event opens and which of its samples are one event; seconds, and the end threshold as a share of the start's."""
+    """When an event opens and which of its samples are one event; seconds, and the end threshold as a share of the start's.
+
+    Attributes:
+        linked_to_start: peaks below ``told_from`` are one, between which values never stayed below this share of the lower
+            one for ``closing_s``. None counts as events do: below the end threshold for ``end_delay_s``.
+        told_from: from here on each event that opens is told, so that each counts.
+    """
 
     end_to_start: float
     min_duration_s: float = 1.0
     end_delay_s: float = 2.0
     closing_s: float = 30.0
+    linked_to_start: float | None = None
+    told_from: float = float("inf")
+
+    def linked_by(self, start: float) -> tuple[float, float]:
+        """Over which value samples belong to the event that a start threshold opens, and dips of which length, in seconds."""
+        if self.linked_to_start is None or start >= self.told_from:
+            return self.end_to_start * start, self.end_delay_s
+        return self.linked_to_start * start, self.closing_s
+
+
+@dataclass(frozen=True, slots=True)
+class HeldPeak:
+    """One event's critical level, when it came, and the span over which it is the same event; seconds."""
+
+    value: float
+    at_s: float
+    first_s: float
+    last_s: float
 
 
 def held_levels(stream: ScoreStream, min_duration_s: float) -> Float64Array:
@@ -61,10 +87,16 @@ def critical_levels(stream: ScoreStream, rules: HoldRules) -> Float64Array:
 
 
 def held_peaks(streams: Sequence[ScoreStream], rules: HoldRules, *, at_most: int) -> list[float]:
-    """Critical levels of the events of a time line, descending, the highest ``at_most``.
+    """Critical levels of the events of a time line, descending, the highest ``at_most``; see ``find_held_peaks``."""
+    return [peak.value for peak in find_held_peaks(streams, rules, at_most=at_most)]
 
-    At every start threshold from the last of them on, at least as many reach it as the state machine raises alarms. A thing
-    that stands there for an hour is one event: between two of its peaks the field never fell below the end threshold.
+
+def find_held_peaks(streams: Sequence[ScoreStream], rules: HoldRules, *, at_most: int) -> list[HeldPeak]:
+    """The events of a time line, that of the highest critical level first, at most ``at_most``.
+
+    At every start threshold from the last of them on, at least as many reach it as the state machine raises alarms, unless
+    the rules link more. A thing that stands there for an hour is one event: between two of its peaks the field never fell
+    below the end threshold.
 
     Args:
         streams: in their order; an event goes on from one to the next if no more time passes than a cooldown.
@@ -74,17 +106,23 @@ def held_peaks(streams: Sequence[ScoreStream], rules: HoldRules, *, at_most: int
         return []
     at_s, levels, critical = (np.concatenate(columns) for columns in zip(*parts, strict=True))
     line = _TimeLine(at_s, levels, critical, rules)
-    free = line.critical > 0
-    kept: list[int] = []
-    for index in np.argsort(-line.critical, kind="stable").tolist():
-        if len(kept) == at_most or line.critical[index] <= 0:
-            break
-        if free[index]:
-            first, last = line.run(index, line.critical[index])
-            if not line.goes_on(index, last, kept):
-                bisect.insort(kept, index)
-            free[first : np.searchsorted(line.at_s, line.at_s[last] + rules.closing_s)] = False
-    return sorted(line.critical[kept].tolist(), reverse=True)
+    free = bytearray(line.critical > 0)
+    kept: dict[int, HeldPeak] = {}
+    places: list[int] = []
+    opening = np.flatnonzero(line.critical > 0)
+    for index in opening[np.argsort(-line.critical[opening], kind="stable")].tolist():
+        if not free[index]:
+            continue
+        first, last = line.run(index, line.critical[index])
+        if not line.goes_on(index, last, places):
+            bisect.insort(places, index)
+            values = line.critical[index], line.at_s[index], line.at_s[first], line.at_s[last]
+            kept[index] = HeldPeak(*map(float, values))
+            if len(kept) == at_most:
+                break
+        until = int(np.searchsorted(line.at_s, line.at_s[last] + rules.closing_s))
+        free[first:until] = bytes(until - first)
+    return sorted(kept.values(), key=lambda peak: -peak.value)
 
 
 @dataclass(frozen=True)
@@ -97,22 +135,31 @@ class _TimeLine:
     rules: HoldRules
 
     def run(self, index: int, start: float) -> tuple[int, int]:
-        """First and last sample of what is over the end threshold around a sample, dips within ``end_delay`` bridged."""
-        backwards = -self.at_s[index::-1], self.levels[index::-1]
-        before = self._reach(*backwards, self.rules.end_to_start * start)
-        return index - before, index + self._reach(self.at_s[index:], self.levels[index:], self.rules.end_to_start * start)
+        """First and last sample of what is linked to a sample, short dips bridged."""
+        linked, back = self.rules.linked_by(start), len(self.at_s) - 1 - index
+        at_s, levels = self._backwards
+        before = self._reach(at_s[back:], levels[back:], *linked)
+        return index - before, index + self._reach(self.at_s[index:], self.levels[index:], *linked)
 
-    def _reach(self, at_s: Float64Array, levels: Float64Array, end: float) -> int:
+    @cached_property
+    def _backwards(self) -> tuple[Float64Array, Float64Array]:
+        return -self.at_s[::-1], self.levels[::-1]
+
+    def _reach(self, at_s: Float64Array, levels: Float64Array, end: float, dip_s: float) -> int:
         """How many samples a run goes on, whose first is the first sample."""
-        reached = 0
+        reached, chunk = 0, _FIRST_CHUNK
         while True:
-            over = reached + np.flatnonzero(levels[reached : reached + _CHUNK] >= end)
-            breaks = np.flatnonzero(np.diff(at_s[over]) >= self.rules.end_delay_s)
+            over = reached + (levels[reached : reached + chunk] >= end).nonzero()[0]
+            times = at_s[over]
+            breaks = (times[1:] - times[:-1] >= dip_s).nonzero()[0]
             if len(breaks):
                 return int(over[breaks[0]])
+            if len(over) < 2 and reached + chunk < len(levels) and at_s[reached + chunk] - at_s[reached] < dip_s:
+                chunk *= 2  # the dip is not over
+                continue
             if len(over) < 2:
                 return reached
-            reached = int(over[-1])
+            reached, chunk = int(over[-1]), 2 * chunk
 
     def goes_on(self, index: int, last: int, kept: Sequence[int]) -> bool:
         """Whether an event that is kept is the same as a sample's, whose run ends at ``last``, at the sample's own level.

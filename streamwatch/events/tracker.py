@@ -74,8 +74,8 @@ class ZonePolicy:
 
     def _reason(self, scored: FrameScore) -> Reason | None:
         """Of the field that is furthest over its own threshold in the zone."""
-        measures = {name: values if self.cells is None else values[self.cells] for name, values in scored.measures}
-        spoken = [(judge, float(measures[judge.name].max(initial=0.0))) for judge in self.judges if judge.name in measures]
+        highest = dict(self.highest_of(scored))
+        spoken = [(judge, highest[judge.name]) for judge in self.judges if judge.name in highest]
         if not spoken:
             return None
         judge, value = max(spoken, key=lambda pair: pair[1] / pair[0].threshold)
@@ -96,6 +96,11 @@ class ZonePolicy:
         """What of a frame is compared with the thresholds."""
         return scored.level_in(self.cells)
 
+    def highest_of(self, scored: FrameScore) -> tuple[tuple[str, float], ...]:
+        """By field, the highest of a frame in the zone."""
+        inside = ((name, values if self.cells is None else values[self.cells]) for name, values in scored.measures)
+        return tuple((name, float(values.max(initial=0.0))) for name, values in inside)
+
 
 @dataclass(frozen=True, slots=True)
 class ZoneObservation:
@@ -109,6 +114,7 @@ class ZoneObservation:
         holds: the frame is part of it, and over the end threshold.
         at_peak: the frame is the strongest of it so far.
         idle: nothing is pending or open any more.
+        highest: by field, the highest that it measured in the zone; empty while the zone is not armed.
     """
 
     name: str
@@ -119,6 +125,7 @@ class ZoneObservation:
     holds: bool
     at_peak: bool
     idle: bool
+    highest: tuple[tuple[str, float], ...] = ()
 
 
 class EventTracker:
@@ -170,15 +177,16 @@ class EventTracker:
             holds=last is not None and last.wall_s == now_s,
             at_peak=peak is not None and peak.wall_s == now_s,
             idle=self.idle,
+            highest=self._policy.highest_of(scored) if self._policy.armed(now_s) else (),
         )
 
     def observe(self, scored: FrameScore) -> list[EventChange]:
         """Advance by one scored frame."""
         frame = scored.frame
+        self._last_wall_s = frame.wall_s
         if not self._policy.armed(frame.wall_s):
             return self.force_end(EndReason.NORMAL, frame.wall_s)
         sample = Sample(frame.wall_s, frame.time_s, self._policy.level_of(scored))
-        self._last_wall_s = frame.wall_s
         self._state, changes = step(self._state, sample, self._policy.event_policy)
         if changes and isinstance(changes[0], Ended):
             ended = [self._apply(changes[0], frame.wall_s)]

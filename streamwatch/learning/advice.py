@@ -36,26 +36,18 @@ def advice_for(model: SceneModel, budgets_per_day: Mapping[str, float], outliers
 
 
 def _enough(calibration: Calibration, budgets_per_day: Mapping[str, float]) -> str:
-    lacking = [
-        (missing, peaks)
-        for peaks in calibration.zones
-        if (missing := _missing_s(peaks, calibration, budgets_per_day.get(peaks.zone, 0.0))) > 0
-    ]
-    if not lacking:
+    missing_s = max(_missing_s(peaks, budgets_per_day.get(peaks.zone, 0.0)) for peaks in calibration.zones)
+    if missing_s <= 0:
         return "enough: the footage supports the alarm budget"
-    missing, peaks = max(lacking, key=lambda pair: pair[0])
     return (
-        f"enough to watch with, not for the alarm budget: of {peaks.field or 'the level'} it would take "
-        f"{duration_text(missing)} more; until then an alarm is what is plainly beyond the footage"
+        f"enough to watch with, not for the alarm budget: it would take {duration_text(missing_s)} more, which "
+        "`streamwatch run` adds while it watches; until then an alarm is what is plainly beyond the footage"
     )
 
 
-def _missing_s(peaks: NormalPeaks, calibration: Calibration, budget_per_day: float) -> float:
-    """Seconds of normal footage that a field lacks for its share of the budget."""
-    if budget_per_day <= 0:
-        return 0.0
-    share = budget_per_day / len(calibration.peaks_of(peaks.zone))
-    return BUDGETS_TO_SUPPORT / share * DAY_S - peaks.exposure_s
+def _missing_s(peaks: NormalPeaks, budget_per_day: float) -> float:
+    """Seconds of normal footage that a zone lacks for its budget."""
+    return BUDGETS_TO_SUPPORT / budget_per_day * DAY_S - peaks.exposure_s if budget_per_day > 0 else 0.0
 
 
 def _longer(model: SceneModel) -> str:

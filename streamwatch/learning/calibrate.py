@@ -97,7 +97,8 @@ def calibrate_camera(
         calibration = calibration.with_zones(merge_zones([model.calibration_, calibration]))
         levels = _followed_by(model.levels_, levels)
     journal = journal_of(config, camera, path, engine)
-    publish_calibration(model, path, provenance, journal, calibration=calibration, levels=levels)
+    now_s = SystemClock().wall_s()
+    publish_calibration(model, path, provenance, journal, calibration=calibration, levels=levels, at_wall_s=now_s)
     return calibration
 
 

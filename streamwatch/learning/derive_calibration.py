@@ -72,7 +72,7 @@ def units_of(calibration: Calibration) -> FieldUnits:
     if len(known) < 2:
         return FieldUnits()
     budget = USUAL_BUDGET_PER_DAY / len(known)
-    return FieldUnits(*(thresholds_for(known[field], budget).start for field in (APPEARANCE, MOTION)))
+    return FieldUnits(*(thresholds_for(known[field], budget, len(known)).start for field in (APPEARANCE, MOTION)))
 
 
 def recalibrated(model: SceneModel, policy: CalibrationPolicy) -> Calibration | None:

@@ -25,7 +25,9 @@ import cv2
 import numpy as np
 import torch
 
+from streamwatch.clock import Clock, SystemClock
 from streamwatch.config.schema import Config
+from streamwatch.enums import ModelChangeKind
 from streamwatch.errors import ModelFileError, ModelMissing, UsageError
 from streamwatch.evidence.event_frames import EventFrames, inputs_path, load_frames
 from streamwatch.files import write_atomically
@@ -41,6 +43,7 @@ from streamwatch.model.calibration.thresholds import Calibration
 from streamwatch.model.scene import SceneModel
 from streamwatch.records import Event, Float32Array
 from streamwatch.scenes.calibration_policy import CalibrationPolicy, calibration_policy_of
+from streamwatch.scenes.model_history import ModelChange, record_change
 
 FEEDBACK_SHARE = 0.01
 """Of all frames, what one event's weigh together, unless there are more of them than that."""
@@ -137,8 +140,10 @@ class FeedbackJournal:
         model_path: Path,
         make_engine: Callable[[], Engine],
         policy_at: Callable[[tuple[int, int]], CalibrationPolicy] | None,
+        clock: Clock | None = None,
     ) -> None:
         self._model_path, self._make_engine, self._policy_at = model_path, make_engine, policy_at
+        self._clock = clock or SystemClock()
         self._folder = model_path.with_name(f"{model_path.stem}.lessons")
         self._base = self._folder / "base.safetensors"
 
@@ -183,6 +188,7 @@ class FeedbackJournal:
         weight = weight_of(int(read_metadata(self._base)["frames"]), len(kept.pixels))
         before = load_model(self._model_path)[0].calibration_
         model = self._rebuild((*entries, Feedback(event.id, event.end_threshold, weight, event.zone)))
+        self._record(ModelChangeKind.TAUGHT, event.id)
         raised = suppression_for(kept.level, event.end_threshold, None) > 1
         highest = float(model.suppression_.max()) if model.suppression_ is not None else 1.0
         cells, share = int(raised.sum()), float(raised.mean())
@@ -195,6 +201,7 @@ class FeedbackJournal:
         if len(left) == len(entries):
             return False
         self._rebuild(left)
+        self._record(ModelChangeKind.FORGOTTEN, event_id)
         return True
 
     def rebase(self, entries: Sequence[Feedback]) -> None:
@@ -223,6 +230,10 @@ class FeedbackJournal:
         """The model that is there now holds ``entries``."""
         if entries:
             self._write_journal(entries)
+
+    def _record(self, kind: ModelChangeKind, event_id: str) -> None:
+        change = ModelChange(self._clock.wall_s(), kind, "command", f"event {event_id}", {"event": event_id})
+        record_change(self._model_path, change)
 
     def _start(self) -> None:
         shutil.rmtree(self._folder, ignore_errors=True)

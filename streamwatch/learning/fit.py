@@ -110,7 +110,8 @@ def learn_scene(
     size = model.motion_.size_cells if isinstance(model.motion_, MotionField) else None
     stretches = [s for zone in policy.zones for s in prequential.field_stretches(zone, model.frames, size)]
     outliers = tuple(find_outliers(stretches))
-    provenance = Provenance(_labels(footage, selection.excluded), clock.wall_s(), reading.footage_s)
+    now_s = clock.wall_s()
+    provenance = Provenance(_labels(footage, selection.excluded), now_s, reading.footage_s, now_s)
     return FitResult(model, provenance, reading.summaries, reading.index, outliers, reading.kept(), reading.from_kept)
 
 

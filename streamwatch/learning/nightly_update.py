@@ -8,6 +8,7 @@ from pathlib import Path
 
 from streamwatch.clock import Clock
 from streamwatch.config.schema import Config
+from streamwatch.enums import ModelChangeKind
 from streamwatch.evidence.event_frames import EventFrames, inputs_path, load_frames
 from streamwatch.evidence.normal_frames import KeptFrames, frames_path, load_normal
 from streamwatch.inference.engine import Engine
@@ -48,7 +49,7 @@ def update_camera(config: Config, camera: str, engine: Engine, *, clock: Clock) 
         engine.identity.require_same(model.identity, where=path)
         result = update_model(model, engine, _of_regime(day, model.regime), _alarms(config, camera, model.regime))
         if result.accepted:
-            publish_model(model, path, _provenance(provenance, clock), journal)
+            publish_model(model, path, _provenance(provenance, clock), journal, ModelChangeKind.UPDATED)
         yield CameraUpdate(path, result)
     kept.unlink(missing_ok=True)
 

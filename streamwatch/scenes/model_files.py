@@ -11,7 +11,7 @@ from streamwatch.config.schema import CameraDefaults, Config
 from streamwatch.errors import ModelFileError, ModelMissing
 from streamwatch.events.region import polygon_mask
 from streamwatch.inference.engine import WatchedScene
-from streamwatch.model.artifact.serialization import load_model, read_metadata
+from streamwatch.model.artifact.serialization import Provenance, load_model, read_metadata
 from streamwatch.model.regime import REGIMES
 from streamwatch.model.scene import SceneModel
 from streamwatch.model.scoring.temporal import remaining_noise
@@ -30,12 +30,22 @@ class CameraScenes:
     Attributes:
         first: the one that it begins with.
         by_regime: all of them, ``first`` too; empty if regimes are not told apart.
-        fitted_at_s: Unix time of the first one's fit.
+        provenance: of each, by regime; None for the only one where regimes are not told apart.
     """
 
     first: WatchedScene
     by_regime: Mapping[str, WatchedScene]
-    fitted_at_s: float
+    provenance: Mapping[str | None, Provenance]
+
+    @property
+    def watched(self) -> Mapping[str | None, WatchedScene]:
+        """All scenes by regime; None for the only one where regimes are not told apart."""
+        return dict[str | None, WatchedScene](self.by_regime.items()) if self.by_regime else {None: self.first}
+
+    @property
+    def fitted_at_s(self) -> float:
+        """Unix time of the first one's fit."""
+        return next(iter(self.provenance.values())).fitted_at_s
 
 
 def load_scenes(config: Config, cameras: Iterable[str]) -> dict[str, CameraScenes]:
@@ -56,15 +66,25 @@ def _load(config: Config, camera: str) -> CameraScenes:
     model, provenance = load_model(path)
     first = watched(model, config, camera)
     if model.regime is None or config.settings(camera).regimes == "off":
-        return CameraScenes(first, {}, provenance.fitted_at_s)
-    others = {r: watched(load_model(other)[0], config, camera) for r, other in other_regimes(path).items() if r != model.regime}
-    return CameraScenes(first, {model.regime: first, **others}, provenance.fitted_at_s)
+        return CameraScenes(first, {}, {None: provenance})
+    others = {regime: load_model(other) for regime, other in other_regimes(path).items() if regime != model.regime}
+    return CameraScenes(
+        first,
+        {model.regime: first, **{regime: watched(of, config, camera) for regime, (of, _) in others.items()}},
+        {model.regime: provenance, **{regime: of for regime, (_, of) in others.items()}},
+    )
 
 
 def camera_model_paths(config: Config, camera: str) -> tuple[Path, ...]:
     """The first model's path, whether it is there or not, and those of the other regimes' models that are there."""
     path = config.model_path(camera)
     return tuple(dict.fromkeys((path, *other_regimes(path).values())))
+
+
+def camera_model_path(config: Config, camera: str, regime: str | None) -> Path:
+    """Where the camera's model of a regime is; of None, its only one."""
+    path = config.model_path(camera)
+    return path if regime is None else path_for(path, regime)
 
 
 def regime_path(path: Path, regime: str) -> Path:

@@ -94,12 +94,18 @@ class ScenePolicy:
         return {zone: calibrated.policy for zone, calibrated in self.zones.items()}
 
 
-def scene_policy_for(config: Config, camera: str, scene: WatchedScene, snoozed: Callable[[str, float], bool]) -> ScenePolicy:
-    """The policy of one of a camera's scenes; raises as ``policies_for``."""
-    calibration = scene.model.calibration_
+def scene_policy_for(
+    config: Config,
+    camera: str,
+    scene: WatchedScene,
+    snoozed: Callable[[str, float], bool],
+    calibration: Calibration | None = None,
+) -> ScenePolicy:
+    """The policy of one of a camera's scenes; see ``policies_for``."""
+    calibration = calibration or scene.model.calibration_
     usual, calm = (calibration.usual_spread, calibration.calm_spread) if calibration else (None, None)
     drift = DriftMonitor(usual, calm) if usual is not None and calm is not None else None
-    zones = policies_for(config, camera, scene.model, snoozed)
+    zones = policies_for(config, camera, scene.model, snoozed, calibration)
     return ScenePolicy(replace(scene, units=units_for(zones, scene.model)), zones, calm, drift)
 
 
@@ -125,18 +131,24 @@ def _never(_camera: str, _wall_s: float) -> bool:
 
 
 def policies_for(
-    config: Config, camera: str, model: SceneModel, snoozed: Callable[[str, float], bool] = _never
+    config: Config,
+    camera: str,
+    model: SceneModel,
+    snoozed: Callable[[str, float], bool] = _never,
+    calibration: Calibration | None = None,
 ) -> dict[str, CalibratedPolicy]:
     """The policies of all zones of a camera; ``""`` is the picture outside of its named zones.
 
     Args:
         snoozed: told a camera and a Unix time, whether its events are switched off.
+        calibration: what is known of normal footage; None takes the model's.
 
     Raises:
-        ModelMissing: ``threshold: auto``, and the model has no calibration.
+        ModelMissing: ``threshold: auto``, and there is no calibration.
     """
+    known = calibration or model.calibration_
     masks = zone_masks(config, camera, model.grid)
-    found = {zone: _policy_of(config, camera, zone, cells, model) for zone, cells in masks.items()}
+    found = {zone: _policy_of(config, camera, (zone, cells), model, known) for zone, cells in masks.items()}
     return {zone: _with_hours(policy, config, camera, zone, snoozed) for zone, policy in found.items()}
 
 
@@ -153,9 +165,11 @@ def _with_hours(
     return replace(calibrated, policy=replace(calibrated.policy, armed=is_armed))
 
 
-def _policy_of(config: Config, camera: str, zone: str, cells: BoolGrid | None, model: SceneModel) -> CalibratedPolicy:
+def _policy_of(
+    config: Config, camera: str, place: tuple[str, BoolGrid | None], model: SceneModel, calibration: Calibration | None
+) -> CalibratedPolicy:
     """A zone's; its level is in units of its own thresholds where several fields are judged, each by its own."""
-    calibration, threshold = model.calibration_, config.cameras[camera].threshold
+    (zone, cells), threshold = place, config.cameras[camera].threshold
     if threshold != "auto":
         return _by_hand(config, camera, float(threshold), cells, model)
     if calibration is None:
@@ -164,7 +178,7 @@ def _policy_of(config: Config, camera: str, zone: str, cells: BoolGrid | None, m
     if not known:
         return _by_quantile(config, camera, zone, cells, calibration)
     _warn_of_other_event_policy(config, camera, known[0])
-    judged = tuple(_judged(peaks, budget_of(config, camera, zone) / len(known)) for peaks in known)
+    judged = tuple(_judged(peaks, budget_of(config, camera, zone), len(known)) for peaks in known)
     if len(judged) == 1:
         start, end, alert = judged[0].thresholds.start, judged[0].thresholds.end, judged[0].alert
     else:
@@ -174,11 +188,12 @@ def _policy_of(config: Config, camera: str, zone: str, cells: BoolGrid | None, m
     return CalibratedPolicy(policy, judged)
 
 
-def _judged(known: NormalPeaks, budget_per_day: float) -> JudgedField:
-    """A field by its share of the budget; an alert is what a tenth of it would let through, or a quarter more where the
-    footage does not tell the two apart.
+def _judged(known: NormalPeaks, budget_per_day: float, fields: int) -> JudgedField:
+    """A field by its part of the zone's budget; an alert is what a tenth of it would let through, or a quarter more where
+    the footage does not tell the two apart.
     """
-    thresholds, stricter = thresholds_for(known, budget_per_day), thresholds_for(known, ALERT_BUDGETS * budget_per_day)
+    share = budget_per_day / fields
+    thresholds, stricter = thresholds_for(known, share, fields), thresholds_for(known, ALERT_BUDGETS * share, fields)
     alert = stricter.start if not known.field else max(stricter.start, ALERT_BY_HAND * thresholds.start)
     return JudgedField(known, thresholds, alert)
 

@@ -26,10 +26,13 @@ class SceneSet:
 
     Args:
         start: the regime of the scene that watches first.
+
+    Attributes:
+        watching: the regime of the scene that watches now.
     """
 
     def __init__(self, by_regime: Mapping[str, ScenePolicy], start: str) -> None:
-        self._by_regime, self._watching = by_regime, start
+        self._by_regime, self.watching = by_regime, start
         self._switch = RegimeSwitch(start, {*by_regime, DAY, GREY})
         self._due: str | None = None
 
@@ -37,7 +40,7 @@ class SceneSet:
         """Take a frame that the watching scene scored; whether that is the scene it shows."""
         if featureless_kind(frame.pixels) is None:
             self._due = self._switch.observe(frame.pixels, frame.wall_s) or self._due
-        return self._due is None and self._switch.settled == self._watching in self._by_regime
+        return self._due is None and self._switch.settled == self.watching in self._by_regime
 
     @property
     def due(self) -> bool:
@@ -48,10 +51,10 @@ class SceneSet:
         """Watch by the regime that is due; None if none is."""
         if self._due is None:
             return None
-        self._watching, self._due = self._due, None
-        return RegimeChange(self._watching, self._by_regime.get(self._watching))
+        self.watching, self._due = self._due, None
+        return RegimeChange(self.watching, self._by_regime.get(self.watching))
 
     def retune(self, by_regime: Mapping[str, ScenePolicy]) -> ScenePolicy | None:
         """Decide by other policies from now on; that of the scene that watches."""
         self._by_regime = by_regime
-        return by_regime.get(self._watching)
+        return by_regime.get(self.watching)

@@ -106,3 +106,14 @@ endpoints = Table(
     Column("disabled_wall_s", Float(53), nullable=False),
     Column("reason", String(255), nullable=False),
 )
+
+live_peaks = Table(
+    "live_peaks",
+    metadata,
+    Column("camera", String(255), primary_key=True),
+    Column("regime", String(16), primary_key=True),
+    Column("generation", Integer, nullable=False),
+    Column("watched", JSON, nullable=False),
+    Column("applied", JSON, nullable=False),
+    Column("before", JSON(none_as_null=True)),
+)

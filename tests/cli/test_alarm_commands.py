@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+import time
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -12,9 +13,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from streamwatch.config.loading import load_config
 from streamwatch.model.artifact.serialization import load_model
 from streamwatch.model.artifact.versions import previous_path
-from streamwatch.records import UInt8Array
+from streamwatch.recalibration.basis import bases_of
+from streamwatch.records import LivePeaks, UInt8Array
+from streamwatch.scenes.model_files import load_scenes
+from streamwatch.store.live_peaks import LiveRecord, load_records, save_records
+from streamwatch.store.sessions import database_of
 from tests.conftest import QUICK_PRECISION, Cli, encode, moving_square, run_command
 
 pytestmark = pytest.mark.slow(130)
@@ -78,7 +84,7 @@ def test_fit_says_what_it_promises_and_what_it_cannot(site: Path, cli: Cli) -> N
         assert re.search(rf"^   {place}appearance: threshold [\d.]+ for {share} \(", fit.out, re.MULTILINE), fit.out
         assert re.search(rf"^   {place}motion: threshold [\d.]+ px/s for {share} \(", fit.out, re.MULTILINE), fit.out
     assert "enough to watch with, not for the alarm budget" in fit.out
-    assert "events are provisional until `streamwatch calibrate` has seen 6.0 h" in fit.err
+    assert "events are provisional until 3.0 h were seen, by `streamwatch run` or `streamwatch calibrate`" in fit.err
 
 
 def test_model_show_prints_thresholds_bounds_and_footage(learned: Path, cli: Cli) -> None:
@@ -128,6 +134,42 @@ def test_rollback_brings_the_model_before_back(learned: Path, cli: Cli) -> None:
     assert load_model(path)[1].fitted_at_s == first
     assert cli("model", "rollback", "yard", *config(learned)).code == 0
     assert load_model(path)[1].fitted_at_s == second
+    history = cli("model", "history", "yard", *config(learned)).out.splitlines()
+    assert re.fullmatch(r"\S+Z  yard  fitted by command: \d+ frames, .*", history[-3])
+    assert all(re.fullmatch(r"\S+Z  yard  rolled back by command: the model of \S+ is back", line) for line in history[-2:])
+    (*_, line) = json.loads(cli("model", "history", "yard", *config(learned), "--json").out)
+    assert (line["model"], line["change"], line["fitted_at"]) == ("yard", "rolled back", second)
+
+
+def test_thresholds_that_the_daemon_changed_are_shown_and_taken_back(learned: Path, cli: Cli) -> None:
+    """As `run` writes them (tests/recalibration); the model stays as it is."""
+    refused = cli("model", "rollback", "yard", "--thresholds", *config(learned))
+    assert (refused.code, "could be taken back" in refused.err or "no event database" in refused.err) == (2, True)
+    loaded = load_config(learned / "site.yaml")
+    scenes = load_scenes(loaded, ["yard"])["yard"]
+    bases = bases_of(loaded, "yard", scenes, scenes.first.model.regime)
+    key, day = ("yard", scenes.first.model.regime), int(time.time() // 86_400)
+
+    def held(count: int) -> tuple[LivePeaks, ...]:
+        peaks = ((1000.0, round(time.time())),) * count
+        return tuple(LivePeaks(zone, name, basis, peaks, ((day, 600.0),)) for (zone, name), basis in bases.items())
+
+    watched = [held(0), held(2)]
+    with database_of(loaded) as database:
+        save_records(database, {key: LiveRecord(watched[1], watched[1], watched[0])})
+
+    def starts() -> list[float]:
+        return [zone["start"] for zone in json.loads(cli("model", "show", "yard", *config(learned), "--json").out)["zones"]]
+
+    raised = starts()
+    assert all(start >= 1250 for start in raised)
+    assert cli("model", "rollback", "yard", "--thresholds", *config(learned)).code == 0
+    assert max(starts()) < 1000
+    assert "thresholds undone by command" in cli("model", "history", "yard", *config(learned)).out
+    assert cli("model", "rollback", "yard", "--thresholds", *config(learned)).code == 2
+    with database_of(loaded) as database:
+        assert load_records(database, ["yard"])[key] == LiveRecord(watched[0], watched[0], None, 1)
+        save_records(database, {key: LiveRecord(generation=1)})
 
 
 def test_backtest_raises_what_run_raises(learned: Path, cli: Cli) -> None:

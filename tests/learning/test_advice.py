@@ -27,7 +27,7 @@ def model_of(exposure_s: float, moved_px_s: float = 40.0) -> SceneModel:
 
 def test_little_footage_is_enough_to_watch_with_and_longer_would_help() -> None:
     enough, longer = advice_for(model_of(48.0), {"": 1.0}, 0)
-    assert "enough to watch with, not for the alarm budget: of appearance it would take 6.0 days more" in enough
+    assert "enough to watch with, not for the alarm budget: it would take 3.0 days more, which `streamwatch run` adds" in enough
     assert longer.startswith("longer: 48 s leave 51 %")
 
 

@@ -59,11 +59,13 @@ class Provenance:
         sources: the footage, as the user named it (credentials masked).
         fitted_at_s: Unix time of the fit.
         footage_s: seconds of footage learned.
+        learned_at_s: Unix time of the fit that it began with; later nights leave it. 0 for older files.
     """
 
     sources: tuple[str, ...] = ()
     fitted_at_s: float = 0.0
     footage_s: float = 0.0
+    learned_at_s: float = 0.0
 
 
 def save_model(scene: SceneModel, path: Path, provenance: Provenance) -> None:

@@ -110,6 +110,7 @@ class Thresholds:
         interval_per_day: 95 % interval of it.
         bound_per_day: what the footage supports without any model of the tail (upper 95 %).
         provisional: the footage is too short for the budget: ``start`` is what it does support.
+        needed_s: seconds of footage that the budget needs.
     """
 
     start: float
@@ -120,6 +121,7 @@ class Thresholds:
     bound_per_day: float
     method: str
     provisional: bool
+    needed_s: float
 
 
 def end_threshold_of(levels: Sequence[float]) -> float:
@@ -190,19 +192,25 @@ def end_threshold_for(start_threshold: float, calibration: Calibration | None) -
     return ratio * start_threshold
 
 
-def thresholds_for(known: NormalPeaks, budget_per_day: float) -> Thresholds:
+def thresholds_for(known: NormalPeaks, budget_per_day: float, fields: int = 1) -> Thresholds:
     """The start threshold that keeps a budget, or the one that the footage supports, where that is less.
 
     Where the footage holds the budget's alarms many times over, they are counted; beyond it the tail of the event peaks is
     extrapolated (``extremes``). Where it is too short for the budget, or holds fewer than 5 peaks, the threshold is
     ``NormalPeaks.beyond_normal``: an extrapolation over decades of days says more about the tail's model than about the
     scene, and has no upper end.
+
+    Args:
+        budget_per_day: of the field.
+        fields: how many share their zone's budget in equal parts: the footage supports a field's part if it supports the
+            whole, because it shows all fields at once (no alarm of any in 3/b days: fewer than b a day of all together).
     """
     if not known.field:
         return _thresholds_together(known, budget_per_day)
-    if not _supports(known, budget_per_day) or len(known.peaks) < MIN_FOR_TAIL:
-        return _beyond_normal(known, budget_per_day)
-    return _from_peaks(known, budget_per_day, max(known.floor, 1e-6))
+    supported = _supports(known, budget_per_day * fields)
+    enough = supported and len(known.peaks) >= MIN_FOR_TAIL
+    stated = _from_peaks(known, budget_per_day, max(known.floor, 1e-6)) if enough else _beyond_normal(known, budget_per_day)
+    return replace(stated, provisional=not supported, needed_s=stated.needed_s / fields)
 
 
 def _thresholds_together(known: NormalPeaks, budget_per_day: float) -> Thresholds:
@@ -271,4 +279,5 @@ def _stated(known: NormalPeaks, budget_per_day: float, start: float, model: Rate
     bound = DAY_S * rate_bound_hz(seen, max(known.exposure_s, 1e-9))
     provisional = not _supports(known, budget_per_day)
     end = END_TO_START * start if known.field else known.end_threshold
-    return Thresholds(start, end, budget_per_day, expected, interval, bound, method, provisional)
+    needed_s = BUDGETS_TO_SUPPORT / budget_per_day * DAY_S
+    return Thresholds(start, end, budget_per_day, expected, interval, bound, method, provisional, needed_s)

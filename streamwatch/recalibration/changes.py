@@ -1,0 +1,79 @@
+"""What changes when thresholds are derived anew, and how that is said."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from streamwatch.documents import duration_text
+from streamwatch.enums import EventType, ModelChangeKind
+from streamwatch.ids import uuid7
+from streamwatch.model.calibration.thresholds import DAY_S
+from streamwatch.recalibration.basis import FieldOfZone
+from streamwatch.records import Notice
+from streamwatch.scenes.model_history import ModelChange
+from streamwatch.scenes.policy import CalibratedPolicy, JudgedField
+
+WORTH_SAYING = 0.01
+"""Thresholds that change by less stay as they are."""
+
+
+@dataclass(frozen=True)
+class Judged:
+    """How a scene is judged, by zone and field; empty where thresholds were given by hand."""
+
+    fields: Mapping[FieldOfZone, JudgedField]
+
+    @staticmethod
+    def of(policies: Mapping[str, CalibratedPolicy]) -> Judged:
+        """What policies of zones say of fields that are judged by themselves."""
+        pairs = ((zone, judged) for zone, calibrated in policies.items() for judged in calibrated.fields)
+        return Judged({(zone, judged.known.field): judged for zone, judged in pairs if judged.known.field})
+
+    @property
+    def starts(self) -> dict[FieldOfZone, float]:
+        """Start thresholds."""
+        return {key: judged.thresholds.start for key, judged in self.fields.items()}
+
+    @property
+    def calibrating(self) -> bool:
+        """Whether the budget is not supported yet."""
+        return any(judged.thresholds.provisional for judged in self.fields.values())
+
+    def differs_from(self, before: Judged) -> bool:
+        """Whether a threshold, or what is promised of it, is another."""
+        if self.fields.keys() != before.fields.keys() or self.calibrating != before.calibrating:
+            return True
+        was = before.starts
+        return any(abs(start - was[key]) > WORTH_SAYING * was[key] for key, start in self.starts.items())
+
+
+def change_of(before: Judged, after: Judged, watched_s: float, at_wall_s: float) -> ModelChange:
+    """The line of the history."""
+    was = before.starts
+    thresholds: list[dict[str, Any]] = [
+        {"zone": zone or None, "field": field, "before": _rounded(was.get((zone, field))), "after": _rounded(start)}
+        for (zone, field), start in after.starts.items()
+    ]
+    places = [" ".join(filter(None, (t["zone"], t["field"]))) for t in thresholds]
+    named = [f"{place} {t['before']} to {t['after']}" for place, t in zip(places, thresholds, strict=True)]
+    state = "still calibrating" if after.calibrating else "the budget is supported"
+    text = f"{', '.join(named)}; {duration_text(watched_s)} watched, {state}"
+    detail = {"thresholds": thresholds, "watched_s": round(watched_s, 1), "calibrating": after.calibrating}
+    return ModelChange(at_wall_s, ModelChangeKind.THRESHOLDS, "daemon", text, detail)
+
+
+def ready_notice(camera: str, regime: str | None, after: Judged, watched_s: float, at_wall_s: float) -> Notice:
+    """Says that a camera has been watched for long enough for its budget."""
+    bound = sum(judged.thresholds.budget_per_day for judged in after.fields.values())
+    detail: tuple[tuple[str, str | float | bool], ...] = (
+        ("alarms_per_day", round(bound, 6)),
+        ("watched_days", round(watched_s / DAY_S, 3)),
+        *((("regime", regime),) if regime else ()),
+    )
+    return Notice(uuid7(at_wall_s), EventType.MODEL_READY, camera, at_wall_s, detail)
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else float(f"{value:.4g}")

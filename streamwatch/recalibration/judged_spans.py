@@ -1,0 +1,63 @@
+"""Events that people said something of, and what that means for what their camera is calibrated on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from streamwatch.config.schema import Config
+from streamwatch.learning.feedback import journal_of
+from streamwatch.model.calibration.live_footage import Span, window_days, without
+from streamwatch.model.calibration.thresholds import DAY_S
+from streamwatch.records import Event, LivePeaks
+from streamwatch.scenes.model_files import camera_model_paths
+from streamwatch.scenes.policy import budgets_of
+from streamwatch.store.event_store import EventQuery, EventStore
+
+MOST_EVENTS = 100_000
+
+
+@dataclass(frozen=True)
+class JudgedSpans:
+    """When events were that people judged.
+
+    Attributes:
+        anomalies: of those that are none of the scene's normal life.
+        taught: of those that the model was taught, and that it does not raise again.
+    """
+
+    anomalies: tuple[Span, ...] = ()
+    taught: tuple[Span, ...] = ()
+
+    def left_of(self, live: LivePeaks) -> LivePeaks:
+        """What remains to calibrate on."""
+        return without(without(live, self.anomalies, watched=False), self.taught, watched=True)
+
+
+def judged_spans(store: EventStore, config: Config, camera: str, now_wall_s: float) -> JudgedSpans:
+    """Those of a camera, of as long as what it held counts.
+
+    Raises:
+        StoreError: the database refuses; ModelFileError: the journal of feedback cannot be read.
+    """
+    since_s = now_wall_s - DAY_S * max(map(window_days, budgets_of(config, camera).values()))
+    settings = config.settings(camera)
+    closing_s = max(settings.end_delay, settings.cooldown)
+
+    def labelled(label: str) -> list[Event]:
+        return store.list_events(EventQuery(camera=camera, label=label, since_s=since_s, limit=MOST_EVENTS))
+
+    def span(event: Event) -> Span:
+        return event.start_wall_s, (now_wall_s if event.end_wall_s is None else event.end_wall_s) + closing_s
+
+    normal = labelled("normal")
+    taught = _taught(config, camera) if normal else set()
+    return JudgedSpans(
+        tuple(span(event) for event in labelled("anomaly")), tuple(span(event) for event in normal if event.id in taught)
+    )
+
+
+def _taught(config: Config, camera: str) -> set[str]:
+    """Ids of the events that the camera's models hold as feedback."""
+    return {
+        entry.event_id for path in camera_model_paths(config, camera) for entry in journal_of(config, camera, path).entries()
+    }

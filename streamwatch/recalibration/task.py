@@ -1,0 +1,57 @@
+"""The thread that calibrates: now and then, for as long as the daemon runs."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import Protocol
+
+from streamwatch.clock import Clock
+from streamwatch.errors import StreamwatchError
+from streamwatch.retry import caught
+
+log = logging.getLogger(__name__)
+EVERY_S = 30.0
+"""What a crash may cost at most is twice that: half a minute that waits, and half a minute that is being written."""
+
+
+class Work(Protocol):
+    """What is done; see ``recalibrator.Recalibrator``."""
+
+    def run_once(self) -> None:
+        """Once; raises to be asked again."""
+        ...
+
+
+class RecalibrationTask:
+    """Does its work every half minute, and once more at the end; what fails is logged, and tried again the next time."""
+
+    def __init__(self, work: Work, clock: Clock) -> None:
+        self._work, self._clock = work, clock
+        self._stop = threading.Event()
+        self._failing = False
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread = threading.Thread(target=self._run, name="calibration", daemon=True)
+        self._thread.start()
+
+    def stop(self, timeout_s: float) -> None:
+        """Store what is there, and end; a database that hangs is left behind."""
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join(timeout_s)
+
+    def _run(self) -> None:
+        while not self._clock.wait(self._stop, EVERY_S):
+            self.run_once()
+        self.run_once()
+
+    def run_once(self) -> None:
+        """The work once; no failure of it ends the daemon, because cameras are watched without it."""
+        failure = caught(self._work.run_once)
+        if failure is not None and not self._failing:
+            known = isinstance(failure, StreamwatchError)
+            log.error("thresholds are not calibrated: %s", failure, exc_info=None if known else failure)
+        self._failing = failure is not None
