@@ -11,6 +11,7 @@ import av
 import numpy as np
 import pytest
 
+from benchmarks.watched_site import WatchedSite, quiet
 from streamwatch.alerts.flood import digest_of
 from streamwatch.alerts.router import NotificationRouter
 from streamwatch.capture.liveness import LivenessChange
@@ -26,7 +27,6 @@ from streamwatch.store.sessions import open_database
 from streamwatch.video.integrity import IntegrityGuard
 from streamwatch.video.live import disconnect_kind
 from tests.detection.test_pipeline import BLACK, Bench, scene_policy
-from tests.recalibration.site import Site, quiet
 from tests.store.test_event_store import event
 from tests.test_retry import FakeClock
 
@@ -159,7 +159,7 @@ def floods(_folder: Path) -> list[EventType]:
 
 def ends_its_calibration(folder: Path) -> list[EventType]:
     database = open_database(None, folder)
-    site = Site(folder, database, camera={"alarm_budget": "4/hour"})
+    site = WatchedSite(folder, database, camera={"alarm_budget": "4/hour"})
     site.watch(quiet(3600, np.random.default_rng(0)))
     database.dispose()
     return [notice.type for notice in site.notices]

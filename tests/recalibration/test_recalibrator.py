@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from sqlalchemy import Engine
 
+from benchmarks.watched_site import FOOTAGE_S, HELD, WatchedSite, quiet, scenes_of, with_thing
 from streamwatch.enums import EventType, ModelChangeKind
 from streamwatch.errors import StoreError
 from streamwatch.model.calibration.thresholds import BUDGETS_TO_SUPPORT, DAY_S
@@ -16,7 +17,6 @@ from streamwatch.model.scoring.levels import APPEARANCE, MOTION
 from streamwatch.scenes.model_history import read_history
 from streamwatch.store.live_peaks import load_records, undo_record
 from streamwatch.store.sessions import open_database
-from tests.recalibration.site import FOOTAGE_S, HELD, Site, quiet, scenes_of, with_thing
 
 KEY = ("cam", None)
 HOUR_S = 3600
@@ -35,19 +35,21 @@ def database(tmp_path: Path) -> Iterator[Engine]:
 
 
 @pytest.fixture
-def site(tmp_path: Path, database: Engine) -> Site:
-    return Site(tmp_path, database, camera={"alarm_budget": "1/hour"})
+def site(tmp_path: Path, database: Engine) -> WatchedSite:
+    return WatchedSite(tmp_path, database, camera={"alarm_budget": "1/hour"})
 
 
-def changes(site: Site) -> list[dict[str, object]]:
+def changes(site: WatchedSite) -> list[dict[str, object]]:
     return list(read_history(site.folder / "models" / "cam.safetensors"))
 
 
-def watched_s(site: Site) -> float:
+def watched_s(site: WatchedSite) -> float:
     return load_records(site.database, ["cam"])[KEY].watched[0].exposure_s
 
 
-def test_a_camera_left_alone_for_as_long_as_its_budget_needs_ends_its_calibration(site: Site, rng: np.random.Generator) -> None:
+def test_a_camera_left_alone_for_as_long_as_its_budget_needs_ends_its_calibration(
+    site: WatchedSite, rng: np.random.Generator
+) -> None:
     needed_s = BUDGETS_TO_SUPPORT * HOUR_S - FOOTAGE_S
     site.watch(quiet(needed_s - 700, rng))
     assert site.policies()[""].policy.provisional
@@ -64,7 +66,7 @@ def test_a_camera_left_alone_for_as_long_as_its_budget_needs_ends_its_calibratio
     assert len(site.notices) == 1
 
 
-def test_normal_life_that_the_footage_did_not_show_raises_the_threshold(site: Site, rng: np.random.Generator) -> None:
+def test_normal_life_that_the_footage_did_not_show_raises_the_threshold(site: WatchedSite, rng: np.random.Generator) -> None:
     before = site.starts()
     for _ in range(3):
         site.watch(with_thing(quiet(1200, rng), 300, 60, 1.2))
@@ -73,7 +75,7 @@ def test_normal_life_that_the_footage_did_not_show_raises_the_threshold(site: Si
     assert site.applied == len(changes(site)) > 0
 
 
-def test_a_cameras_first_event_does_not_make_it_deaf_to_the_next(site: Site, rng: np.random.Generator) -> None:
+def test_a_cameras_first_event_does_not_make_it_deaf_to_the_next(site: WatchedSite, rng: np.random.Generator) -> None:
     before = site.starts()
     site.watch(with_thing(quiet(1800, rng), 900, 30, 5.0))
     assert site.starts()[MOTION] == pytest.approx(before[MOTION])
@@ -81,7 +83,7 @@ def test_a_cameras_first_event_does_not_make_it_deaf_to_the_next(site: Site, rng
     assert site.starts()[MOTION] > 5.0 * HELD[MOTION]
 
 
-def test_events_that_a_person_calls_anomalies_leave_thresholds_alone(site: Site, rng: np.random.Generator) -> None:
+def test_events_that_a_person_calls_anomalies_leave_thresholds_alone(site: WatchedSite, rng: np.random.Generator) -> None:
     before = site.starts()
     for _ in range(3):
         began_s = site.clock.wall_s()
@@ -98,7 +100,7 @@ def test_events_that_a_person_calls_anomalies_leave_thresholds_alone(site: Site,
     assert site.starts()[MOTION] > 5.0 * HELD[MOTION]  # two are left that nobody called anything
 
 
-def test_a_thing_that_stands_there_for_an_hour_counts_once(site: Site, rng: np.random.Generator) -> None:
+def test_a_thing_that_stands_there_for_an_hour_counts_once(site: WatchedSite, rng: np.random.Generator) -> None:
     site.watch(quiet(1800, rng))
     stands = quiet(HOUR_S, rng)
     stands[APPEARANCE] = HELD[APPEARANCE] * (1.15 + 0.02 * rng.normal(size=HOUR_S))
@@ -109,7 +111,7 @@ def test_a_thing_that_stands_there_for_an_hour_counts_once(site: Site, rng: np.r
     assert site.starts()[APPEARANCE] == pytest.approx(1.25 * HELD[APPEARANCE])
 
 
-def test_a_crash_costs_a_minute_at_most(site: Site, rng: np.random.Generator) -> None:
+def test_a_crash_costs_a_minute_at_most(site: WatchedSite, rng: np.random.Generator) -> None:
     site.watch(quiet(HOUR_S + 29, rng), every_s=30.0)
     site.start()  # nothing was said to the one that ran
     assert watched_s(site) >= HOUR_S + 29 - 60
@@ -117,7 +119,9 @@ def test_a_crash_costs_a_minute_at_most(site: Site, rng: np.random.Generator) ->
     assert watched_s(site) >= HOUR_S + 629 - 60 - 30
 
 
-def test_a_database_that_refuses_costs_nothing(site: Site, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_database_that_refuses_costs_nothing(
+    site: WatchedSite, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
     site.watch(quiet(600, rng))
     refused = monkeypatch.context()
     with refused as patch:
@@ -132,7 +136,7 @@ def _refuse(*_: object) -> set[object]:
     raise StoreError("the database is away", hint="wait")
 
 
-def test_taken_back_while_it_runs(site: Site, rng: np.random.Generator) -> None:
+def test_taken_back_while_it_runs(site: WatchedSite, rng: np.random.Generator) -> None:
     site.watch(quiet(1200, rng))
     site.watch(with_thing(with_thing(quiet(1200, rng), 300, 60, 1.2), 800, 60, 1.2))
     then = site.starts()
@@ -147,7 +151,7 @@ def test_taken_back_while_it_runs(site: Site, rng: np.random.Generator) -> None:
 
 
 @pytest.mark.parametrize("what", ["another model", "another zone", "other rules"])
-def test_what_rests_on_something_else_says_nothing(site: Site, rng: np.random.Generator, what: str) -> None:
+def test_what_rests_on_something_else_says_nothing(site: WatchedSite, rng: np.random.Generator, what: str) -> None:
     site.watch(with_thing(with_thing(quiet(2400, rng), 300, 60, 2.0), 800, 60, 2.0))
     assert site.starts()[MOTION] > 2 * HELD[MOTION]
     if what == "another model":
@@ -162,14 +166,14 @@ def test_what_rests_on_something_else_says_nothing(site: Site, rng: np.random.Ge
     assert watched_s(site) < 1300
 
 
-def test_a_nights_update_leaves_what_was_watched(site: Site, rng: np.random.Generator) -> None:
+def test_a_nights_update_leaves_what_was_watched(site: WatchedSite, rng: np.random.Generator) -> None:
     site.watch(quiet(1200, rng))
     site.scenes = scenes_of()  # loaded anew
     site.watch(quiet(1200, rng))
     assert watched_s(site) == pytest.approx(2400, abs=10)
 
 
-def test_a_threshold_by_hand_stays(site: Site, rng: np.random.Generator) -> None:
+def test_a_threshold_by_hand_stays(site: WatchedSite, rng: np.random.Generator) -> None:
     site.camera["threshold"] = 1.5
     site.watch(with_thing(with_thing(quiet(2400, rng), 300, 60, 2.0), 800, 60, 2.0))
     assert not changes(site)
@@ -177,7 +181,7 @@ def test_a_threshold_by_hand_stays(site: Site, rng: np.random.Generator) -> None
     assert watched_s(site) > 2000  # for the day when it is `auto` again
 
 
-def test_what_is_older_than_its_window_is_forgotten(site: Site, rng: np.random.Generator) -> None:
+def test_what_is_older_than_its_window_is_forgotten(site: WatchedSite, rng: np.random.Generator) -> None:
     site.watch(with_thing(with_thing(quiet(2400, rng), 300, 60, 2.0), 800, 60, 2.0))
     assert site.starts()[MOTION] > 2 * HELD[MOTION]
     site.clock.now_s += 9 * DAY_S
@@ -188,7 +192,7 @@ def test_what_is_older_than_its_window_is_forgotten(site: Site, rng: np.random.G
 
 def test_zones_are_calibrated_each_by_itself(tmp_path: Path, database: Engine, rng: np.random.Generator) -> None:
     left = {"left": {"polygon": [[0.0, 0.0], [0.5, 0.0], [0.5, 1.0], [0.0, 1.0]]}}
-    site = Site(tmp_path, database, {"alarm_budget": "1/hour", "zones": left}, scenes_of("left"))
+    site = WatchedSite(tmp_path, database, {"alarm_budget": "1/hour", "zones": left}, scenes_of("left"))
     site.watch(with_thing(with_thing(quiet(2400, rng), 300, 60, 2.0), 800, 60, 2.0), zone="left")
     assert site.starts("left")[MOTION] > 2 * HELD[MOTION]
     assert site.starts("")[MOTION] == pytest.approx(1.25 * HELD[MOTION])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -26,19 +28,22 @@ from streamwatch.records import Event, EventChange, Float64Array, Notice, Peak
 from streamwatch.scenes.model_files import CameraScenes
 from streamwatch.scenes.policy import CalibratedPolicy, policies_for
 from streamwatch.store.event_store import EventStore
-from tests.test_retry import FakeClock
 
 FOOTAGE_S = 120.0
+Values = Mapping[str, Float64Array]
+"""By field, what was measured sample by sample."""
 HELD = {APPEARANCE: 20.0, MOTION: 40.0}
 """What two minutes of normal footage held."""
 
 
 def footage(zone: str, name: str) -> NormalPeaks:
+    """What the footage showed of a field."""
     held = HELD[name]
     return NormalPeaks(zone, held, held, FOOTAGE_S, (held, held * 0.9), 1.0, 30.0, name, held, held / 10, 0.0)
 
 
 def scenes_of(*zones: str, learned_at_s: float = 1.0) -> CameraScenes:
+    """A model that was calibrated on the footage, with these zones."""
     model = SceneModel(EmbeddingIdentity("resnet18", "untrained", "0" * 64, ("layer1",), 1, 0, (0,)), features="both")
     model.units_ = FieldUnits(25.0, 50.0)
     known = [footage(zone, name) for zone in ("", *zones) for name in (APPEARANCE, MOTION)]
@@ -47,12 +52,33 @@ def scenes_of(*zones: str, learned_at_s: float = 1.0) -> CameraScenes:
 
 
 def config_of(folder: Path, **camera: object) -> Config:
+    """One camera, and of its settings what is given."""
     source = {"source": "rtsp://127.0.0.1:1/", **camera}
     return Config.model_validate({"version": 1, "data_dir": folder, "cameras": {"cam": source}})
 
 
+class SimulatedClock:
+    """Time that passes when somebody says so."""
+
+    def __init__(self) -> None:
+        self.now_s = 1.75e9
+
+    def monotonic_s(self) -> float:
+        """Seconds."""
+        return self.now_s
+
+    def wall_s(self) -> float:
+        """Seconds since the Unix epoch."""
+        return self.now_s
+
+    def wait(self, stop: threading.Event, timeout_s: float) -> bool:
+        """Let that time pass; whether ``stop`` is set."""
+        self.now_s += timeout_s
+        return stop.is_set()
+
+
 @dataclass
-class Site:
+class WatchedSite:
     """One camera, and what calibrates it.
 
     Attributes:
@@ -63,7 +89,7 @@ class Site:
     database: Engine
     camera: dict[str, object] = field(default_factory=dict)
     scenes: CameraScenes = field(default_factory=scenes_of)
-    clock: FakeClock = field(default_factory=FakeClock)
+    clock: SimulatedClock = field(default_factory=SimulatedClock)
     measures: LiveMeasures = field(default_factory=LiveMeasures)
     notices: list[Notice] = field(default_factory=list)
     applied: int = 0
@@ -84,6 +110,7 @@ class Site:
 
     @property
     def config(self) -> Config:
+        """In force."""
         return config_of(self.folder, **self.camera)
 
     def policies(self) -> dict[str, CalibratedPolicy]:
@@ -95,13 +122,12 @@ class Site:
         """Start thresholds by field."""
         return {judged.known.field: judged.thresholds.start for judged in self.policies()[zone].fields}
 
-    def watch(self, values: dict[str, Float64Array], *, rate_hz: float = 1.0, zone: str = "", every_s: float = 600.0) -> None:
+    def watch(self, values: Values, *, rate_hz: float = 1.0, zone: str = "", every_s: float = 600.0) -> None:
         """Time passes in which fields measure this, and the calibration does its work now and then."""
-        count, due_s = len(next(iter(values.values()))), self.clock.now_s + every_s
-        for index in range(count):
+        due_s = self.clock.now_s + every_s
+        for measured in zip(*(of_field.tolist() for of_field in values.values()), strict=True):
             self.clock.now_s += 1 / rate_hz
-            highest = tuple((name, float(of_field[index])) for name, of_field in values.items())
-            self.measures.record("cam", self.clock.wall_s(), seen(zone, highest))
+            self.measures.record("cam", self.clock.now_s, seen(zone, tuple(zip(values, measured, strict=True))))
             if self.clock.now_s >= due_s:
                 due_s += every_s
                 self.recalibrator.run_once()
@@ -118,18 +144,17 @@ class Site:
 
 
 def seen(zone: str, highest: tuple[tuple[str, float], ...]) -> Observation:
+    """A frame that is judged, with nothing open."""
     of_zone = ZoneObservation(zone, 0.0, None, (), lasts=False, holds=False, at_peak=False, idle=True, highest=highest)
     return Observation(counts=True, quiet=True, normal=True, ratio=0.0, zones=(of_zone,))
 
 
-def quiet(seconds: float, rng: np.random.Generator, scale: float = 1.0) -> dict[str, Float64Array]:
+def quiet(seconds: float, rng: np.random.Generator) -> dict[str, Float64Array]:
     """Normal life: both fields tremble around half of what footage held."""
-    return {name: scale * held * (0.5 + 0.05 * rng.normal(size=int(seconds))) for name, held in HELD.items()}
+    return {name: held * (0.5 + 0.05 * rng.normal(size=int(seconds))) for name, held in HELD.items()}
 
 
-def with_thing(
-    values: dict[str, Float64Array], at_s: int, lasts_s: int, times: float, name: str = MOTION
-) -> dict[str, Float64Array]:
+def with_thing(values: Values, at_s: int, lasts_s: int, times: float, name: str = MOTION) -> Values:
     """The same, and for a while one field reads so many times what the footage held."""
     changed = values[name].copy()
     changed[at_s : at_s + lasts_s] = times * HELD[name]
