@@ -15,8 +15,8 @@ from streamwatch.records import Notice
 from streamwatch.scenes.model_history import ModelChange
 from streamwatch.scenes.policy import CalibratedPolicy, JudgedField
 
-WORTH_SAYING = 0.01
-"""Thresholds that change by less stay as they are."""
+WORTH_SAYING = 0.001
+"""A change of less is no line of the history."""
 
 
 @dataclass(frozen=True)

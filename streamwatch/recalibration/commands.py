@@ -42,7 +42,7 @@ def in_force_of(config: Config, clock: Clock | None = None) -> InForce:
     """What a configuration's database says; nothing where no daemon ran yet.
 
     Raises:
-        StoreError: the database refuses; ModelFileError: a journal of feedback cannot be read.
+        StoreError: the database refuses.
     """
     if config.database is None and not (config.data_dir / "events.db").is_file():
         return InForce()

@@ -40,7 +40,7 @@ class InForce:
         """What a database says.
 
         Raises:
-            StoreError: it refuses; ModelFileError: a journal of feedback cannot be read.
+            StoreError: it refuses.
         """
         records, store = load_records(database, config.cameras), EventStore(database)
         spans = {camera: judged_spans(store, config, camera, now_wall_s) for camera in {camera for camera, _ in records}}

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 
 from streamwatch.config.schema import Config
+from streamwatch.errors import ModelFileError
 from streamwatch.learning.feedback import journal_of
 from streamwatch.model.calibration.live_footage import Span, window_days, without
 from streamwatch.model.calibration.thresholds import DAY_S
@@ -13,7 +15,8 @@ from streamwatch.scenes.model_files import camera_model_paths
 from streamwatch.scenes.policy import budgets_of
 from streamwatch.store.event_store import EventQuery, EventStore
 
-MOST_EVENTS = 100_000
+log = logging.getLogger(__name__)
+MAX_EVENTS = 100_000
 
 
 @dataclass(frozen=True)
@@ -37,14 +40,14 @@ def judged_spans(store: EventStore, config: Config, camera: str, now_wall_s: flo
     """Those of a camera, of as long as what it held counts.
 
     Raises:
-        StoreError: the database refuses; ModelFileError: the journal of feedback cannot be read.
+        StoreError: the database refuses.
     """
     since_s = now_wall_s - DAY_S * max(map(window_days, budgets_of(config, camera).values()))
     settings = config.settings(camera)
     closing_s = max(settings.end_delay, settings.cooldown)
 
     def labelled(label: str) -> list[Event]:
-        return store.list_events(EventQuery(camera=camera, label=label, since_s=since_s, limit=MOST_EVENTS))
+        return store.list_events(EventQuery(camera=camera, label=label, since_s=since_s, limit=MAX_EVENTS))
 
     def span(event: Event) -> Span:
         return event.start_wall_s, (now_wall_s if event.end_wall_s is None else event.end_wall_s) + closing_s
@@ -57,7 +60,11 @@ def judged_spans(store: EventStore, config: Config, camera: str, now_wall_s: flo
 
 
 def _taught(config: Config, camera: str) -> set[str]:
-    """Ids of the events that the camera's models hold as feedback."""
-    return {
-        entry.event_id for path in camera_model_paths(config, camera) for entry in journal_of(config, camera, path).entries()
-    }
+    """Ids of the events that the camera's models hold as feedback; one whose journal cannot be read holds none."""
+    found = set[str]()
+    for path in camera_model_paths(config, camera):
+        try:
+            found |= {entry.event_id for entry in journal_of(config, camera, path).entries()}
+        except ModelFileError as error:
+            log.warning("camera %s: events that it was taught count as alarms: %s", camera, error, extra={"camera": camera})
+    return found

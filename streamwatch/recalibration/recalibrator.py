@@ -88,7 +88,6 @@ class Recalibrator:
 
         Raises:
             StoreError: the database refuses; what was measured is stored the next time.
-            ModelFileError: a journal of feedback cannot be read.
         """
         config = self._fleet.config()
         watched = {camera: scenes for camera in config.enabled_cameras if (scenes := self._fleet.scenes_of(camera))}
@@ -142,7 +141,7 @@ class Recalibrator:
         self._in_force.put(key, Applied(record, self._in_force.of(key).spans))
 
     def _derive_due(self, config: Config, camera: str, scenes: CameraScenes) -> Iterator[str | None]:
-        """Derive the thresholds of the scenes that are due, and yield the regimes of those that are others now."""
+        """Derive the thresholds of the scenes that are due, and yield the regimes of those that are to be put to work."""
         if config.cameras[camera].threshold != "auto":
             return
         spans = judged_spans(self._events, config, camera, self._clock.wall_s())
@@ -164,7 +163,7 @@ class Recalibrator:
         return grown or scene.record.told() != scene.told or supported != scene.supported or spans != scene.spans
 
     def _derive(self, config: Config, key: SceneKey, scenes: CameraScenes, spans: JudgedSpans) -> bool:
-        """Derive a scene's thresholds; whether they are others now, and are to be put to work."""
+        """Derive a scene's thresholds from all that is known now; whether they are in force."""
         (camera, regime), record = key, self._scenes[key].record
         live = record.live()
 
@@ -173,21 +172,28 @@ class Recalibrator:
 
         before = judged(self._in_force.calibrations(config, camera, scenes)[regime])
         after = judged(extended_calibration(live, spans, config, key, scenes))
-        changes = after.differs_from(before) and self._put_in_force(key, live, spans)
-        if changes:
-            now_s = self._clock.wall_s()
-            change = change_of(before, after, record.watched_s, now_s)
-            record_change(camera_model_path(config, camera, regime), change)
-            log.info("camera %s: thresholds: %s", camera, change.text, extra={"camera": camera})
-            if before.calibrating and not after.calibrating:
-                self._fleet.notify(ready_notice(camera, regime, after, record.watched_s, now_s))
-        record.tell_from((after if changes else before).starts)
-        return changes
+        differs = after.differs_from(before)
+        if not self._put_in_force(key, live, spans, differs=differs):
+            return False
+        record.tell_from(after.starts)
+        if differs:
+            self._tell(config, key, before, after)
+        return True
 
-    def _put_in_force(self, key: SceneKey, live: tuple[LivePeaks, ...], spans: JudgedSpans) -> bool:
+    def _tell(self, config: Config, key: SceneKey, before: Judged, after: Judged) -> None:
+        """A line of the history and of the log, and a notice if that ends the calibration."""
+        (camera, regime), watched_s, now_s = key, self._scenes[key].record.watched_s, self._clock.wall_s()
+        change = change_of(before, after, watched_s, now_s)
+        record_change(camera_model_path(config, camera, regime), change)
+        log.info("camera %s: thresholds: %s", camera, change.text, extra={"camera": camera})
+        if before.calibrating and not after.calibrating:
+            self._fleet.notify(ready_notice(camera, regime, after, watched_s, now_s))
+
+    def _put_in_force(self, key: SceneKey, live: tuple[LivePeaks, ...], spans: JudgedSpans, *, differs: bool) -> bool:
         """False if a command took something back just now: the next time that is taken up."""
         scene = self._scenes[key]
-        record = replace(scene.stored, watched=live, applied=live, before=scene.stored.applied)
+        before = scene.stored.applied if differs else scene.stored.before
+        record = replace(scene.stored, watched=live, applied=live, before=before)
         if save_records(self._database, {key: record}):
             return False
         scene.stored = record

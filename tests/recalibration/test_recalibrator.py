@@ -72,7 +72,7 @@ def test_normal_life_that_the_footage_did_not_show_raises_the_threshold(site: Wa
         site.watch(with_thing(quiet(1200, rng), 300, 60, 1.2))
     assert site.starts()[MOTION] > 1.1 * before[MOTION]
     assert site.starts()[APPEARANCE] == pytest.approx(before[APPEARANCE])
-    assert site.applied == len(changes(site)) > 0
+    assert site.applied >= len(changes(site)) > 0
 
 
 def test_a_cameras_first_event_does_not_make_it_deaf_to_the_next(site: WatchedSite, rng: np.random.Generator) -> None:
