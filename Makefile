@@ -30,11 +30,12 @@ check: $(INSTALLED)  ## style, types and the layers of the house
 	$(BIN)/lint-imports --no-cache
 
 PED2 := build/ped2-stc
-eval: $(INSTALLED) $(PED2)  ## evaluate on the labelled footage beside the project; writes build/ and docs/accuracy.md
+eval: $(INSTALLED) $(PED2)  ## evaluate on the labelled footage beside the project; writes build/, docs/accuracy.md and benchmarks/accuracy.json
 	$(BIN)/streamwatch evaluate shanghaitech $(PED2) --report build/appearance --weights untrained
 	$(BIN)/streamwatch evaluate shanghaitech $(PED2) --report build/both --weights untrained --features both
 	$(BIN)/streamwatch evaluate shanghaitech $(PED2) --report build/ablation --weights untrained --ablate
 	cp build/ablation/ablation.md docs/accuracy.md
+	$(BIN)/python -m benchmarks.accuracy build/appearance build/both
 
 soak: $(INSTALLED)  ## 30 minutes of random faults on 16 simulated cameras, then 20 kills in mid-event and 200 of a sender, and a real Prometheus that sees faults; SOAK_ARGS="--minutes 5"
 	$(BIN)/python -m benchmarks.soak $(SOAK_ARGS)

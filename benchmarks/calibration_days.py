@@ -161,7 +161,7 @@ def learned(folder: Path, clip: Clip, fps: float) -> tuple[Config, CameraScenes]
         "version": 1,
         "data_dir": str(folder),
         "backbone": {"weights": "untrained"},
-        "cameras": {"cam": {"source": str(normal), "normal": [str(normal)], "fps": fps}},
+        "cameras": {"cam": {"source": str(normal), "normal": [str(normal)], "fps": fps, "regimes": "off"}},
     }
     (folder / "site.yaml").write_text(json.dumps(document))
     run_command("fit", "-c", folder / "site.yaml", "cam")
@@ -184,7 +184,7 @@ def run(folder: Path, footage: Path, thing_from: Path, fps: float) -> Outcome:
         return {name: np.concatenate([block[name][: len(block[name]) // 2], shown[name]]) for name in shown}
 
     database = open_database(None, folder)
-    site = WatchedSite(folder, database, {"fps": fps}, scenes)
+    site = WatchedSite(folder, database, {"fps": fps, "regimes": "off"}, scenes)
     outcome = live_through(site, normal_days(loops, np.random.default_rng(0), fps), with_thing, rate_hz=fps, every_s=EVERY_S)
     database.dispose()
     return outcome

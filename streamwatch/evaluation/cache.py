@@ -20,8 +20,8 @@ from streamwatch.evaluation.regions import RegionCounts
 from streamwatch.evaluation.scene_run import Picture, SceneResult, Settings
 from streamwatch.files import replacing
 
-_FORMAT = 2
-_CLIP_ARRAYS = ("scores", "causal", "levels", "labels", "time_s")
+_FORMAT = 3
+_CLIP_ARRAYS = ("scores", "levels", "labels", "time_s")
 
 
 def scene_key(scene: SceneData, settings: Settings, weights_sha256: str) -> str:

@@ -21,7 +21,6 @@ class ClipScores:
 
     Attributes:
         scores: (T,) frame scores: each map's maximum, no temporal filter.
-        causal: (T,) the same after the daemon's own causal filter of the maps.
         levels: (T,) what the daemon compares with its threshold; see ``records.FrameScore``.
         labels: (T,) True where the frame is anomalous.
         time_s: (T,) seconds since the clip's first frame.
@@ -30,14 +29,13 @@ class ClipScores:
 
     name: str
     scores: Scores
-    causal: Scores
     levels: Scores
     labels: Labels
     time_s: Scores
     threshold: float
 
     def __post_init__(self) -> None:
-        if len({len(a) for a in (self.scores, self.causal, self.levels, self.labels, self.time_s)}) > 1:
+        if len({len(a) for a in (self.scores, self.levels, self.labels, self.time_s)}) > 1:
             raise ValueError(f"clip {self.name}: scores, labels and times differ in length")
 
     def scored_by(self, scores: Scores) -> ClipScores:
@@ -120,12 +118,13 @@ def frame_figures(clips: Sequence[ClipScores]) -> FrameFigures:
 
 
 def causal(clip: ClipScores) -> ClipScores:
-    """What the daemon knew at that moment: the maximum of its causally filtered map, in units of its threshold.
+    """What the daemon knew at that moment: the level that it decides by, in units of its threshold.
 
+    Of one field that is the maximum of its causally filtered map.
     The threshold comes from the scene's normal footage, so dividing by it uses nothing of the test clip, and makes
     the scenes' scores comparable.
     """
-    return clip.scored_by(clip.causal / clip.threshold)
+    return clip.scored_by(clip.levels / clip.threshold)
 
 
 def literature(clip: ClipScores, sigma_s: float = LITERATURE_SIGMA_S) -> ClipScores:

@@ -110,7 +110,7 @@ def _protocol(settings: Settings, facts: RunFacts) -> dict[str, Any]:
         "frame_score": "maximum of the smoothed map, no temporal smoothing",
         "micro": "all frames of all clips pooled",
         "macro": "mean over clips that have normal and anomalous frames",
-        "causal": f"maximum of the map after the daemon's causal filter, {TIME_CONSTANT_S} s, divided by the scene's threshold",
+        "causal": f"the daemon's level, after its causal filter of {TIME_CONSTANT_S} s, divided by the scene's threshold",
         "literature": f"two-sided Gaussian, {LITERATURE_SIGMA_S} s, then each clip's minimum and maximum to 0 and 1",
         "regions": "annotated" if settings.annotated is not None else "mask_derived: not comparable with published figures",
         "alarms": f"threshold from normal footage; min_duration {MIN_DURATION_S} s, end_delay {END_DELAY_S} s, "

@@ -170,20 +170,20 @@ class _SceneEvaluation:
         reader = self._reader(clip.source, keep_pictures=True)
         frames = (frame for frame in reader.frames() if frame.index % self._settings.every == 0)
         regions = self._truth_regions(clip, truth)
-        rows: list[tuple[int, float, float, float, float]] = []
+        rows: list[tuple[int, float, float, float]] = []
         with closing(score_frames(self._engine, frames)) as scores:
             for scored in scores:
                 number = scored.frame.index
-                rows.append((number, scored.frame.time_s, scored.score, scored.causal_score, scored.level))
+                rows.append((number, scored.frame.time_s, scored.score, scored.level))
                 mask = truth.masks[number] if truth.masks else None
                 self._count(scored, mask, regions[number] if regions else None)
                 album.on_score(scored, clip.name, bool(truth.labels[number]), mask)
                 self._on_frames(1)
         self._record_reading(f"clip {clip.name}", [reader])
         self._record_size(clip, truth, reader)
-        index, time_s, score, causal, level = (np.array(column) for column in zip(*rows, strict=True))
+        index, time_s, score, level = (np.array(column) for column in zip(*rows, strict=True))
         labels, threshold = truth.labels[index], self._result.start_threshold
-        self._result.clips.append(ClipScores(clip.name, score, causal, level, labels, time_s, threshold))
+        self._result.clips.append(ClipScores(clip.name, score, level, labels, time_s, threshold))
 
     def _count(self, scored: FrameScore, mask: Mask | None, regions: list[TruthRegion] | None) -> None:
         if mask is not None:

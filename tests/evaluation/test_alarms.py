@@ -15,7 +15,7 @@ def clip(high: list[tuple[float, float]], truth: list[tuple[float, float]], seco
     time_s = np.arange(round(seconds * 10)) / 10
     inside = [np.any([(a <= time_s) & (time_s <= b) for a, b in spans] or [time_s < 0], axis=0) for spans in (high, truth)]
     levels = np.where(inside[0], 12.0, 1.0)
-    return ClipScores("c", levels, levels, levels, inside[1], time_s, 10.0)
+    return ClipScores("c", levels, levels, inside[1], time_s, 10.0)
 
 
 def test_found_missed_and_false() -> None:

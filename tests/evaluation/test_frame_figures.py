@@ -25,7 +25,7 @@ from streamwatch.evaluation.frame_figures import (
 
 def clip(scores: list[float], labels: list[int], name: str = "c", threshold: float = 2.0) -> ClipScores:
     values = np.array(scores, float)
-    return ClipScores(name, values, values, values, np.array(labels, bool), np.arange(len(scores)) / 10, threshold)
+    return ClipScores(name, values, values, np.array(labels, bool), np.arange(len(scores)) / 10, threshold)
 
 
 @settings(max_examples=200)
@@ -63,9 +63,9 @@ def test_micro_pools_and_macro_averages_the_clips_that_have_both_kinds() -> None
     assert figures.auroc_micro == pytest.approx(roc_auc_score(labels, pooled))
 
 
-def test_causal_is_the_daemons_filtered_score_in_units_of_its_threshold() -> None:
+def test_causal_is_the_daemons_level_in_units_of_its_threshold() -> None:
     base = clip([1, 2, 3], [0, 0, 1])
-    filtered = replace(base, causal=np.array([1.0, 1.5, 2.5]))
+    filtered = replace(base, levels=np.array([1.0, 1.5, 2.5]))
     assert causal(filtered).scores.tolist() == [0.5, 0.75, 1.25]
 
 
