@@ -23,6 +23,7 @@ from benchmarks.scenes_made_hard import (
     PLANTED_TO,
     Clip,
     at_night,
+    behind_leaves,
     disturbed,
     planted,
     read_clip,
@@ -144,6 +145,9 @@ def planted_into(folder: Path, clips: Sequence[Path], budget: str) -> Iterator[W
         dark = at_night(pictures, number)
         night = _site(folder / f"{name}-night", f"{name}, night", dark[:at], rate_hz, budget)
         yield from _watch_all(night, dict(_by_night(pictures[at:], dark[at:], other, number)), rate_hz)
+        leafy = behind_leaves(pictures, number)
+        tree = _site(folder / f"{name}-leaves", f"{name}, behind leaves", leafy[:at], rate_hz, budget)
+        yield from _watch_all(tree, dict(_behind_leaves(pictures, at, other, number)), rate_hz)
 
 
 def _site(folder: Path, name: str, learned: Clip, rate_hz: float, budget: str) -> Camera:
@@ -187,3 +191,10 @@ def _by_night(clip: Clip, dark: Clip, other: Clip, seed: int) -> Iterator[tuple[
     for what, crosses in (("stands", False), ("crosses", True)):
         yield what, at_night(planted(clip, thing, 100 * seed, crosses=crosses), seed + 1)
     yield "no: insects", disturbed(dark, "insects", seed)
+
+
+def _behind_leaves(clip: Clip, at: int, other: Clip, seed: int) -> Iterator[tuple[str, Clip]]:
+    yield "no: leaves in the wind", behind_leaves(clip[at:], seed, at)
+    thing = thing_of(other, int(0.22 * clip[0].shape[0]) // 2 * 2, 10 * seed)
+    for what, crosses in (("stands behind leaves", False), ("crosses behind leaves", True)):
+        yield what, behind_leaves(planted(clip[at:], thing, 100 * seed, crosses=crosses), seed, at)

@@ -20,6 +20,7 @@ Clip = Sequence[UInt8Array]
 PLANTED_FROM, PLANTED_TO = 0.35, 0.7
 """Share of the clip in which a thing is there, or a nuisance happens."""
 LARGEST_PX = 640
+LEAVES = 70
 
 
 def read_clip(path: Path, rate_hz: float = 10.0, at_most: int = 1500) -> tuple[list[UInt8Array], float]:
@@ -97,6 +98,28 @@ def at_night(clip: Clip, seed: int) -> list[UInt8Array]:
     rng = np.random.default_rng(seed)
     grey = (picture.astype(np.float32).mean(axis=2, keepdims=True).repeat(3, axis=2) * 0.55 for picture in clip)
     return [_clipped(picture + rng.normal(0, 5, (*picture.shape[:2], 1))) for picture in grey]
+
+
+def behind_leaves(clip: Clip, seed: int, first: int = 0) -> list[UInt8Array]:
+    """The clip seen through a tree whose leaves the wind moves, each at its own pace.
+
+    Args:
+        first: the clip's first picture is that many after the wind began, so that parts of a clip are one wind.
+    """
+    rng, (height, width) = np.random.default_rng(seed), clip[0].shape[:2]
+    centres = rng.uniform((0.0, 0.0), (width, 0.75 * height), (LEAVES, 2))
+    sizes, phases = rng.uniform(height / 40, height / 14, LEAVES), rng.uniform(0, 2 * np.pi, LEAVES)
+    paces, green = rng.uniform(0.03, 0.12, LEAVES), rng.uniform((20, 40, 10), (60, 110, 40), (LEAVES, 3))
+    out = []
+    for number, picture in enumerate(clip, first):
+        seen = picture.copy()
+        gust = 1 + 0.7 * np.sin(number / 70)
+        for centre, size, phase, pace, colour in zip(centres, sizes, phases, paces, green, strict=True):
+            sway = 0.8 * size * gust * np.sin(2 * np.pi * pace * number + phase)
+            at, axes = (int(centre[0] + sway), int(centre[1] + 0.3 * sway)), (int(size), int(size / 2.5))
+            cv2.ellipse(seen, at, axes, 40 * np.sin(phase + pace * number), 0, 360, colour.tolist(), -1, cv2.LINE_AA)
+        out.append(seen)
+    return out
 
 
 def _clipped(picture: Float32Array) -> UInt8Array:
