@@ -26,7 +26,7 @@ pytestmark = pytest.mark.slow(200)
 
 RATE_HZ, MEMORY_S = 5.0, 2.0
 TERMS = CalibrationPolicy()
-TRUTH_HOURS, FOOTAGE_HOURS, TRIALS, INSIDE_AT_LEAST = 240, 8.0, 100, 90
+TRUTH_HOURS, FOOTAGE_HOURS, TRIALS, INSIDE_AT_LEAST = 240, 4.0, 100, 90
 CORRELATION = 0.5
 PER_HOUR, PER_DAY = 24.0, 1.0
 TAILS = {
@@ -104,7 +104,7 @@ def calibrated(fields: Mapping[str, Values]) -> Calibration:
 
 @pytest.mark.parametrize("tail", TAILS)
 def test_the_true_rate_lies_in_the_stated_interval(long_processes: list[Values], tail: str) -> None:
-    """In at least 90 of 100 trials of 8 hours, at 1/hour, which they support, and at 1/day, which they do not."""
+    """In at least 90 of 100 trials of 4 hours, at 1/hour, which they support, and at 1/day, which they do not."""
     law = TAILS[tail]
     truth = truth_of(law, long_processes)
     inside = {PER_HOUR: 0, PER_DAY: 0}
@@ -135,7 +135,7 @@ def test_two_correlated_fields_keep_one_budget(long_processes: list[Values]) -> 
     for trial in range(TRIALS):
         pair = correlated(process(FOOTAGE_HOURS, trial), process(FOOTAGE_HOURS, 1000 + trial))
         known = calibrated({field: values_of(law, z) for (field, law), z in zip(laws.items(), pair, strict=True)}).zones
-        judged = {peaks.field: thresholds_for(peaks, PER_HOUR / 2) for peaks in known}
+        judged = {peaks.field: thresholds_for(peaks, PER_HOUR / 2, 2) for peaks in known}
         highest = np.maximum.reduce([values / judged[field].start for field, values in of_fields.items()])
         rate = alarms_per_day([stream_of(highest)], 1.0, TRUTH_HOURS / 8)
         low = max(t.interval_per_day[0] for t in judged.values())
