@@ -193,8 +193,8 @@ def run(folder: Path, footage: Path, thing_from: Path, fps: float) -> Outcome:
 def main() -> int:
     """Run, print, write ``benchmarks/calibration_days.json``; whether what theory says came true."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--footage", type=Path, default=SHARED_DATA / "footage/one_learn.mp4")
-    parser.add_argument("--thing-from", type=Path, default=SHARED_DATA / "footage/front_learn.mp4")
+    parser.add_argument("--footage", type=Path, default=SHARED_DATA / "footage/front_learn.mp4")
+    parser.add_argument("--thing-from", type=Path, default=SHARED_DATA / "footage/bag_learn.mp4")
     parser.add_argument("--fps", type=float, default=5.0)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:

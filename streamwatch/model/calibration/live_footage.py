@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
+import numpy as np
+
 from streamwatch.model.calibration.thresholds import DAY_S, MAX_PEAKS_KEPT, Calibration, NormalPeaks
 from streamwatch.records import LivePeaks
 
@@ -57,7 +59,8 @@ def with_live(calibration: Calibration, live: Iterable[LivePeaks], budgets_per_d
     """A calibration that knows what its camera held since; of zones and fields that it knows itself.
 
     Of what was watched nobody said that it is normal. So as many peaks as the budget allows in that time, and one at least,
-    say nothing of what is: a camera's first event must not make it deaf to the next one like it. Their number counts.
+    say nothing of what is: a camera's first event must not make it deaf to the next one like it. Their number counts, and of
+    what was watched itself no more may reach the threshold than the budget allows, whatever a model of the tail would expect.
 
     Args:
         budgets_per_day: of each zone.
@@ -77,10 +80,12 @@ def _with(
     values = [value for value, _ in live.peaks]
     share_per_day = budgets_per_day[known.zone] / len(calibration.peaks_of(known.zone))
     allowed = max(1, int(share_per_day * live.exposure_s / DAY_S))
+    beyond_budget = max(values[allowed : allowed + 1], default=0.0)
     return replace(
         known,
         peaks=tuple(sorted((*known.peaks, *values), reverse=True)[:MAX_PEAKS_KEPT]),
         exposure_s=known.exposure_s + live.exposure_s,
         highest=max(known.highest, *values[:1], 0.0),
-        sustained=max(known.sustained, *values[allowed : allowed + 1], 0.0),
+        sustained=max(known.sustained, beyond_budget),
+        at_least=float(np.nextafter(beyond_budget, np.inf)),
     )

@@ -45,6 +45,7 @@ class NormalPeaks:
         sustained: the highest value that was held for ``min_duration``.
         floor: what the field may read where nothing is; ``sustained`` counts as at least that.
         error: what a reading may be wrong by.
+        at_least: no start threshold is below it, whatever is modelled; see ``live_footage``.
     """
 
     zone: str
@@ -58,6 +59,7 @@ class NormalPeaks:
     sustained: float = 0.0
     floor: float = 0.0
     error: float = 0.0
+    at_least: float = 0.0
 
     @property
     def beyond_normal(self) -> float:
@@ -209,7 +211,11 @@ def thresholds_for(known: NormalPeaks, budget_per_day: float, fields: int = 1) -
         return _thresholds_together(known, budget_per_day)
     supported = _supports(known, budget_per_day * fields)
     enough = supported and len(known.peaks) >= MIN_FOR_TAIL
-    stated = _from_peaks(known, budget_per_day, max(known.floor, 1e-6)) if enough else _beyond_normal(known, budget_per_day)
+    stated = (
+        _from_peaks(known, budget_per_day, max(known.floor, known.at_least, 1e-6))
+        if enough
+        else _beyond_normal(known, budget_per_day)
+    )
     return replace(stated, provisional=not supported, needed_s=stated.needed_s / fields)
 
 
