@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -93,6 +93,7 @@ class WatchedSite:
     measures: LiveMeasures = field(default_factory=LiveMeasures)
     notices: list[Notice] = field(default_factory=list)
     applied: int = 0
+    _loaded: tuple[dict[str, object], Config] | None = None
 
     def __post_init__(self) -> None:
         (self.folder / "models").mkdir(exist_ok=True)
@@ -105,13 +106,15 @@ class WatchedSite:
         fleet = WatchedFleet(lambda: self.config, lambda _: self.scenes, self._apply, self.notices.append)
         self.recalibrator = Recalibrator(self.database, self.measures, self.in_force, fleet, self.clock)
 
-    def _apply(self, _config: Config, _camera: str, _scenes: CameraScenes) -> None:
+    def _apply(self, _config: Config, _camera: str, _scenes: CameraScenes, _on_overtaken: Callable[[], None]) -> None:
         self.applied += 1
 
     @property
     def config(self) -> Config:
-        """In force."""
-        return config_of(self.folder, **self.camera)
+        """In force; another object when ``camera`` has changed."""
+        if self._loaded is None or self._loaded[0] != self.camera:
+            self._loaded = (dict(self.camera), config_of(self.folder, **self.camera))
+        return self._loaded[1]
 
     def policies(self) -> dict[str, CalibratedPolicy]:
         """What the daemon would judge by now."""

@@ -171,7 +171,8 @@ class LivePeaks:
 
     Attributes:
         basis: digest of what the values depend on (model, zone, rules); others than the present one say nothing.
-        peaks: (value, Unix time) of what was held, the highest first.
+        peaks: (value, Unix time) of each episode, the highest first: a thing that stands there is one, however it trembles.
+        events: the same of each event that some threshold would have opened, the highest of each day alone.
         exposure: (day, seconds) that were watched, by days since 1970 in UTC, ascending.
     """
 
@@ -180,6 +181,7 @@ class LivePeaks:
     basis: str
     peaks: tuple[tuple[float, float], ...] = ()
     exposure: tuple[tuple[int, float], ...] = ()
+    events: tuple[tuple[float, float], ...] = ()
 
     @property
     def exposure_s(self) -> float:

@@ -78,13 +78,13 @@ def _calibration_of(path: Path, known: Mapping[Path, Calibration]) -> Calibratio
 def rollback(camera: str, config_path: Path, regime: str | None, thresholds: bool) -> None:
     """Put CAMERA's previous model back; what it replaces becomes the previous one.
 
-    With --thresholds the model stays, and what the daemon saw since the thresholds before the present ones is forgotten.
+    With --thresholds the model stays, and what the daemon watched since it had others is forgotten, again further back.
     """
     config = load_config(config_path)
     path, now_s = path_for(_path_of(config, camera), regime), SystemClock().wall_s()
     if thresholds:
-        undo_thresholds(config, camera, path, now_s)
-        click.echo(f"{camera}: the thresholds before are back; a running daemon takes them up within a minute")
+        text = undo_thresholds(config, camera, path, now_s)
+        click.echo(f"{camera}: thresholds from {text}; a running daemon takes them up within a minute")
         return
     roll_back(path, now_s)
     click.echo(f"{path}: the model of {iso_time(read_metadata(path)['provenance']['fitted_at_s'])} is back")

@@ -202,6 +202,7 @@ class _Assembly:
             self._liveness,
             self._metrics,
             persistence.snoozes.snoozed,
+            lambda: self._config.value,
             self._around.in_force or InForce.load(persistence.database, config, clock.wall_s()),
             self._measures,
         )
@@ -301,7 +302,7 @@ class _Assembly:
 
     def _recalibration(self, persistence: Persistence, setup: CameraSetup, publisher: Publisher) -> RecalibrationTask:
         fleet = WatchedFleet(
-            lambda: self._config.value, setup.watched.get, setup.apply, lambda notice: publisher.publish(Publication(notice))
+            lambda: self._config.value, setup.scenes_of, setup.apply, lambda notice: publisher.publish(Publication(notice))
         )
         work = Recalibrator(persistence.database, setup.measures, setup.in_force, fleet, self._around.clock)
         return RecalibrationTask(work, self._around.clock)

@@ -57,9 +57,10 @@ class CameraSetup:
 
     Attributes:
         snoozed: told a camera and a Unix time, whether its events are switched off.
+        current: gives the configuration in force.
         in_force: what thresholds rest on besides the models.
         measures: what cameras measured; of one that is begun anew, what waits is of another model.
-        watched: by which scenes each camera is watched.
+        watched: each camera as it was set up.
     """
 
     engine: ScoringEngine
@@ -69,9 +70,10 @@ class CameraSetup:
     liveness: Liveness
     metrics: Metrics
     snoozed: Callable[[str, float], bool]
+    current: Callable[[], Config]
     in_force: InForce = field(default_factory=InForce)
     measures: LiveMeasures = field(default_factory=LiveMeasures)
-    watched: dict[str, CameraScenes] = field(default_factory=dict)
+    watched: dict[str, PreparedCamera] = field(default_factory=dict)
 
     def prepare(self, config: Config, camera: str, scenes: CameraScenes) -> PreparedCamera:
         """Everything that reads files or can fail.
@@ -115,7 +117,7 @@ class CameraSetup:
     def set_up(self, prepared: PreparedCamera) -> None:
         """Have a camera scored and its events tracked."""
         camera = prepared.monitor.camera
-        self.watched[camera] = prepared.scenes
+        self.watched[camera] = prepared
         self.measures.forget(camera)
         self.engine.watch(camera, prepared.policy.scene)
         self.pipeline.add(prepared.monitor)
@@ -132,13 +134,31 @@ class CameraSetup:
         if watching:
             self.calibration.show(camera, watching.zones)
 
-    def apply(self, config: Config, camera: str, scenes: CameraScenes) -> None:
-        """Decide by what is in force now, unless other scenes watch by then; called from any thread."""
+    def scenes_of(self, camera: str) -> CameraScenes | None:
+        """By which scenes a camera is watched; None for one that is not."""
+        prepared = self.watched.get(camera)
+        return prepared.scenes if prepared else None
+
+    def forget(self, camera: str) -> None:
+        """The camera is watched no more."""
+        self.watched.pop(camera, None)
+        self.measures.forget(camera)
+
+    def apply(self, config: Config, camera: str, scenes: CameraScenes, on_overtaken: Callable[[], None]) -> None:
+        """Decide by what is in force now; called from any thread.
+
+        Args:
+            on_overtaken: called instead if another configuration or other scenes were put to work by then.
+        """
         policies = self.policies(config, camera, scenes)
 
         def take_up() -> None:
-            if self.watched.get(camera) is scenes:
+            prepared = self.watched.get(camera)
+            same = prepared is not None and prepared.scenes is scenes and self.current() is config
+            if prepared and same and prepared.policy.zones.keys() == policies.first.zones.keys():
                 self.retune(camera, policies)
+            else:
+                on_overtaken()
 
         self.pipeline.post(take_up)
 

@@ -81,3 +81,4 @@ class Reconfiguration:
         parts.liveness.forget(camera)
         parts.ends.forget(camera)
         parts.pipeline.post(partial(parts.pipeline.remove, camera, reason))
+        parts.pipeline.post(partial(parts.setup.forget, camera))

@@ -142,12 +142,12 @@ class Service:
             then.callback(parts.persistence.finish, drain_s=config.drain_timeout if reason == EndReason.NORMAL else 0.0)
             then.callback(parts.writer.stop)
             then.callback(parts.clips.stop)
-            then.callback(parts.recalibration.stop, STORE_PATIENCE_S)
             then.callback(parts.fleet.stop, timeout_s)
             if parts.loop.stop(timeout_s):
                 parts.pipeline.end_all(reason)
             else:
                 log.error("the engine did not stop in time; what is open is closed by the next start")
+            parts.recalibration.stop(timeout_s)  # before the publisher: it may have something to tell
             # At the end of recordings the database may take as long as deliveries may.
             patience_s = config.drain_timeout if reason == EndReason.NORMAL else timeout_s
             return parts.publisher.stop(max(patience_s, STORE_PATIENCE_S))

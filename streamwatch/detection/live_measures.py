@@ -65,8 +65,8 @@ class _Field:
 class LiveMeasures:
     """Filled by the scoring thread, emptied by another; neither waits for the other for longer than a list takes.
 
-    Frames that are not judged (a fault of the picture, another regime) and zones that are not armed are left out, and end
-    what was going on.
+    Frames that are not judged (a fault of the picture, another regime) and zones that are not armed are left out; what goes on
+    ends if that lasts.
     """
 
     def __init__(self) -> None:
@@ -80,9 +80,6 @@ class LiveMeasures:
             measured = {
                 (observation.regime, zone.name, name): value for zone in observation.zones for name, value in zone.highest
             }
-            for key, of_field in known.items():
-                if key not in measured:
-                    of_field.last_s = float("-inf")
             for key, value in measured.items():
                 known.setdefault(key, _Field()).add(at_wall_s, value)
 

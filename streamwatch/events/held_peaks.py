@@ -27,9 +27,8 @@ class HoldRules:
     """When an event opens and which of its samples are one event; seconds, and the end threshold as a share of the start's.
 
     Attributes:
-        linked_to_start: peaks below ``told_from`` are one, between which values never stayed below this share of the lower
-            one for ``closing_s``. None counts as events do: below the end threshold for ``end_delay_s``.
-        told_from: from here on each event that opens is told, so that each counts.
+        linked_to_start: peaks are one episode between which values never stayed below this share of the lower one for
+            ``closing_s``. None counts as events do: below the end threshold for ``end_delay_s``.
     """
 
     end_to_start: float
@@ -37,11 +36,10 @@ class HoldRules:
     end_delay_s: float = 2.0
     closing_s: float = 30.0
     linked_to_start: float | None = None
-    told_from: float = float("inf")
 
     def linked_by(self, start: float) -> tuple[float, float]:
         """Over which value samples belong to the event that a start threshold opens, and dips of which length, in seconds."""
-        if self.linked_to_start is None or start >= self.told_from:
+        if self.linked_to_start is None:
             return self.end_to_start * start, self.end_delay_s
         return self.linked_to_start * start, self.closing_s
 

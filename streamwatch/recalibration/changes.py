@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,47 +21,58 @@ WORTH_SAYING = 0.001
 
 @dataclass(frozen=True)
 class Judged:
-    """How a scene is judged, by zone and field; empty where thresholds were given by hand."""
+    """How a scene is judged, by zone and field.
+
+    Attributes:
+        fields: none where thresholds were given by hand.
+        calibrating: the budget of a zone is not supported yet.
+    """
 
     fields: Mapping[FieldOfZone, JudgedField]
+    calibrating: bool
 
     @staticmethod
     def of(policies: Mapping[str, CalibratedPolicy]) -> Judged:
         """What policies of zones say of fields that are judged by themselves."""
         pairs = ((zone, judged) for zone, calibrated in policies.items() for judged in calibrated.fields)
-        return Judged({(zone, judged.known.field): judged for zone, judged in pairs if judged.known.field})
+        fields = {(zone, judged.known.field): judged for zone, judged in pairs if judged.known.field}
+        return Judged(fields, any(calibrated.policy.provisional for calibrated in policies.values()))
 
     @property
     def starts(self) -> dict[FieldOfZone, float]:
         """Start thresholds."""
         return {key: judged.thresholds.start for key, judged in self.fields.items()}
 
-    @property
-    def calibrating(self) -> bool:
-        """Whether the budget is not supported yet."""
-        return any(judged.thresholds.provisional for judged in self.fields.values())
-
-    def differs_from(self, before: Judged) -> bool:
-        """Whether a threshold, or what is promised of it, is another."""
+    def differs_from(self, before: Judged, by: float = WORTH_SAYING) -> bool:
+        """Whether a threshold is another by more than this share, or what is promised of it is."""
         if self.fields.keys() != before.fields.keys() or self.calibrating != before.calibrating:
             return True
         was = before.starts
-        return any(abs(start - was[key]) > WORTH_SAYING * was[key] for key, start in self.starts.items())
+        return any(abs(start - was[key]) > by * was[key] for key, start in self.starts.items())
 
 
 def change_of(before: Judged, after: Judged, watched_s: float, at_wall_s: float) -> ModelChange:
     """The line of the history."""
+    thresholds = threshold_documents(before, after)
+    state = "still calibrating" if after.calibrating else "the budget is supported"
+    text = f"{thresholds_text(thresholds)}; {duration_text(watched_s)} watched, {state}"
+    detail = {"thresholds": thresholds, "watched_s": round(watched_s, 1), "calibrating": after.calibrating}
+    return ModelChange(at_wall_s, ModelChangeKind.THRESHOLDS, "daemon", text, detail)
+
+
+def threshold_documents(before: Judged, after: Judged) -> list[dict[str, Any]]:
+    """What each threshold was, and is, for programs."""
     was = before.starts
-    thresholds: list[dict[str, Any]] = [
+    return [
         {"zone": zone or None, "field": field, "before": _rounded(was.get((zone, field))), "after": _rounded(start)}
         for (zone, field), start in after.starts.items()
     ]
+
+
+def thresholds_text(thresholds: Sequence[Mapping[str, Any]]) -> str:
+    """The same for people."""
     places = [" ".join(filter(None, (t["zone"], t["field"]))) for t in thresholds]
-    named = [f"{place} {t['before']} to {t['after']}" for place, t in zip(places, thresholds, strict=True)]
-    state = "still calibrating" if after.calibrating else "the budget is supported"
-    text = f"{', '.join(named)}; {duration_text(watched_s)} watched, {state}"
-    detail = {"thresholds": thresholds, "watched_s": round(watched_s, 1), "calibrating": after.calibrating}
-    return ModelChange(at_wall_s, ModelChangeKind.THRESHOLDS, "daemon", text, detail)
+    return ", ".join(f"{place} {t['before']} to {t['after']}" for place, t in zip(places, thresholds, strict=True))
 
 
 def ready_notice(camera: str, regime: str | None, after: Judged, watched_s: float, at_wall_s: float) -> Notice:

@@ -8,15 +8,17 @@ from dataclasses import dataclass
 from streamwatch.config.schema import Config
 from streamwatch.errors import ModelFileError
 from streamwatch.learning.feedback import journal_of
-from streamwatch.model.calibration.live_footage import Span, window_days, without
+from streamwatch.model.calibration.live_footage import Span, without
 from streamwatch.model.calibration.thresholds import DAY_S
 from streamwatch.records import Event, LivePeaks
 from streamwatch.scenes.model_files import camera_model_paths
-from streamwatch.scenes.policy import budgets_of
 from streamwatch.store.event_store import EventQuery, EventStore
 
 log = logging.getLogger(__name__)
 MAX_EVENTS = 100_000
+LABELS_DAYS = 1000.0
+AROUND_S = 1.0
+"""An event's peak may be noted a moment before it began: times are rounded."""
 
 
 @dataclass(frozen=True)
@@ -37,12 +39,12 @@ class JudgedSpans:
 
 
 def judged_spans(store: EventStore, config: Config, camera: str, now_wall_s: float) -> JudgedSpans:
-    """Those of a camera, of as long as what it held counts.
+    """Those of a camera, of the last years.
 
     Raises:
         StoreError: the database refuses.
     """
-    since_s = now_wall_s - DAY_S * max(map(window_days, budgets_of(config, camera).values()))
+    since_s = now_wall_s - DAY_S * LABELS_DAYS
     settings = config.settings(camera)
     closing_s = max(settings.end_delay, settings.cooldown)
 
@@ -50,7 +52,8 @@ def judged_spans(store: EventStore, config: Config, camera: str, now_wall_s: flo
         return store.list_events(EventQuery(camera=camera, label=label, since_s=since_s, limit=MAX_EVENTS))
 
     def span(event: Event) -> Span:
-        return event.start_wall_s, (now_wall_s if event.end_wall_s is None else event.end_wall_s) + closing_s
+        ended_s = float("inf") if event.end_wall_s is None else event.end_wall_s + closing_s
+        return event.start_wall_s - AROUND_S, ended_s
 
     normal = labelled("normal")
     taught = _taught(config, camera) if normal else set()

@@ -6,8 +6,9 @@ A thread of its own runs it: nothing here holds up a frame, and a database that 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from sqlalchemy import Engine
 
@@ -20,19 +21,31 @@ from streamwatch.recalibration.changes import Judged, change_of, ready_notice
 from streamwatch.recalibration.in_force import Applied, InForce, extended_calibration
 from streamwatch.recalibration.judged_spans import JudgedSpans, judged_spans
 from streamwatch.recalibration.scene_record import SceneRecord, hold_rules
-from streamwatch.records import LivePeaks, Notice
+from streamwatch.records import Notice
+from streamwatch.retry import caught
 from streamwatch.scenes.model_files import CameraScenes, camera_model_path
 from streamwatch.scenes.model_history import record_change
 from streamwatch.scenes.policy import budgets_of, policies_for
 from streamwatch.store.event_store import EventStore
-from streamwatch.store.live_peaks import LiveRecord, SceneKey, load_records, save_records
+from streamwatch.store.live_peaks import (
+    LiveRecord,
+    SceneKey,
+    Snapshot,
+    load_generations,
+    load_records,
+    save_record,
+    save_watched,
+)
 
 log = logging.getLogger(__name__)
 AGAIN_AFTER_S = 600.0
+AT_LATEST_AFTER_S = DAY_S
 GROWTH = 1.1
 """Thresholds are derived anew when a tenth more was watched: 25 times between the first hour and the tenth."""
-Apply = Callable[[Config, str, CameraScenes], None]
-"""Has a camera judged by what is in force now."""
+MAX_EARLIER, NEWEST_EARLIER = 10, 5
+"""Snapshots that are kept to go back to: the newest, and before them one of each day."""
+Apply = Callable[[Config, str, CameraScenes, Callable[[], None]], None]
+"""Has a camera judged by what is in force now; the last argument is called if something else was put to work meanwhile."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +71,8 @@ class _Scene:
 
     Attributes:
         stored: as the database has it.
-        told: how many peaks reached the thresholds.
+        told: how many events reached the thresholds.
+        forgot: something that they rest on is forgotten.
     """
 
     record: SceneRecord
@@ -69,6 +83,19 @@ class _Scene:
     told: int = -1
     supported: bool = False
     spans: JudgedSpans = field(default_factory=JudgedSpans)
+    forgot: bool = False
+
+    def is_due(self, now_s: float, spans: JudgedSpans, *, supported: bool) -> bool:
+        """Whether thresholds are to be derived anew."""
+        rested_s = now_s - self.at_s
+        grown = rested_s >= AGAIN_AFTER_S and (self.forgot or self.record.watched_s >= GROWTH * self.watched_s)
+        return (
+            grown
+            or rested_s >= AT_LATEST_AFTER_S
+            or self.record.told() != self.told
+            or supported != self.supported
+            or spans != self.spans
+        )
 
 
 class Recalibrator:
@@ -82,9 +109,12 @@ class Recalibrator:
         self._database, self._events = database, EventStore(database)
         self._measures, self._in_force, self._fleet, self._clock = measures, in_force, fleet, clock
         self._scenes: dict[SceneKey, _Scene] = {}
+        self._applied: dict[str, tuple[Config, CameraScenes]] = {}
 
     def run_once(self) -> None:
-        """Take what was measured, store it, and derive the thresholds that are due.
+        """Take what was measured, store it, derive the thresholds that are due, and put them to work.
+
+        What fails for one camera fails for no other, and is raised at the end.
 
         Raises:
             StoreError: the database refuses; what was measured is stored the next time.
@@ -92,90 +122,97 @@ class Recalibrator:
         config = self._fleet.config()
         watched = {camera: scenes for camera in config.enabled_cameras if (scenes := self._fleet.scenes_of(camera))}
         self._scenes = {key: scene for key, scene in self._scenes.items() if key[0] in watched}
+        failures = [caught(partial(self._collect, config, camera, scenes)) for camera, scenes in watched.items()]
+        failures.append(caught(self._store))
         for camera, scenes in watched.items():
-            self._collect(config, camera, scenes)
-        changed = {camera for camera, _ in self._store()}
-        for camera, scenes in watched.items():
-            changed |= {camera for _ in self._derive_due(config, camera, scenes)}
-        for camera in changed & watched.keys():
-            self._fleet.apply(config, camera, watched[camera])
+            failures.append(caught(partial(self._derive_due, config, camera, scenes)))
+            failures.append(caught(partial(self._put_to_work, config, camera, scenes)))
+        for failure in failures:
+            if failure is not None:
+                raise failure
 
     def _collect(self, config: Config, camera: str, scenes: CameraScenes) -> None:
+        of_scenes = {regime: self._scene_of(config, (camera, regime), scenes) for regime in scenes.watched}
         measured = self._measures.take(camera)
-        for regime in scenes.watched:
-            bases = bases_of(config, camera, scenes, regime)
-            scene = self._scenes.get((camera, regime))
-            if scene is None or scene.bases != bases:
-                scene = self._begin(config, (camera, regime), bases, scene)
+        for regime, scene in of_scenes.items():
             of_regime: dict[FieldOfZone, list[Stretch]] = {
                 (zone, name): stretches for (seen, zone, name), stretches in measured.items() if seen == regime
             }
             scene.record.add(of_regime)
-            scene.record.forget_old(self._clock.wall_s(), budgets_of(config, camera))
+            scene.forgot |= scene.record.forget_old(budgets_of(config, camera))
 
-    def _begin(self, config: Config, key: SceneKey, bases: Mapping[FieldOfZone, str], before: _Scene | None) -> _Scene:
+    def _scene_of(self, config: Config, key: SceneKey, scenes: CameraScenes) -> _Scene:
         """Go on from what is stored, or from what the camera's scene before held, as far as that rests on the same."""
-        stored = before.stored if before else self._in_force.of(key).record
+        bases, before = bases_of(config, key[0], scenes, key[1]), self._scenes.get(key)
+        if before is not None and before.bases == bases:
+            return before
+        if before is None:
+            stored = load_records(self._database, [key[0]]).get(key, LiveRecord())
+            self._in_force.put(key, Applied(stored, self._in_force.of(key).spans))
+            self._forget_applied(key[0])
+        else:
+            stored = before.stored
         watched = before.record.live() if before else stored.watched
-        scene = _Scene(SceneRecord.of(watched, bases, hold_rules(config, key[0])), bases, stored)
-        self._scenes[key] = scene
-        return scene
+        self._scenes[key] = _Scene(SceneRecord.of(watched, bases, hold_rules(config, key[0])), bases, stored)
+        return self._scenes[key]
 
-    def _store(self) -> set[SceneKey]:
-        """Write what has changed; what a command took back meanwhile is taken up instead, and returned."""
+    def _store(self) -> None:
+        """Write what has changed; what a command took back meanwhile is taken up instead."""
+        present = load_generations(self._database)
+        taken_back = {key for key, scene in self._scenes.items() if present.get(key, 0) != scene.stored.generation}
         now = {key: replace(scene.stored, watched=scene.record.live()) for key, scene in self._scenes.items()}
-        records = {key: record for key, record in now.items() if record != self._scenes[key].stored}
-        taken_back = save_records(self._database, records) if records else set()
+        records = {key: of for key, of in now.items() if key not in taken_back and of != self._scenes[key].stored}
+        taken_back |= save_watched(self._database, records) if records else set()
         for key in records.keys() - taken_back:
             self._scenes[key].stored = records[key]
         if taken_back:
             for key, record in load_records(self._database, {camera for camera, _ in taken_back}).items():
                 if key in taken_back:
                     self._take_up(key, record)
-        return taken_back
 
     def _take_up(self, key: SceneKey, record: LiveRecord) -> None:
         log.info("camera %s: its thresholds were taken back", key[0], extra={"camera": key[0]})
         scene = self._scenes[key]
         self._scenes[key] = _Scene(SceneRecord.of(record.watched, scene.bases, scene.record.rules), scene.bases, record)
         self._in_force.put(key, Applied(record, self._in_force.of(key).spans))
+        self._forget_applied(key[0])
 
-    def _derive_due(self, config: Config, camera: str, scenes: CameraScenes) -> Iterator[str | None]:
-        """Derive the thresholds of the scenes that are due, and yield the regimes of those that are to be put to work."""
+    def _derive_due(self, config: Config, camera: str, scenes: CameraScenes) -> None:
+        """Derive the thresholds of the camera's scenes that are due."""
         if config.cameras[camera].threshold != "auto":
             return
-        spans = judged_spans(self._events, config, camera, self._clock.wall_s())
-        for regime, watched in scenes.watched.items():
-            calibration, scene = watched.model.calibration_, self._scenes[camera, regime]
-            if calibration is None or not scene.record.fields:
+        spans, now_s = judged_spans(self._events, config, camera, self._clock.wall_s()), self._clock.monotonic_s()
+        for regime in scenes.watched:
+            key = (camera, regime)
+            scene = self._scenes.get(key)
+            extended = extended_calibration(scene.record.live(), spans, config, key, scenes) if scene else None
+            if scene is None or extended is None or not scene.record.fields:
                 continue
-            supported = _supported(calibration, scene.record.live(), budgets_of(config, camera))
-            if not self._is_due(scene, spans, supported):
-                continue
-            if self._derive(config, (camera, regime), scenes, spans):
-                yield regime
-            scene.watched_s, scene.at_s = scene.record.watched_s, self._clock.monotonic_s()
-            scene.spans, scene.supported, scene.told = spans, supported, scene.record.told()
-
-    def _is_due(self, scene: _Scene, spans: JudgedSpans, supported: bool) -> bool:
-        rested = self._clock.monotonic_s() - scene.at_s >= AGAIN_AFTER_S
-        grown = rested and scene.record.watched_s >= GROWTH * scene.watched_s
-        return grown or scene.record.told() != scene.told or supported != scene.supported or spans != scene.spans
+            supported = _supported(extended, budgets_of(config, camera))
+            if scene.is_due(now_s, spans, supported=supported) and self._derive(config, key, scenes, spans):
+                scene.watched_s, scene.at_s, scene.forgot = scene.record.watched_s, now_s, False
+                scene.spans, scene.supported, scene.told = spans, supported, scene.record.told()
 
     def _derive(self, config: Config, key: SceneKey, scenes: CameraScenes, spans: JudgedSpans) -> bool:
-        """Derive a scene's thresholds from all that is known now; whether they are in force."""
-        (camera, regime), record = key, self._scenes[key].record
-        live = record.live()
+        """Derive a scene's thresholds from all that is known now; False if a command took something back just now."""
+        camera, regime = key
+        scene, model = self._scenes[key], scenes.watched[regime].model
 
         def judged(calibration: Calibration | None) -> Judged:
-            return Judged.of(policies_for(config, camera, scenes.watched[regime].model, calibration=calibration))
+            return Judged.of(policies_for(config, camera, model, calibration=calibration))
 
+        live = scene.record.live()
         before = judged(self._in_force.calibrations(config, camera, scenes)[regime])
         after = judged(extended_calibration(live, spans, config, key, scenes))
-        differs = after.differs_from(before)
-        if not self._put_in_force(key, live, spans, differs=differs):
+        differs, stored = after.differs_from(before), scene.stored
+        newest = Snapshot(self._clock.wall_s(), stored.applied)
+        earlier = _with_snapshot(stored.earlier, newest) if differs else stored.earlier
+        record = replace(stored, watched=live, applied=live, earlier=earlier)
+        if not save_record(self._database, key, record):
             return False
-        record.tell_from(after.starts)
+        scene.stored, scene.record.starts = record, after.starts
+        self._in_force.put(key, Applied(record, spans))
+        self._forget_applied(camera)
         if differs:
             self._tell(config, key, before, after)
         return True
@@ -189,24 +226,37 @@ class Recalibrator:
         if before.calibrating and not after.calibrating:
             self._fleet.notify(ready_notice(camera, regime, after, watched_s, now_s))
 
-    def _put_in_force(self, key: SceneKey, live: tuple[LivePeaks, ...], spans: JudgedSpans, *, differs: bool) -> bool:
-        """False if a command took something back just now: the next time that is taken up."""
-        scene = self._scenes[key]
-        before = scene.stored.applied if differs else scene.stored.before
-        record = replace(scene.stored, watched=live, applied=live, before=before)
-        if save_records(self._database, {key: record}):
-            return False
-        scene.stored = record
-        self._in_force.put(key, Applied(record, spans))
-        return True
+    def _put_to_work(self, config: Config, camera: str, scenes: CameraScenes) -> None:
+        """Have the camera judged by what is in force, unless it is already, by this configuration and these scenes.
+
+        A reload may have read what was in force before; what it put to work is put right here, the next time round.
+        """
+        applied = self._applied.get(camera)
+        if applied is None or applied[0] is not config or applied[1] is not scenes:
+            self._applied[camera] = (config, scenes)
+            self._fleet.apply(config, camera, scenes, lambda: self._forget_applied(camera))
+
+    def _forget_applied(self, camera: str) -> None:
+        """What was put to work is not what is to work; called from any thread."""
+        self._applied.pop(camera, None)
 
 
-def _supported(calibration: Calibration, live: tuple[LivePeaks, ...], budgets_per_day: Mapping[str, float]) -> bool:
-    """Whether footage and what was watched are long enough for the budget, in every zone."""
-    watched_s = {(of.zone, of.field): of.exposure_s for of in live}
-    of_zones = [known for known in calibration.zones if known.field and known.zone in budgets_per_day]
+def _with_snapshot(earlier: Sequence[Snapshot], newest: Snapshot) -> tuple[Snapshot, ...]:
+    """The newest, and of those further back one of each day."""
+    snapshots = [newest, *earlier]
+    kept, days = snapshots[:NEWEST_EARLIER], set[int]()
+    for snapshot in snapshots[NEWEST_EARLIER:]:
+        day = int(snapshot.until_wall_s // DAY_S)
+        if day not in days:
+            days.add(day)
+            kept.append(snapshot)
+    return tuple(kept[:MAX_EARLIER])
+
+
+def _supported(calibration: Calibration, budgets_per_day: Mapping[str, float]) -> bool:
+    """Whether what is known is long enough for the budget, in every zone."""
     return all(
-        (known.exposure_s + watched_s.get((known.zone, known.field), 0.0)) / DAY_S * budgets_per_day[known.zone]
-        >= BUDGETS_TO_SUPPORT
-        for known in of_zones
+        known.exposure_s / DAY_S * budgets_per_day[known.zone] >= BUDGETS_TO_SUPPORT
+        for known in calibration.zones
+        if known.field and known.zone in budgets_per_day
     )

@@ -10,7 +10,7 @@ from streamwatch.detection.live_measures import Stretch
 from streamwatch.events.held_peaks import HeldPeak, HoldRules
 from streamwatch.events.live_peaks import LivePeakFinder
 from streamwatch.model.calibration.extremes import MARGIN
-from streamwatch.model.calibration.live_footage import extended, since, window_days
+from streamwatch.model.calibration.live_footage import extended, latest, window_s
 from streamwatch.model.calibration.thresholds import DAY_S, END_TO_START
 from streamwatch.recalibration.basis import FieldOfZone
 from streamwatch.records import LivePeaks
@@ -32,10 +32,13 @@ class FieldRecord:
 
     Attributes:
         settled: what nothing to come can change.
+        episodes: finds peaks, each once however long a thing stays.
+        events: finds peaks as the state machine would open events.
     """
 
     settled: LivePeaks
-    finder: LivePeakFinder
+    episodes: LivePeakFinder
+    events: LivePeakFinder
     _last_s: float | None = None
     _live: LivePeaks | None = None
 
@@ -47,25 +50,24 @@ class FieldRecord:
             before_s = self._last_s if stretch.goes_on else None
             day, self._last_s = int(at_s[-1] // DAY_S), float(at_s[-1])
             exposure[day] = exposure.get(day, 0.0) + float(at_s[-1] - (at_s[0] if before_s is None else before_s))
-            self.finder.add(stretch.stream, goes_on=before_s is not None)
-        self.settled = extended(self.settled, _timed(self.finder.settle()), exposure)
+            for finder in (self.episodes, self.events):
+                finder.add(stretch.stream, goes_on=before_s is not None)
+        self.settled = extended(self.settled, _timed(self.episodes.settle()), _timed(self.events.settle()), exposure)
         self._live = None
 
     def live(self) -> LivePeaks:
         """All that it held, as far as it is known."""
         if self._live is None:
-            self._live = extended(self.settled, _timed(self.finder.open()), {})
+            self._live = extended(self.settled, _timed(self.episodes.open()), _timed(self.events.open()), {})
         return self._live
 
-    def tell_from(self, start: float) -> None:
-        """From this value on events are told, and each counts."""
-        self.finder.rules = replace(self.finder.rules, told_from=start)
-
-    def forget_before(self, at_wall_s: float) -> None:
-        """Of what is older nothing is said any more."""
-        kept = since(self.settled, at_wall_s)
-        if kept != self.settled:
-            self.settled, self._live = kept, None
+    def keep_latest(self, watched_s: float) -> bool:
+        """Forget all but the latest so many watched seconds; whether anything was forgotten."""
+        kept = latest(self.settled, watched_s)
+        if kept == self.settled:
+            return False
+        self.settled, self._live = kept, None
+        return True
 
 
 def _timed(peaks: Iterable[HeldPeak]) -> list[tuple[float, float]]:
@@ -92,7 +94,8 @@ class SceneRecord:
         for (zone, name), basis in bases.items():
             before = known.get((zone, name))
             live = before if before and before.basis == basis else LivePeaks(zone, name, basis)
-            fields[zone, name] = FieldRecord(live, LivePeakFinder(rules))
+            each = replace(rules, linked_to_start=None)
+            fields[zone, name] = FieldRecord(live, LivePeakFinder(rules), LivePeakFinder(each))
         return SceneRecord(fields, rules)
 
     def add(self, measured: Mapping[FieldOfZone, Sequence[Stretch]]) -> None:
@@ -105,23 +108,16 @@ class SceneRecord:
         """All that it held."""
         return tuple(of_field.live() for of_field in self.fields.values())
 
-    def forget_old(self, now_wall_s: float, budgets_per_day: Mapping[str, float]) -> None:
-        """Keep what says something of now, zone by zone."""
-        for (zone, _), of_field in self.fields.items():
-            of_field.forget_before(now_wall_s - DAY_S * window_days(budgets_per_day[zone]))
+    def forget_old(self, budgets_per_day: Mapping[str, float]) -> bool:
+        """Keep what says something of now, zone by zone; whether anything was forgotten."""
+        kept = [of.keep_latest(window_s(budgets_per_day[zone])) for (zone, _), of in self.fields.items()]
+        return any(kept)
 
     @property
     def watched_s(self) -> float:
         """Seconds that the field was watched that was watched longest."""
         return max((of_field.settled.exposure_s for of_field in self.fields.values()), default=0.0)
 
-    def tell_from(self, starts: Mapping[FieldOfZone, float]) -> None:
-        """Events are told from these thresholds on."""
-        self.starts = starts
-        for key, start in starts.items():
-            if key in self.fields:
-                self.fields[key].tell_from(start)
-
     def told(self) -> int:
-        """How many of the peaks reach their threshold."""
-        return sum(value >= self.starts.get((of.zone, of.field), float("inf")) for of in self.live() for value, _ in of.peaks)
+        """How many events reached their threshold."""
+        return sum(value >= self.starts.get((of.zone, of.field), float("inf")) for of in self.live() for value, _ in of.events)

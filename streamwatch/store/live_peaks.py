@@ -8,7 +8,6 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, RowMapping, select, update
 
-from streamwatch.errors import UsageError
 from streamwatch.records import LivePeaks
 from streamwatch.store.sessions import reading, writing
 from streamwatch.store.tables import live_peaks
@@ -18,19 +17,27 @@ SceneKey = tuple[str, str | None]
 
 
 @dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What thresholds were derived from until a Unix time."""
+
+    until_wall_s: float
+    applied: tuple[LivePeaks, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class LiveRecord:
     """One scene's, zone by zone and field by field.
 
     Attributes:
         watched: all until now.
         applied: what the thresholds in force were derived from.
-        before: what those before them were; None if there were none.
+        earlier: what those before them were, the latest first.
         generation: counts what other processes did to it.
     """
 
     watched: tuple[LivePeaks, ...] = ()
     applied: tuple[LivePeaks, ...] = ()
-    before: tuple[LivePeaks, ...] | None = None
+    earlier: tuple[Snapshot, ...] = ()
     generation: int = 0
 
 
@@ -42,38 +49,61 @@ def load_records(engine: Engine, cameras: Iterable[str]) -> dict[SceneKey, LiveR
     """
     query = select(live_peaks).where(live_peaks.c.camera.in_(list(cameras)))
     with reading(engine, "what cameras held") as connection:
-        return {(row["camera"], row["regime"] or None): _record(row) for row in connection.execute(query).mappings()}
+        return {_key(row): _record(row) for row in connection.execute(query).mappings()}
 
 
-def save_records(engine: Engine, records: Mapping[SceneKey, LiveRecord]) -> set[SceneKey]:
-    """Write records in one transaction, but those that another process changed since they were loaded: these are returned.
+def load_generations(engine: Engine) -> dict[SceneKey, int]:
+    """How often other processes changed each record.
+
+    Raises:
+        StoreError: the database refused.
+    """
+    columns = live_peaks.c.camera, live_peaks.c.regime, live_peaks.c.generation
+    with reading(engine, "what cameras held") as connection:
+        return {_key(row): row["generation"] for row in connection.execute(select(*columns)).mappings()}
+
+
+def save_watched(engine: Engine, records: Mapping[SceneKey, LiveRecord]) -> set[SceneKey]:
+    """Write what was watched of many records in one transaction, but of those that another process changed: these are returned.
 
     Raises:
         StoreError: the database refused.
     """
     with writing(engine, "what cameras held could not be written") as connection:
-        return {key for key, record in records.items() if not _written(connection, key, record)}
+        return {
+            key
+            for key, record in records.items()
+            if not _written(connection, key, record, {"watched": _documents(record.watched)})
+        }
 
 
-def undo_record(engine: Engine, key: SceneKey) -> LiveRecord:
-    """Forget what a scene held since its thresholds before the present ones; what is left.
+def save_record(engine: Engine, key: SceneKey, record: LiveRecord) -> bool:
+    """Write all of a record; False if another process changed it.
 
     Raises:
-        UsageError: they were not changed; StoreError: the database refused.
+        StoreError: the database refused.
     """
     with writing(engine, "what the camera held could not be written") as connection:
-        row = connection.execute(select(live_peaks).where(*_is(key)).with_for_update()).mappings().first()
-        record = _record(row) if row else LiveRecord()
-        if record.before is None:
-            raise UsageError(f"the daemon changed no threshold of {key[0]} that could be taken back")
-        left = LiveRecord(record.before, record.before, None, record.generation + 1)
-        connection.execute(update(live_peaks).where(*_is(key)).values(_row(left)))
-    return left
+        return _written(connection, key, record, _row(record))
 
 
-def _written(connection: Connection, key: SceneKey, record: LiveRecord) -> bool:
+def replace_record(engine: Engine, key: SceneKey, record: LiveRecord) -> bool:
+    """Put another record in the place of one that was just read; False if it was changed meanwhile.
+
+    Whoever writes it next without having read it again is refused.
+
+    Raises:
+        StoreError: the database refused.
+    """
     unchanged = (*_is(key), live_peaks.c.generation == record.generation)
-    if connection.execute(update(live_peaks).where(*unchanged).values(_row(record))).rowcount:
+    values = {**_row(record), "generation": record.generation + 1}
+    with writing(engine, "what the camera held could not be written") as connection:
+        return bool(connection.execute(update(live_peaks).where(*unchanged).values(values)).rowcount)
+
+
+def _written(connection: Connection, key: SceneKey, record: LiveRecord, values: Mapping[str, Any]) -> bool:
+    unchanged = (*_is(key), live_peaks.c.generation == record.generation)
+    if connection.execute(update(live_peaks).where(*unchanged).values(values)).rowcount:
         return True
     if connection.execute(select(live_peaks.c.generation).where(*_is(key))).first() is not None:
         return False
@@ -81,29 +111,41 @@ def _written(connection: Connection, key: SceneKey, record: LiveRecord) -> bool:
     return True
 
 
+def _key(row: RowMapping) -> SceneKey:
+    return row["camera"], row["regime"] or None
+
+
 def _is(key: SceneKey) -> tuple[Any, ...]:
     return live_peaks.c.camera == key[0], live_peaks.c.regime == (key[1] or "")
 
 
 def _row(record: LiveRecord) -> dict[str, Any]:
-    documents = {"watched": _documents(record.watched), "applied": _documents(record.applied)}
-    before = None if record.before is None else _documents(record.before)
-    return {"generation": record.generation, **documents, "before": before}
+    return {
+        "generation": record.generation,
+        "watched": _documents(record.watched),
+        "applied": _documents(record.applied),
+        "earlier": [{"until": of.until_wall_s, "applied": _documents(of.applied)} for of in record.earlier],
+    }
 
 
 def _record(row: RowMapping) -> LiveRecord:
-    before = None if row["before"] is None else _peaks(row["before"])
-    return LiveRecord(_peaks(row["watched"]), _peaks(row["applied"]), before, row["generation"])
+    earlier = tuple(Snapshot(float(of["until"]), _peaks(of["applied"])) for of in row["earlier"])
+    return LiveRecord(_peaks(row["watched"]), _peaks(row["applied"]), earlier, row["generation"])
 
 
 def _documents(peaks: tuple[LivePeaks, ...]) -> list[dict[str, Any]]:
-    """Values to six digits and times to the second, which is what they mean."""
+    """Values to six digits and times to a tenth of a second."""
+
+    def short(values: tuple[tuple[float, float], ...]) -> list[list[float]]:
+        return [[float(f"{value:.6g}"), round(at_s, 1)] for value, at_s in values]
+
     return [
         {
             "zone": of.zone,
             "field": of.field,
             "basis": of.basis,
-            "peaks": [[float(f"{value:.6g}"), round(at_s)] for value, at_s in of.peaks],
+            "peaks": short(of.peaks),
+            "events": short(of.events),
             "exposure": [[day, round(seconds, 1)] for day, seconds in of.exposure],
         }
         for of in peaks
@@ -111,13 +153,17 @@ def _documents(peaks: tuple[LivePeaks, ...]) -> list[dict[str, Any]]:
 
 
 def _peaks(documents: list[dict[str, Any]]) -> tuple[LivePeaks, ...]:
+    def timed(values: list[list[float]]) -> tuple[tuple[float, float], ...]:
+        return tuple((float(value), float(at_s)) for value, at_s in values)
+
     return tuple(
         LivePeaks(
             of["zone"],
             of["field"],
             of["basis"],
-            tuple((float(value), float(at_s)) for value, at_s in of["peaks"]),
+            timed(of["peaks"]),
             tuple((int(day), float(seconds)) for day, seconds in of["exposure"]),
+            timed(of["events"]),
         )
         for of in documents
     )

@@ -115,5 +115,5 @@ live_peaks = Table(
     Column("generation", Integer, nullable=False),
     Column("watched", JSON, nullable=False),
     Column("applied", JSON, nullable=False),
-    Column("before", JSON(none_as_null=True)),
+    Column("earlier", JSON, nullable=False),
 )

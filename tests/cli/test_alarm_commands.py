@@ -19,7 +19,7 @@ from streamwatch.model.artifact.versions import previous_path
 from streamwatch.recalibration.basis import bases_of
 from streamwatch.records import LivePeaks, UInt8Array
 from streamwatch.scenes.model_files import load_scenes
-from streamwatch.store.live_peaks import LiveRecord, load_records, save_records
+from streamwatch.store.live_peaks import LiveRecord, Snapshot, load_records, save_record
 from streamwatch.store.sessions import database_of
 from tests.conftest import QUICK_PRECISION, Cli, encode, moving_square, run_command
 
@@ -156,20 +156,21 @@ def test_thresholds_that_the_daemon_changed_are_shown_and_taken_back(learned: Pa
 
     watched = [held(0), held(2)]
     with database_of(loaded) as database:
-        save_records(database, {key: LiveRecord(watched[1], watched[1], watched[0])})
+        save_record(database, key, LiveRecord(watched[1], watched[1], (Snapshot(2.0, watched[1]), Snapshot(1.0, watched[0]))))
 
     def starts() -> list[float]:
         return [zone["start"] for zone in json.loads(cli("model", "show", "yard", *config(learned), "--json").out)["zones"]]
 
     raised = starts()
     assert all(start >= 1250 for start in raised)
-    assert cli("model", "rollback", "yard", "--thresholds", *config(learned)).code == 0
+    undone = cli("model", "rollback", "yard", "--thresholds", *config(learned))
+    assert (undone.code, "appearance 1250.0 to " in undone.out) == (0, True)
     assert max(starts()) < 1000
     assert "thresholds undone by command" in cli("model", "history", "yard", *config(learned)).out
     assert cli("model", "rollback", "yard", "--thresholds", *config(learned)).code == 2
     with database_of(loaded) as database:
-        assert load_records(database, ["yard"])[key] == LiveRecord(watched[0], watched[0], None, 1)
-        save_records(database, {key: LiveRecord(generation=1)})
+        assert load_records(database, ["yard"])[key] == LiveRecord(watched[0], watched[0], (), 1)
+        save_record(database, key, LiveRecord(generation=1))
 
 
 def test_backtest_raises_what_run_raises(learned: Path, cli: Cli) -> None:

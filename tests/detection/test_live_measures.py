@@ -33,18 +33,27 @@ def test_values_come_in_order_and_go_on_over_what_was_taken() -> None:
     assert not measures.take("other")
 
 
-@pytest.mark.parametrize("between", ["silence", "clock set back", "not judged", "taken and silent"])
+@pytest.mark.parametrize("between", ["silence", "clock set back", "taken and silent"])
 def test_what_was_not_watched_ends_a_stretch(between: str) -> None:
     measures = LiveMeasures()
     measures.record("cam", 100.0, observation(1.0))
-    at_s = {"silence": 110.0, "clock set back": 50.0, "not judged": 102.0, "taken and silent": 110.0}[between]
+    at_s = 50.0 if between == "clock set back" else 110.0
     before = measures.take("cam")[KEY] if between == "taken and silent" else []
-    if between == "not judged":
-        measures.record("cam", 101.0, observation(None))
     measures.record("cam", at_s, observation(2.0))
     found = [*before, *measures.take("cam")[KEY]]
     assert [len(stretch.stream.at_s) for stretch in found] == [1, 1]
     assert not found[1].goes_on
+
+
+def test_single_frames_that_are_not_judged_end_nothing() -> None:
+    """As a camera with a slow shutter repeats a picture; a fault of the picture lasts, and so does another regime."""
+    measures = LiveMeasures()
+    for at in range(10):
+        measures.record("cam", float(at), observation(None if at % 5 == 4 else 1.0))
+    for at in range(20, 23):
+        measures.record("cam", float(at), observation(1.0))
+    first, then = measures.take("cam")[KEY]
+    assert (len(first.stream.at_s), len(then.stream.at_s)) == (8, 3)
 
 
 def test_regimes_are_kept_apart() -> None:

@@ -66,15 +66,6 @@ def test_a_thing_that_stands_there_for_an_hour_is_one_peak_however_it_trembles()
     assert sum(peak > 5 for peak in found) == 1
 
 
-def test_what_is_told_counts_each_time_it_is_told() -> None:
-    rng = np.random.default_rng(2)
-    levels = 10 + 0.5 * correlated(rng, 3600 * RATE_HZ)
-    told = HoldRules(END_TO_START, linked_to_start=0.8, told_from=10.0)
-    apart = sum(peak >= 10 for peak in held_peaks([ScoreStream(np.arange(len(levels)) / RATE_HZ, levels)], RULES, at_most=1000))
-    assert apart > 3
-    assert sum(peak >= 10 for peak in peaks_of(levels, told)) >= apart
-
-
 def test_memory_does_not_grow() -> None:
     rng = np.random.default_rng(3)
     finder, kept = LivePeakFinder(LINKED), 0

@@ -224,6 +224,7 @@ def _calibration_facts(calibration: Calibration) -> dict[str, Any]:
     facts.pop("tail")
     for zone in facts["zones"]:
         zone["peaks"] = len(zone["peaks"])
+        del zone["at_least"], zone["cap"]  # of what was watched, which is not the file's
     return facts
 
 

@@ -46,6 +46,7 @@ class NormalPeaks:
         floor: what the field may read where nothing is; ``sustained`` counts as at least that.
         error: what a reading may be wrong by.
         at_least: no start threshold is below it, whatever is modelled; see ``live_footage``.
+        cap: of higher peaks only the number counts when the tail is modelled; None caps none.
     """
 
     zone: str
@@ -60,6 +61,7 @@ class NormalPeaks:
     floor: float = 0.0
     error: float = 0.0
     at_least: float = 0.0
+    cap: float | None = None
 
     @property
     def beyond_normal(self) -> float:
@@ -211,11 +213,8 @@ def thresholds_for(known: NormalPeaks, budget_per_day: float, fields: int = 1) -
         return _thresholds_together(known, budget_per_day)
     supported = _supports(known, budget_per_day * fields)
     enough = supported and len(known.peaks) >= MIN_FOR_TAIL
-    stated = (
-        _from_peaks(known, budget_per_day, max(known.floor, known.at_least, 1e-6))
-        if enough
-        else _beyond_normal(known, budget_per_day)
-    )
+    lowest = max(known.floor, known.at_least, 1e-6)
+    stated = _from_peaks(known, budget_per_day, lowest) if enough else _beyond_normal(known, budget_per_day)
     return replace(stated, provisional=not supported, needed_s=stated.needed_s / fields)
 
 
@@ -230,7 +229,7 @@ def _thresholds_together(known: NormalPeaks, budget_per_day: float) -> Threshold
 
 def _from_peaks(known: NormalPeaks, budget_per_day: float, floor: float) -> Thresholds:
     """The lowest threshold from ``floor`` on whose expected rate of false alarms keeps the budget."""
-    model = fit_rate(known.peaks, known.exposure_s)
+    model = _tail_of(known)
     allowed = budget_per_day / DAY_S * known.exposure_s
     if allowed >= model.count:
         start = max(floor, known.peaks[min(int(allowed), len(known.peaks) - 1)])
@@ -241,7 +240,8 @@ def _from_peaks(known: NormalPeaks, budget_per_day: float, floor: float) -> Thre
 
 def _beyond_normal(known: NormalPeaks, budget_per_day: float) -> Thresholds:
     """What little footage supports. Its rate has no lower bound: nothing of the footage was ever so high."""
-    stated = _stated(known, budget_per_day, known.beyond_normal, None, "a quarter beyond all that normal footage held")
+    start = max(known.beyond_normal, known.at_least)
+    stated = _stated(known, budget_per_day, start, None, "a quarter beyond all that normal footage held")
     return replace(stated, interval_per_day=(0.0, max(stated.interval_per_day[1], stated.bound_per_day)))
 
 
@@ -276,7 +276,12 @@ def days_between(known: NormalPeaks, value: float) -> float | None:
 
 @lru_cache(maxsize=256)
 def _rate_model_of(known: NormalPeaks) -> RateModel | None:
-    return fit_rate(known.peaks, known.exposure_s) if len(known.peaks) >= MIN_FOR_TAIL else None
+    return _tail_of(known) if len(known.peaks) >= MIN_FOR_TAIL else None
+
+
+def _tail_of(known: NormalPeaks) -> RateModel:
+    cap = float("inf") if known.cap is None else known.cap
+    return fit_rate([min(peak, cap) for peak in known.peaks], known.exposure_s)
 
 
 def _stated(known: NormalPeaks, budget_per_day: float, start: float, model: RateModel | None, method: str) -> Thresholds:

@@ -20,7 +20,7 @@ def upgrade() -> None:
         sa.Column("generation", sa.Integer, nullable=False),
         sa.Column("watched", sa.JSON, nullable=False),
         sa.Column("applied", sa.JSON, nullable=False),
-        sa.Column("before", sa.JSON),
+        sa.Column("earlier", sa.JSON, nullable=False),
     )
 
 
