@@ -15,9 +15,16 @@ from pydantic_core import ErrorDetails
 
 from streamwatch.config.schema import Config
 from streamwatch.errors import ConfigError, mask_credentials
+from streamwatch.retry import caught
 
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 KeyPath = tuple[str | int, ...]
+MAX_BYTES = 4_000_000
+"""Of a file: 1,000 cameras with ten zones each are a tenth of it."""
+MAX_DEPTH = 32
+"""The deepest key is six levels down."""
+MAX_VALUES = 1_000_000
+"""Aliases of aliases make a small file as large as one likes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +59,18 @@ class _Document:
     lines: dict[KeyPath, int] = field(default_factory=dict)
     written: dict[KeyPath, str] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
+    values: int = 0
+
+    def count(self, at: KeyPath) -> None:
+        """Take one more value.
+
+        Raises:
+            ConfigError: there are too many, or they lie too deep.
+        """
+        self.values += 1
+        if len(at) > MAX_DEPTH or self.values > MAX_VALUES:
+            what = "nested too deeply" if len(at) > MAX_DEPTH else "its aliases come to too many values"
+            raise ConfigError(what, where=f"{self.path}:{self.line(at)}")
 
     def problem(self, at: KeyPath, rule: str) -> None:
         """Note a fault: file, line, key path, value as written (never a secret's value), and rule."""
@@ -92,6 +111,8 @@ def load_config(path: Path, secrets: Secrets | None = None) -> Config:
 
 def _parse(path: Path) -> yaml.Node:
     try:
+        if path.stat().st_size > MAX_BYTES:
+            raise ConfigError(f"is larger than {MAX_BYTES // 10**6} MB, and so no configuration", where=path)
         node = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
     except FileNotFoundError:
         raise ConfigError("no such configuration file", where=path, hint="see configs/example.yaml") from None
@@ -101,6 +122,8 @@ def _parse(path: Path) -> yaml.Node:
         mark = getattr(error, "problem_mark", None)
         where = f"{path}:{mark.line + 1}" if mark else str(path)
         raise ConfigError(f"not valid YAML: {getattr(error, 'problem', None) or 'syntax error'}", where=where) from None
+    except RecursionError:
+        raise ConfigError("nested too deeply", where=path) from None
     if not isinstance(node, yaml.MappingNode):
         raise ConfigError("must be a mapping of keys to values", where=f"{path}:1", hint="see configs/example.yaml")
     return node
@@ -108,17 +131,26 @@ def _parse(path: Path) -> yaml.Node:
 
 def _data_of(node: yaml.Node, at: KeyPath, document: _Document, secrets: Secrets) -> Any:
     document.lines.setdefault(at, node.start_mark.line + 1)
+    document.count(at)
     if isinstance(node, yaml.MappingNode):
         return _mapping(node, at, document, secrets)
     if isinstance(node, yaml.SequenceNode):
         return [_data_of(child, (*at, i), document, secrets) for i, child in enumerate(node.value)]
-    document.written[at] = str(node.value)
+    text = str(node.value)
+    if unfit := _unfit(text):
+        document.problem(at, unfit)
+        return None
+    document.written[at] = text
     return _scalar(node, at, document, secrets)
 
 
 def _mapping(node: yaml.MappingNode, at: KeyPath, document: _Document, secrets: Secrets) -> dict[str, Any]:
     data: dict[str, Any] = {}
     for key_node, value_node in node.value:
+        if not isinstance(key_node, yaml.ScalarNode):
+            document.lines.setdefault((*at, "?"), key_node.start_mark.line + 1)
+            document.problem((*at, "?"), "a key must be a word")
+            continue
         key = str(key_node.value)
         document.lines[(*at, key)] = key_node.start_mark.line + 1
         twice = key in data
@@ -130,7 +162,7 @@ def _mapping(node: yaml.MappingNode, at: KeyPath, document: _Document, secrets: 
 
 def _scalar(node: yaml.Node, at: KeyPath, document: _Document, secrets: Secrets) -> Any:
     if node.tag != "tag:yaml.org,2002:str":
-        return yaml.SafeLoader("").construct_object(node)
+        return _typed(node, at, document)
 
     def value_of(match: re.Match[str]) -> str:
         value = secrets.get(match[1])
@@ -139,6 +171,32 @@ def _scalar(node: yaml.Node, at: KeyPath, document: _Document, secrets: Secrets)
         return value or ""
 
     return _VARIABLE.sub(value_of, str(node.value))
+
+
+def _unfit(text: str) -> str | None:
+    """Why a text cannot be one of a configuration; None if it can."""
+    if "\0" in text:
+        return "holds a NUL"
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return "holds half a character"
+    return None
+
+
+def _typed(node: yaml.Node, at: KeyPath, document: _Document) -> Any:
+    """What a value is that is not text: a number, a date, nothing.
+
+    PyYAML's constructors raise whatever their parts do: a date that is none, a number of more digits than Python reads, base64
+    that is none, or nothing after a tag.
+    """
+    found: list[Any] = []
+    failure = caught(lambda: found.append(yaml.SafeLoader("").construct_object(node)))
+    if failure is None:
+        return found[0]
+    unknown = isinstance(failure, yaml.YAMLError)
+    document.problem(at, f"{node.tag} is not known here" if unknown else f"cannot be read ({failure.__class__.__name__})")
+    return None
 
 
 def _explain(detail: ErrorDetails, document: _Document) -> tuple[KeyPath, str]:

@@ -6,24 +6,33 @@ the commands say so, because a key that is silently ignored is a lie.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from datetime import time
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
 
+from streamwatch.config.addresses import is_host, require_topic, require_url
 from streamwatch.config.arming import ArmedWindow
 from streamwatch.config.units import BudgetPerDay, DurationS, Share, SizeBytes, TimeOfDay
 
 LATER: dict[str, Any] = {"x-effective": False}
 
-Coordinate = Annotated[float, Field(ge=0, le=1)]
+Number = Annotated[float, Field(strict=True)]
+"""No text, and neither yes nor no, which YAML reads as 1 and 0."""
+Count = Annotated[int, Field(strict=True)]
+Coordinate = Annotated[Number, Field(ge=0, le=1)]
 Point = tuple[Coordinate, Coordinate]
 Polygon = Annotated[list[Point], Field(min_length=3)]
-Fps = Annotated[float, Field(gt=0, le=240)] | Literal["native"]
-Threshold = Annotated[float, Field(gt=0)] | Literal["auto"]
+Fps = Annotated[Number, Field(gt=0, le=240)] | Literal["native"]
+Threshold = Annotated[Number, Field(gt=0)] | Literal["auto"]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")]
+HttpUrl = Annotated[SecretStr, AfterValidator(partial(require_url, schemes=("http", "https")))]
+MqttUrl = Annotated[SecretStr, AfterValidator(partial(require_url, schemes=("mqtt", "mqtts")))]
+Topic = Annotated[str, AfterValidator(require_topic)]
 MotionStep = Annotated[DurationS, Field(ge=0.02, le=2.0)]
 Precision = Literal["auto", "float32", "bf16", "fp16", "reference"]
 
@@ -31,7 +40,7 @@ Precision = Literal["auto", "float32", "bf16", "fp16", "reference"]
 class Model(BaseModel):
     """Base of all: unknown keys are errors, values do not change."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, strict=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, strict=False, allow_inf_nan=False)
 
 
 class BackboneConfig(Model):
@@ -41,15 +50,15 @@ class BackboneConfig(Model):
         "resnet18", description="resnet18 | wide_resnet50_2 | efficientnet_b5"
     )
     weights: str = Field("default", description="default | builtin | untrained | path of a state dict")
-    dims: int | None = Field(None, ge=1, description="kept channels; unset = the paper's number for the backbone")
-    seed: int = Field(1024, ge=0, description="seed of the channel choice, and of untrained weights")
+    dims: Count | None = Field(None, ge=1, description="kept channels; unset = the paper's number for the backbone")
+    seed: Count = Field(1024, ge=0, lt=2**63, description="seed of the channel choice, and of untrained weights")
 
 
 class CameraDefaults(Model):
     """What a camera uses unless it says otherwise."""
 
     fps: Fps = Field(5.0, description="frames per second to score, or native = every frame")
-    frame_rate: float = Field(10.0, gt=0, description="frames per second of an image folder")
+    frame_rate: Number = Field(10.0, gt=0, le=1000, description="frames per second of an image folder")
     alarm_budget: BudgetPerDay = Field(1.0, description="false alarms allowed, like 1/day")
     min_duration: DurationS = Field(1.0, description="how long a score must hold to open an event")
     end_delay: DurationS = Field(2.0, description="how long a dip is bridged")
@@ -91,7 +100,7 @@ class CameraConfig(Model):
     schedule: tuple[ArmedWindow, ...] = Field((), description="when it is armed, local time; empty = always")
     privacy: tuple[Polygon, ...] = Field((), description="polygons blacked out in what is stored or shown")
     fps: Fps | None = None
-    frame_rate: float | None = Field(None, gt=0)
+    frame_rate: Number | None = Field(None, gt=0, le=1000)
     alarm_budget: BudgetPerDay | None = None
     min_duration: DurationS | None = None
     end_delay: DurationS | None = None
@@ -114,7 +123,7 @@ class Webhook(Model):
     """Where messages are posted."""
 
     name: Name = Field(description="what it is called in metrics and commands")
-    url: SecretStr = Field(description="where messages are posted; it may hold a token")
+    url: HttpUrl = Field(description="where messages are posted; it may hold a token")
     secret: SecretStr | tuple[SecretStr, ...] | None = Field(None, description="signs; of several, the newest first")
     format: Literal["cloudevents", "alertmanager", "slack", "template"] = Field(
         "cloudevents", description="cloudevents | alertmanager | slack | template"
@@ -127,7 +136,7 @@ class Webhook(Model):
     heartbeat: DurationS | None = Field(None, description="a system.heartbeat so often; unset = none")
     rate_limit: BudgetPerDay | None = Field(None, description="messages of anomalies; what is more is told in one digest")
     timeout: Annotated[DurationS, Field(gt=0)] = Field(10.0, description="how long an attempt may take")
-    concurrency: int = Field(8, ge=1, le=64, description="attempts under way at once")
+    concurrency: Count = Field(8, ge=1, le=64, description="attempts under way at once")
 
     @property
     def secrets(self) -> tuple[SecretStr, ...]:
@@ -146,10 +155,10 @@ class Webhook(Model):
 class Mqtt(Model):
     """An MQTT broker to publish to."""
 
-    url: SecretStr = Field(description="mqtt://USER:PASSWORD@HOST:1883, or mqtts://")
-    topic: Annotated[str, Field(pattern=r"^[^#+\s/]([^#+\s]*[^#+\s/])?$")] = Field("streamwatch", description="all is below it")
+    url: MqttUrl = Field(description="mqtt://USER:PASSWORD@HOST:1883, or mqtts://")
+    topic: Topic = Field("streamwatch", description="all is below it")
     events: tuple[str, ...] = Field(("anomaly.*", "camera.*", "model.*"), description="types; * stands for anything")
-    discovery: str | None = Field("homeassistant", description="Home Assistant's discovery prefix; null = none")
+    discovery: Topic | None = Field("homeassistant", description="Home Assistant's discovery prefix; null = none")
     timeout: Annotated[DurationS, Field(gt=0)] = Field(10.0, description="how long a message may take")
 
 
@@ -169,7 +178,7 @@ class Alerts(Model):
 
 def _require_address(value: str) -> str:
     host, _, port = value.rpartition(":")
-    if not host or not port.isdigit() or int(port) > 65535:
+    if not host or not is_host(host.strip("[]")) or not re.fullmatch(r"[0-9]{1,5}", port) or int(port) > 65535:
         raise ValueError("must be HOST:PORT, like 127.0.0.1:9464")
     return value
 
@@ -220,7 +229,7 @@ class Clips(Model):
 class Retention(Model):
     """How long evidence is kept."""
 
-    days: int = Field(30, ge=1, description="events older than this go, and messages that were delivered")
+    days: Count = Field(30, ge=1, le=36_500, description="events older than this go, and messages that were delivered")
     max_bytes: SizeBytes = Field(20 * 10**9, description="of evidence; then the oldest events go")
     min_free: Share = Field(0.05, description="of the file system; below it the oldest events go")
 
@@ -236,7 +245,7 @@ class Config(Model):
 
     version: Literal[1] = Field(description="1")
     data_dir: Path = Field(Path("streamwatch-data"), description="models, events.db, snapshots, clips")
-    device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="auto | cpu | cuda | cuda:1")
+    device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d{1,3})?)$", description="auto | cpu | cuda | cuda:1")
     precision: Precision = Field("auto", description="auto | float32 | bf16 | fp16 | reference")
     backbone: BackboneConfig = BackboneConfig()
     database: SecretStr | None = Field(None, description="SQLAlchemy URL; unset = data_dir/events.db")

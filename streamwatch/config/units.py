@@ -19,12 +19,19 @@ _TIME = re.compile(r"^([01]\d|2[0-3]):([0-5]\d)(?::00)?$")
 _SHARE = re.compile(r"^(\d+(?:\.\d+)?)\s*%$")
 
 
+def _bounded(value: float, at_most: float, rule: str) -> float:
+    """The value; raises ValueError if there is no use for so much, or it is infinite."""
+    if value > at_most:
+        raise ValueError(f"must be {rule}")
+    return value
+
+
 def parse_duration_s(value: object) -> float:
     """``200ms``, ``1s``, ``20m``, ``2h``, ``30d`` as seconds. Raises ValueError for anything else."""
     match = _DURATION.match(value) if isinstance(value, str) else None
     if match is None:
         raise ValueError("must be a duration with a unit, like 200ms, 1s, 20m, 2h or 30d")
-    return float(match[1]) * _DURATION_UNITS_S[match[2]]
+    return _bounded(float(match[1]) * _DURATION_UNITS_S[match[2]], 36_500 * 86_400.0, "a duration of at most 36500d")
 
 
 def parse_size_bytes(value: object) -> int:
@@ -32,7 +39,7 @@ def parse_size_bytes(value: object) -> int:
     match = _SIZE.match(str(value)) if isinstance(value, str | int) and not isinstance(value, bool) else None
     if match is None:
         raise ValueError("must be a size like 500MB or 20GB")
-    return int(float(match[1]) * _SIZE_UNITS[match[2]])
+    return int(_bounded(float(match[1]) * _SIZE_UNITS[match[2]], 1e18, "a size of at most 1000000TB"))
 
 
 def parse_budget_per_day(value: object) -> float:
@@ -40,7 +47,7 @@ def parse_budget_per_day(value: object) -> float:
     match = _BUDGET.match(value) if isinstance(value, str) else None
     if match is None or float(match[1]) <= 0:
         raise ValueError("must be a positive rate like 1/day, 2/hour or 0.5/week")
-    return float(match[1]) * _BUDGET_UNITS_PER_DAY[match[2]]
+    return _bounded(float(match[1]) * _BUDGET_UNITS_PER_DAY[match[2]], 86_400.0, "a rate of at most 3600/hour")
 
 
 def parse_share(value: object) -> float:

@@ -15,13 +15,13 @@ from typing import Any
 import pytest
 from paho.mqtt.client import Client, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion
+from pydantic import ValidationError
 
 from streamwatch.alerts.manager import DeliveryManager
 from streamwatch.alerts.router import NotificationRouter
 from streamwatch.clock import SystemClock
 from streamwatch.config.schema import Alerts
 from streamwatch.enums import EventType
-from streamwatch.errors import ConfigError
 from streamwatch.metrics import Metrics
 from streamwatch.records import EventChange, Notice
 from streamwatch.store.administration import OutboxAdministration
@@ -198,6 +198,6 @@ def test_a_broker_that_is_killed_in_mid_stream_costs_nothing(broker: Broker, des
 
 @pytest.mark.parametrize("url", ["http://x", "mqtt://", "x"])
 def test_what_is_no_brokers_url_is_refused_without_being_shown(tmp_path: Path, url: str) -> None:
-    with pytest.raises(ConfigError) as refused:
+    with pytest.raises(ValidationError) as refused:
         Desk(tmp_path, url)
-    assert "alerts.mqtt.url" in str(refused.value)
+    assert "mqtt.url\n  Value error, must be mqtt://HOST or mqtts://HOST [" in str(refused.value)

@@ -98,6 +98,7 @@ BY_HAND: dict[str, Any] = {
     "backbone.dims": 7,
     "alerts.webhooks": [{"name": "ops", "url": "https://example.org"}],
     "alerts.mqtt.discovery": "other",
+    "alerts.mqtt.url": "mqtts://other",
     "metrics.listen": "127.0.0.1:1",
     "web.listen": "127.0.0.1:1",
     "web.public_url": "https://example.org",

@@ -1,0 +1,51 @@
+"""Addresses as people write them: what any part parses later is parsed when the file is read."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import urlsplit
+
+from pydantic import SecretStr
+
+_LABEL = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")
+_TOPIC = re.compile(r"[^#+\s/\0]+(/[^#+\s/\0]+)*")
+
+
+def require_url(url: SecretStr, schemes: tuple[str, ...]) -> SecretStr:
+    """A URL of one of these schemes, with a host that can be one and a port that can be one.
+
+    Raises:
+        ValueError: it is none; the message does not hold it, because it may hold a secret.
+    """
+    expected = " or ".join(f"{scheme}://HOST" for scheme in schemes)
+    try:
+        parts = urlsplit(url.get_secret_value())
+        host, _port = parts.hostname, parts.port  # a port above 65535 raises
+        known = parts.scheme in schemes and host is not None and is_host(host)
+    except ValueError as error:
+        raise ValueError(f"must be {expected} ({error})" if "port" in str(error).lower() else f"must be {expected}") from None
+    if not known:
+        raise ValueError(f"must be {expected}")
+    return url
+
+
+def is_host(host: str) -> bool:
+    """Whether a text can be the name or address of a host (RFC 1123, section 2.1; internationalised names as IDNA has them)."""
+    if ":" in host:  # an IPv6 address; urlsplit took its brackets
+        return re.fullmatch(r"[0-9A-Fa-f:.]+(%\w+)?", host) is not None
+    try:
+        ascii_host = host.rstrip(".").encode("idna").decode("ascii")
+    except UnicodeError:
+        return False
+    return 0 < len(ascii_host) <= 253 and all(_LABEL.fullmatch(label) for label in ascii_host.split("."))
+
+
+def require_topic(value: str) -> str:
+    """An MQTT topic that can be published to: levels parted by slashes, no wildcards (MQTT 5.0, section 4.7).
+
+    Raises:
+        ValueError: it is none.
+    """
+    if len(value.encode()) > 1000 or not _TOPIC.fullmatch(value):
+        raise ValueError("must be a topic without + and #, like home/streamwatch")
+    return value
