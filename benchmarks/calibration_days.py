@@ -3,7 +3,8 @@
 Real footage is learned and then watched in a loop: scored for real, with noise in its pixels. The days are made of what that
 measured, with weather (all values rise and fall together over hours) and with normal life that is rare: a few times a day
 something brings one field beyond what it usually reads. Nobody labels anything. The clock is the simulation's, so that a day
-passes in a minute; the calibration does its work every 30 s of it. In the middle the process is killed.
+passes in a minute; the calibration does its work every 30 s of it. In the middle the process ends without a word, and another
+one goes on.
 """
 
 from __future__ import annotations
@@ -209,7 +210,7 @@ def main() -> int:
         [
             Figure("its budget was supported after", round(ready_days, 3), "days", theory),
             Figure("alarms of normal life", f"{total} ({by_day} by day)", "", f"{low} to {high}"),
-            Figure("calibration that a kill -9 cost", round(outcome.lost_s, 1), "s", "at most 60 s"),
+            Figure("calibration that a process cost that ended without a word", round(outcome.lost_s, 1), "s", "at most 60 s"),
             Figure("a thing that was never there, on day 6", "found" if outcome.found else "missed", "", "found"),
         ],
     )  # fmt: skip

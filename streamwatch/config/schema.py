@@ -21,6 +21,13 @@ from streamwatch.config.units import BudgetPerDay, DurationS, Share, SizeBytes, 
 
 LATER: dict[str, Any] = {"x-effective": False}
 
+
+def _require_own_files(name: str) -> str:
+    if name.endswith(".previous"):
+        raise ValueError("must not end with .previous: its model would be another camera's previous one")
+    return name
+
+
 Number = Annotated[float, Field(strict=True)]
 """No text, and neither yes nor no, which YAML reads as 1 and 0."""
 Count = Annotated[int, Field(strict=True)]
@@ -30,6 +37,7 @@ Polygon = Annotated[list[Point], Field(min_length=3)]
 Fps = Annotated[Number, Field(gt=0, le=240)] | Literal["native"]
 Threshold = Annotated[Number, Field(gt=0)] | Literal["auto"]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")]
+CameraName = Annotated[Name, AfterValidator(_require_own_files)]
 HttpUrl = Annotated[SecretStr, AfterValidator(partial(require_url, schemes=("http", "https")))]
 MqttUrl = Annotated[SecretStr, AfterValidator(partial(require_url, schemes=("mqtt", "mqtts")))]
 Topic = Annotated[str, AfterValidator(require_topic)]
@@ -250,7 +258,7 @@ class Config(Model):
     backbone: BackboneConfig = BackboneConfig()
     database: SecretStr | None = Field(None, description="SQLAlchemy URL; unset = data_dir/events.db")
     defaults: CameraDefaults = CameraDefaults()
-    cameras: dict[Name, CameraConfig] = Field(min_length=1)
+    cameras: dict[CameraName, CameraConfig] = Field(min_length=1)
     alerts: Alerts = Alerts()
     metrics: MetricsConfig = MetricsConfig()
     web: WebConfig = WebConfig()

@@ -6,6 +6,7 @@ import logging
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from streamwatch.config.loading import load_config
 from streamwatch.config.schema import Config
 from streamwatch.config.sharding import Shard
 from streamwatch.errors import StreamwatchError
+from streamwatch.retry import caught
 
 log = logging.getLogger(__name__)
 
@@ -61,17 +63,22 @@ class ConfigFollower:
         """Read the file again at the next poll, changed or not."""
         self._asked.set()
 
-    def poll(self) -> Config | StreamwatchError | None:
-        """The configuration if it is to be read again, the error if it is not valid, None if nothing happened."""
+    def poll(self) -> Config | Exception | None:
+        """The configuration if it is to be read again, the error if it cannot be used, None if nothing happened."""
         stamp = self._stamp_now()
         if self._file is None or (stamp == self._stamp and not self._asked.is_set()):
             return None
         self._stamp = stamp
         self._asked.clear()
-        try:
-            return self._file.load()
-        except StreamwatchError as error:
-            return error
+        loaded: list[Config] = []
+        failure = caught(partial(self._load_into, loaded))
+        if failure is not None and not isinstance(failure, StreamwatchError):
+            log.error("internal fault while %s was read", self._file.path, exc_info=failure)
+        return failure or loaded[0]
+
+    def _load_into(self, loaded: list[Config]) -> None:
+        if self._file is not None:
+            loaded.append(self._file.load())
 
     def _stamp_now(self) -> tuple[int, int] | None:
         """Modification time and size; as before while the file is away, as it is for a moment when an editor replaces it."""

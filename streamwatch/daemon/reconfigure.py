@@ -12,6 +12,7 @@ from streamwatch.daemon.config_file import ConfigFollower
 from streamwatch.enums import EndReason
 from streamwatch.errors import StreamwatchError
 from streamwatch.logs import set_level
+from streamwatch.retry import caught
 from streamwatch.scenes.model_files import load_scenes
 
 log = logging.getLogger(__name__)
@@ -32,18 +33,21 @@ class Reconfiguration:
         new = self._follower.poll()
         if new is None:
             return
-        refused = new if isinstance(new, StreamwatchError) else self._try_apply(new)
+        refused = new if isinstance(new, Exception) else self._try_apply(new)
         self._parts.metrics.config_reloaded.set(0 if refused else 1)
         if refused:
             log.error("configuration not reloaded, the old one goes on: %s", refused)
 
-    def _try_apply(self, new: Config) -> StreamwatchError | None:
-        try:
-            change = compare(self._parts.config.value, new)
-            self._apply(new, change.with_models(self._parts.models.replaced(new, self._parts.fleet.cameras)))
-        except StreamwatchError as error:
-            return error
-        return None
+    def _try_apply(self, new: Config) -> Exception | None:
+        """Apply it; what refused it. A fault of ours is logged with its stack and ends no daemon: the cameras go on."""
+        failure = caught(lambda: self._apply(new, self._change_to(new)))
+        if failure is not None and not isinstance(failure, StreamwatchError):
+            log.error("internal fault while a configuration was applied", exc_info=failure)
+        return failure
+
+    def _change_to(self, new: Config) -> ConfigChange:
+        change = compare(self._parts.config.value, new)
+        return change.with_models(self._parts.models.replaced(new, self._parts.fleet.cameras))
 
     def _apply(self, new: Config, change: ConfigChange) -> None:
         """Touch the cameras that changed and no other; everything that can fail comes first."""

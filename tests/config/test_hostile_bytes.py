@@ -82,6 +82,7 @@ def test_no_bytes_are_an_internal_fault(tmp_path: Path) -> None:
         ("? [a, b]\n: c", "a key must be a word"),
         ("x: &a [1, 2]\n" + "".join(f"{k}: &{k} [{f'*{chr(ord(k) - 1)}, ' * 10}]\n" for k in "bcdefgh"), "too many values"),
         ("x: &x [*x]", "nested too deeply"),
+        ("x: 1\ncameras: {yard.previous: {source: rtsp://127.0.0.1/}}", "the key occurs twice"),
     ],
     ids=lambda text: text[:24],
 )  # fmt: skip
@@ -117,3 +118,10 @@ def test_what_people_write_is_taken(tmp_path: Path, more: str) -> None:
     path = tmp_path / "site.yaml"
     path.write_text(f"{LEAST}{more}\n")
     load_config(path, NO_SECRETS)
+
+
+def test_no_camera_takes_another_ones_previous_model(tmp_path: Path) -> None:
+    path = tmp_path / "site.yaml"
+    path.write_text("version: 1\ncameras: {yard: {source: rtsp://a/}, yard.previous: {source: rtsp://b/}}\n")
+    with pytest.raises(ConfigError, match=r"must not end with \.previous"):
+        load_config(path, NO_SECRETS)

@@ -201,6 +201,16 @@ def test_a_file_that_is_refused_changes_nothing(site: Site) -> None:
     assert site.parts.metrics.registry.get_sample_value("streamwatch_config_last_reload_successful") == 0
 
 
+def test_a_fault_of_ours_while_it_is_applied_ends_no_daemon(site: Site, caplog: pytest.LogCaptureFixture) -> None:
+    before = site.parts.config.value
+    object.__setattr__(site.parts, "models", None)
+    with caplog.at_level(logging.ERROR, logger="streamwatch"):
+        site.change(logging={"level": "error"})
+    assert site.parts.config.value is before
+    assert site.parts.metrics.registry.get_sample_value("streamwatch_config_last_reload_successful") == 0
+    assert any(record.exc_info for record in caplog.records)
+
+
 def test_a_model_that_the_engine_refuses_is_refused_before_anything_is_touched(
     site: Site, video: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
