@@ -2,7 +2,8 @@
 
 Each camera is set up as a new user would: its configuration is the default one, but for the source. The first part is learned,
 the rest watched: as it is, with a thing in it, with a nuisance. ``found`` is an event that overlaps the thing's time, ``false``
-one that does not. An event of a labelled clip that begins more than 3 s before the truth does is false, whatever it runs into.
+one that does not; what the clip raises as it is, is false there, and neither in its copies. An event of a labelled clip that
+begins more than 3 s before the truth does is false, whatever it runs into.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,8 @@ from tools.footage import SHARED_DATA
 LEARNED_SHARE = 0.6
 RATE_HZ = 10.0
 EARLY_S, LATE_S = 3.0, 1.0
+SAME_EVENT_S = 1.0
+"""Two events of copies of one clip that begin as close together are the same."""
 FOOTAGE = SHARED_DATA / "footage"
 REENCODED_CRF = 35
 Span = tuple[float, float]
@@ -50,6 +53,7 @@ class Watched:
         truth: when something is there.
         events: (start, end) of what was raised.
         early_s: how much before the truth an event may begin.
+        known: events that the clip raises as it is: in a copy with something in it they are neither found nor false.
     """
 
     site: str
@@ -58,21 +62,27 @@ class Watched:
     truth: tuple[Span, ...]
     events: tuple[Span, ...]
     early_s: float = float("inf")
+    known: tuple[Span, ...] = ()
+
+    @property
+    def added(self) -> tuple[Span, ...]:
+        """Events that the clip as it is does not raise."""
+        return tuple(event for event in self.events if not any(abs(event[0] - of[0]) < SAME_EVENT_S for of in self.known))
 
     @property
     def found(self) -> int:
         """Spans of the truth that an event overlaps."""
-        return sum(any(self._fits(event, span) for event in self.events) for span in self.truth)
+        return sum(any(self._fits(event, span) for event in self.added) for span in self.truth)
 
     @property
     def false(self) -> int:
         """Events that overlap none."""
-        return sum(not any(self._fits(event, span) for span in self.truth) for event in self.events)
+        return sum(not any(self._fits(event, span) for span in self.truth) for event in self.added)
 
     @property
     def delay_s(self) -> float | None:
         """From the first span's start to the first event that found it."""
-        starts = [event[0] - span[0] for span in self.truth for event in self.events if self._fits(event, span)]
+        starts = [event[0] - span[0] for span in self.truth for event in self.added if self._fits(event, span)]
         return max(min(starts), 0.0) if starts else None
 
     def _fits(self, event: Span, span: Span) -> bool:
@@ -158,12 +168,17 @@ def _site(folder: Path, name: str, learned: Clip, rate_hz: float, budget: str) -
 
 
 def _watch_all(camera: Camera, clips: dict[str, Clip], rate_hz: float) -> Iterator[Watched]:
+    """The first of the clips is the one as it is."""
+    known: tuple[Span, ...] = ()
     for what, clip in clips.items():
         crf = REENCODED_CRF if what == "no: encoded anew" else 17
         path = write_clip(camera.folder / "watched.mp4", clip, rate_hz, crf=crf)
         duration_s = len(clip) / rate_hz
         truth = [] if what.startswith("no: ") else [(PLANTED_FROM * duration_s, PLANTED_TO * duration_s)]
-        yield camera.watch(what, path, duration_s, truth)
+        watched = replace(camera.watch(what, path, duration_s, truth), known=known)
+        yield watched
+        if what == next(iter(clips)):
+            known = watched.events
 
 
 def _by_day(clip: Clip, other: Clip, seed: int) -> Iterator[tuple[str, Clip]]:

@@ -105,3 +105,11 @@ def test_found_and_false_are_told_apart() -> None:
     assert (watched.found, watched.false, watched.delay_s) == (2, 1, 0.0)
     early = Watched("cam", "clip", 60.0, truth, ((5.0, 15.0),), early_s=3.0)
     assert (early.found, early.false, early.delay_s) == (0, 1, None)
+
+
+def test_what_the_clip_raises_as_it_is_finds_nothing() -> None:
+    usual = (11.0, 19.0)
+    nothing_new = Watched("cam", "clip", 60.0, ((10.0, 20.0),), ((11.4, 19.0),), known=(usual,))
+    assert (nothing_new.found, nothing_new.false, nothing_new.delay_s) == (0, 0, None)
+    more = Watched("cam", "clip", 60.0, ((10.0, 20.0),), ((11.4, 19.0), (14.0, 18.0), (30.0, 31.0)), known=(usual,))
+    assert (more.found, more.false, more.delay_s) == (1, 1, 4.0)
