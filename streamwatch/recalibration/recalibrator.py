@@ -158,10 +158,10 @@ class Recalibrator:
 
     def _store(self) -> None:
         """Write what has changed; what a command took back meanwhile is taken up instead."""
-        present = load_generations(self._database)
-        taken_back = {key for key, scene in self._scenes.items() if present.get(key, 0) != scene.stored.generation}
+        present, stored = load_generations(self._database), {key: scene.stored for key, scene in self._scenes.items()}
+        taken_back = {key for key, of in stored.items() if present.get(key, of.generation) != of.generation}
         now = {key: replace(scene.stored, watched=scene.record.live()) for key, scene in self._scenes.items()}
-        records = {key: of for key, of in now.items() if key not in taken_back and of != self._scenes[key].stored}
+        records = {key: of for key, of in now.items() if key not in taken_back and of != stored[key]}
         taken_back |= save_watched(self._database, records) if records else set()
         for key in records.keys() - taken_back:
             self._scenes[key].stored = records[key]
@@ -234,7 +234,11 @@ class Recalibrator:
         applied = self._applied.get(camera)
         if applied is None or applied[0] is not config or applied[1] is not scenes:
             self._applied[camera] = (config, scenes)
-            self._fleet.apply(config, camera, scenes, lambda: self._forget_applied(camera))
+            overtaken = partial(self._forget_applied, camera)
+            failure = caught(partial(self._fleet.apply, config, camera, scenes, overtaken))
+            if failure is not None:
+                self._forget_applied(camera)
+                raise failure
 
     def _forget_applied(self, camera: str) -> None:
         """What was put to work is not what is to work; called from any thread."""

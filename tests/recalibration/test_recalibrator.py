@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 import pytest
@@ -21,6 +22,7 @@ from streamwatch.scenes.model_files import CameraScenes
 from streamwatch.scenes.model_history import read_history
 from streamwatch.store.live_peaks import load_records, replace_record
 from streamwatch.store.sessions import open_database
+from streamwatch.store.tables import live_peaks
 
 KEY = ("cam", None)
 HOUR_S = 3600
@@ -133,7 +135,7 @@ def test_a_database_that_refuses_costs_nothing(site: WatchedSite, rng: np.random
     assert watched_s(site) >= 600 + 300 + 600 - 3
 
 
-def _refuse(*_: object) -> set[object]:
+def _refuse(*_: object) -> NoReturn:
     raise StoreError("the database is away", hint="wait")
 
 
@@ -152,9 +154,24 @@ def test_what_could_not_be_put_to_work_is_the_next_time(site: WatchedSite, rng: 
     overtaken[-1]()
     site.recalibrator.run_once()
     assert len(overtaken) == before + 1
-    site.camera["alarm_budget"] = "2/hour"  # a reload that read what was in force before
+    overtaken[-1]()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(site.recalibrator, "_fleet", replace(site.recalibrator._fleet, apply=_refuse))
+        with pytest.raises(StoreError):
+            site.recalibrator.run_once()
     site.recalibrator.run_once()
     assert len(overtaken) == before + 2
+    site.camera["alarm_budget"] = "2/hour"  # a reload that read what was in force before
+    site.recalibrator.run_once()
+    assert len(overtaken) == before + 3
+
+
+def test_a_database_that_is_deleted_is_written_again(site: WatchedSite, rng: np.random.Generator) -> None:
+    site.watch(quiet(1200, rng))
+    with site.database.begin() as connection:
+        connection.execute(live_peaks.delete())
+    site.watch(quiet(700, rng))
+    assert watched_s(site) >= 1790
 
 
 def test_taken_back_while_it_runs(site: WatchedSite, rng: np.random.Generator) -> None:
