@@ -19,6 +19,7 @@ from streamwatch.clock import Clock
 from streamwatch.config.schema import Retention
 from streamwatch.errors import StoreError
 from streamwatch.evidence.layout import KINDS, evidence_of
+from streamwatch.evidence.trusted_time import TrustedTime
 from streamwatch.metrics import Metrics
 from streamwatch.model.calibration.thresholds import DAY_S
 from streamwatch.store.administration import OutboxAdministration
@@ -95,7 +96,7 @@ class RetentionTask:
         disk_usage: Callable[[Path], Usage] = _disk_usage,
     ) -> None:
         self._store, self._outbox, self._folder, self._rules = store, outbox, folder, rules
-        self._clock, self._metrics = clock, metrics
+        self._clock, self._metrics, self._time = clock, metrics, TrustedTime(clock)
         self._on_full, self._disk_usage = on_full, disk_usage
         self._full = False
         self._listing: _Listing | None = None
@@ -131,7 +132,7 @@ class RetentionTask:
 
     def _step(self, listing: _Listing, usage: Usage) -> int:
         rules = self._rules()
-        before_s = self._clock.wall_s() - rules.days * DAY_S
+        before_s = self._now_s() - rules.days * DAY_S
         self._outbox.forget_delivered(before_s=before_s, limit=STEP_MESSAGES)
         expired = self._store.expendable(before_s=before_s, limit=STEP_EVENTS)
         excess = max(listing.total - rules.max_bytes, rules.min_free * usage.total - usage.free)
@@ -160,11 +161,14 @@ class RetentionTask:
 
     def _sweep(self, listing: _Listing) -> None:
         """Remove files of no event; a new one's may come before its row is read here."""
-        now_s = self._clock.wall_s()
+        now_s = self._now_s()
         known = self._store.known(sorted(listing.files))
         for event_id, paths in listing.files.items():
             if event_id not in known:
                 _remove([path for path in paths if _age_s(path, now_s) > ORPHAN_AFTER_S])
+
+    def _now_s(self) -> float:
+        return self._time.now_s(self._store.newest_wall_s(), self._rules().days * DAY_S)
 
     def _show(self, listing: _Listing, usage: Usage) -> None:
         for kind, size in listing.sizes_by_kind().items():

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Protocol
 
-from sqlalchemy import Engine, RowMapping, Select, delete, false, select, tuple_, update
+from sqlalchemy import Engine, RowMapping, Select, delete, false, func, select, tuple_, update
 
 from streamwatch.enums import EndReason, EventType, Severity
 from streamwatch.errors import UsageError
@@ -159,6 +159,16 @@ class EventStore:
         query = select(c.id).where(c.end_wall_s < before_s, c.label.is_(None), c.exported.is_(false()))
         with reading(self._engine, "events") as connection:
             return list(connection.execute(query.order_by(c.start_wall_s, c.id).limit(limit)).scalars())
+
+    def newest_wall_s(self) -> float | None:
+        """When the newest event began or notice came, a Unix time; None if there is neither.
+
+        Raises:
+            StoreError: the database refused.
+        """
+        with reading(self._engine, "events") as connection:
+            times = [connection.scalar(select(func.max(column))) for column in (events.c.start_wall_s, notices.c.at_wall_s)]
+        return max((float(at_s) for at_s in times if at_s is not None), default=None)
 
     def known(self, event_ids: Sequence[str], *, expendable: bool = False) -> set[str]:
         """Which of these events are stored; only those that nobody labelled or exported, and that have ended, if asked.
