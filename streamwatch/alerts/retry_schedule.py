@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 
@@ -28,11 +29,11 @@ def parse_retry_after_s(value: str | None, now_wall_s: float) -> float | None:
     """A Retry-After header (RFC 9110, section 10.2.3) in seconds from now; None if there is none, or it is no such thing."""
     if value is None:
         return None
-    if value.strip().isdigit():
-        return float(value)
+    if re.fullmatch(r"[0-9]+", value.strip()):
+        return min(float(value[:20]), MAX_WAIT_S)
     try:
         at = parsedate_to_datetime(value)
-    except ValueError:
+        at = at if at.tzinfo else at.replace(tzinfo=UTC)
+        return min(max(at.timestamp() - now_wall_s, 0.0), MAX_WAIT_S)
+    except (ValueError, TypeError, IndexError, OverflowError):  # what the library raises of dates that are none
         return None
-    at = at if at.tzinfo else at.replace(tzinfo=UTC)
-    return max(at.timestamp() - now_wall_s, 0.0)

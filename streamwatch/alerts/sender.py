@@ -16,6 +16,7 @@ from streamwatch.alerts.webhook import DeliveryResult
 from streamwatch.clock import Clock
 from streamwatch.enums import AttemptResult, EventType, MessageState
 from streamwatch.errors import StoreError
+from streamwatch.retry import caught
 from streamwatch.store.leases import Outbox
 from streamwatch.store.messages import Message, Settlement
 
@@ -119,15 +120,18 @@ class EndpointSender:
     def run(self, stop: threading.Event) -> None:
         """Deliver until stopped; what is under way then is finished."""
         while not stop.is_set():
-            wait_s = IDLE_S
-            try:
-                wait_s = 0.0 if self.run_once() else IDLE_S
-            except StoreError as error:
-                log.warning("endpoint %s: %s", self.name, error)
-                wait_s = STORE_RETRY_S
-            if self._clock.wait(stop, wait_s):
+            if self._clock.wait(stop, self._round()):
                 break
         self.close()
+
+    def _round(self) -> float:
+        """What is due; how many seconds to wait until the next round. No fault ends the endpoint."""
+        sent: list[int] = []
+        failure = caught(lambda: sent.append(self.run_once()))
+        if failure is None:
+            return 0.0 if sent[0] else IDLE_S
+        log.warning("endpoint %s: %s", self.name, failure, exc_info=None if isinstance(failure, StoreError) else failure)
+        return STORE_RETRY_S
 
     def announce(self, cameras: Sequence[str]) -> None:
         """Other cameras are watched from now on."""
@@ -140,13 +144,22 @@ class EndpointSender:
 
     def _attempt(self, message: Message) -> Settlement:
         began_s = self._clock.monotonic_s()
-        result = self._transport.send(message)
+        result = self._send(message)
         latency_s, at_s = self._clock.monotonic_s() - began_s, self._clock.wall_s()
         state, due_s = self._what_next(message, result, at_s)
         disable = "it answered 410 Gone" if result.gone else None
         return Settlement(
             message.number, state, at_s, latency_s, due_s, result.status, result.error, self.name, disable
         )  # fmt: skip
+
+    def _send(self, message: Message) -> DeliveryResult:
+        """One attempt; a fault of ours is one that failed, logged with its stack, and the next message has its turn."""
+        results: list[DeliveryResult] = []
+        failure = caught(lambda: results.append(self._transport.send(message)))
+        if failure is None:
+            return results[0]
+        log.error("endpoint %s: internal fault in an attempt", self.name, exc_info=failure)
+        return DeliveryResult(False, error=f"internal fault ({failure.__class__.__name__})")
 
     def _what_next(self, message: Message, result: DeliveryResult, at_s: float) -> tuple[MessageState, float]:
         if result.delivered:

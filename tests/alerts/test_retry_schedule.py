@@ -33,7 +33,20 @@ def test_a_wait_is_the_schedules_or_the_receivers_and_ends(attempt: int, asked_s
         ("Tue, 14 Nov 2023 22:00:00 GMT", 0.0),
         ("soon", None),
         ("-5", None),
+        ("²", None),
+        ("٣", None),
+        ("9" * 5000, MAX_WAIT_S),
+        ("Tue, 14 Nov 9999 22:14:20 GMT", MAX_WAIT_S),
+        ("Tue, 14 Nov 0000 22:14:20 GMT", 0.0),  # two digits are of this century
+        ("Tue, 99 Nov 2023 22:14:20 +999999999", None),
+        ("", None),
     ],
 )
 def test_what_a_receiver_asks_for(header: str | None, seconds: float | None) -> None:
     assert parse_retry_after_s(header, NOW_S) == seconds
+
+
+@given(st.text())
+def test_nothing_that_a_receiver_says_is_a_fault(header: str) -> None:
+    seconds = parse_retry_after_s(header, NOW_S)
+    assert seconds is None or 0 <= seconds <= MAX_WAIT_S

@@ -6,7 +6,7 @@ import random
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +19,13 @@ from streamwatch.alerts.endpoints import sender_of
 from streamwatch.alerts.flood import TokenBucket
 from streamwatch.alerts.retry_schedule import SCHEDULE_S
 from streamwatch.alerts.sender import Attempted, EndpointSender, run_all
+from streamwatch.alerts.webhook import DeliveryResult
 from streamwatch.clock import Clock, SystemClock
 from streamwatch.config.schema import Webhook
 from streamwatch.enums import MessageState
 from streamwatch.store.administration import OutboxAdministration
 from streamwatch.store.leases import Outbox
-from streamwatch.store.messages import NewMessage
+from streamwatch.store.messages import Message, NewMessage
 from streamwatch.store.sessions import open_database
 from tests.test_retry import FakeClock
 from tools.receiver import Answer, Receiver, garbage, reset, running_receiver, silence, status, trickle
@@ -44,6 +45,23 @@ class HurriedClock(FakeClock):
 def receiver() -> Iterator[Receiver]:
     with running_receiver() as receiver:
         yield receiver
+
+
+class Faulty:
+    """A transport with a fault of ours in its first attempt."""
+
+    def __init__(self, kind: type[Exception]) -> None:
+        self.kind, self.sent = kind, list[str]()
+
+    def send(self, message: Message) -> DeliveryResult:
+        self.sent.append(message.subject)
+        if len(self.sent) == 1:
+            raise self.kind("of ours")
+        return DeliveryResult(True, 200)
+
+    def close(self) -> None: ...
+
+    def announce(self, cameras: Sequence[str]) -> None: ...
 
 
 class Desk:
@@ -240,3 +258,32 @@ def test_a_bucket_never_gives_more_than_an_hours_worth_and_its_rate(per_day: flo
         bucket.take(took)
         given_out += took
         assert given_out <= max(1.0, per_day / 24) + per_day * now_s / 86_400 + 1e-6
+
+
+@pytest.mark.parametrize("kind", [ValueError, RecursionError, MemoryError, KeyError])
+def test_a_fault_of_ours_is_an_attempt_that_failed(tmp_path: Path, kind: type[Exception]) -> None:
+    desk = Desk(tmp_path, "http://127.0.0.1:9/")
+    faulty = Faulty(kind)
+    sender = EndpointSender("ops", desk.outbox, faulty, clock=desk.clock, rng=random.Random(0))
+    desk.put("first", "second")
+    assert sender.run_once() == 2
+    assert desk.states.count(MessageState.DELIVERED) == 1
+    desk.clock.now_s += 2 * SCHEDULE_S[1]
+    assert sender.run_once() == 1
+    assert desk.states == [MessageState.DELIVERED] * 2
+    sender.close()
+
+
+def test_a_fault_of_ours_between_attempts_ends_no_endpoint(tmp_path: Path) -> None:
+    desk = Desk(tmp_path, "http://127.0.0.1:9/")
+
+    def broken(_attempted: Attempted) -> None:
+        if len(faulty.sent) == 1:
+            raise RuntimeError("of ours")
+        stop.set()
+
+    stop, faulty = threading.Event(), Faulty(ValueError)
+    sender = EndpointSender("ops", desk.outbox, faulty, clock=desk.clock, rng=random.Random(0), on_attempt=broken)
+    desk.put("first")
+    sender.run(stop)
+    assert len(faulty.sent) == 2
