@@ -67,9 +67,9 @@ class Reporter:
             self._outputs.writer.put(kept)
         if self._outputs.measures:
             self._outputs.measures.record(scored.frame.camera, scored.frame.wall_s, observation)
+        self._measure(scored, observation)  # before anybody is told, who may ask whether the camera is scored
         for subscriber in self._outputs.scores:
             subscriber(scored, observation.counts)
-        self._measure(scored, observation)
 
     def report_changes(self, changes: Iterable[EventChange]) -> None:
         """Changes that no frame decided."""
