@@ -177,13 +177,7 @@ class _Assembly:
         engine = ResilientEngine(self._make_engine)
         persistence = self._persistence()
         rings: dict[str, ClipRing] = {}
-        clips = ClipRecorder(
-            self._folder / "clips",
-            config.clips,
-            rings,
-            clock=clock,
-            on_written=partial(self._hooks.written, Degradation.NO_CLIPS),
-        )
+        clips = self._clips(rings)
         writer = self._writer()
         collector = EvidenceCollector(clips=clips, may_keep=self._hooks.may_keep, on_clip=writer.put)
         publisher = self._make_publisher(persistence, writer)
@@ -194,18 +188,7 @@ class _Assembly:
         loop = PipelineLoop(pipeline, self._health, clock=clock, recover=engine.rebuild)
         loop.on_iteration = self._after_batch(pipeline, slots, fleet, writer, loop)
         models = UsedModelFiles()
-        setup = CameraSetup(
-            engine,
-            pipeline,
-            self._calibration,
-            collector,
-            self._liveness,
-            self._metrics,
-            persistence.snoozes.snoozed,
-            lambda: self._config.value,
-            self._around.in_force or InForce.load(persistence.database, config, clock.wall_s()),
-            self._measures,
-        )
+        setup = self._setup(engine, pipeline, collector, persistence)
         for camera, known in scenes.items():
             models.record(config, camera)
             setup.set_up(setup.prepare(config, camera, known))
@@ -299,6 +282,32 @@ class _Assembly:
             partial(show_regime, self._calibration),
         )
         return Pipeline(batcher, engine, outputs=outputs, status=self._status, metrics=self._metrics, clock=self._around.clock)
+
+    def _clips(self, rings: dict[str, ClipRing]) -> ClipRecorder:
+        return ClipRecorder(
+            self._folder / "clips",
+            self._config.value.clips,
+            rings,
+            clock=self._around.clock,
+            on_written=partial(self._hooks.written, Degradation.NO_CLIPS),
+        )
+
+    def _setup(
+        self, engine: ScoringEngine, pipeline: Pipeline, collector: EvidenceCollector, persistence: Persistence
+    ) -> CameraSetup:
+        config, now_s = self._config.value, self._around.clock.wall_s()
+        return CameraSetup(
+            engine,
+            pipeline,
+            self._calibration,
+            collector,
+            self._liveness,
+            self._metrics,
+            persistence.snoozes.snoozed,
+            lambda: self._config.value,
+            self._around.in_force or InForce.load(persistence.database, config, now_s),
+            self._measures,
+        )
 
     def _recalibration(self, persistence: Persistence, setup: CameraSetup, publisher: Publisher) -> RecalibrationTask:
         fleet = WatchedFleet(
