@@ -39,6 +39,7 @@ from streamwatch.retry import Backoff
 from streamwatch.simulator.faults import Fault
 from streamwatch.simulator.media import Track, encode_track
 from streamwatch.simulator.server import SimulatedCamera
+from streamwatch.threads import GUARD_BACKOFF
 from streamwatch.video.opener import PyAvOpener
 from streamwatch.video.scaling import Scaler
 from streamwatch.video.sources import parse_source
@@ -195,6 +196,7 @@ def running_site(
     more: Mapping[str, Any] | None = None,
     evidence_dir: Path | None = None,
     write_evidence: WriteFile = write_atomically,
+    guard_backoff: Backoff = GUARD_BACKOFF,
 ) -> Iterator[Site]:
     """A daemon on ``count`` simulated cameras, all of them scoring when it is handed over.
 
@@ -218,6 +220,7 @@ def running_site(
     around = Surroundings(
         Subscribers((lambda change, _path: observed.changes.append(change),), (observed.notices.append,)),
         backoff=Backoff(0.5, 4.0, 60.0),
+        guard_backoff=guard_backoff,
         evidence_dir=evidence_dir,
         write_evidence=write_evidence,
         engine_factory=lambda *asked: _Spy(make_engine(*asked), observed, references),

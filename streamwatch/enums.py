@@ -104,6 +104,8 @@ class Degradation(StrEnum):
     NO_EVIDENCE = "evidence cannot be written"
     EVIDENCE_GIVEN_UP = "evidence is given up: it is not written as fast as it comes"
     NO_CLIPS = "clips cannot be written"
+    CHANGES_LOST = "the database has taken nothing for so long that events were not stored"
+    THREAD_FAULTS = "a part of streamwatch fails again and again; see the log"
     STORE_WAITS = "the database does not take what happens; it waits in memory"
 
 

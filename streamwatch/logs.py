@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TextIO
 
 import structlog
 
+from streamwatch.line_writer import LineHandler, LineWriter, writing_to
 from streamwatch.records import Event
 
+CLOSE_S = 2.0
 NOISY = ("alembic", "asyncio", "uvicorn", "httpx", "httpcore", "PIL")
 
 
@@ -26,6 +30,27 @@ def set_up_logging(level: int, stream: TextIO | None = None) -> None:
     for name in NOISY:
         logging.getLogger(name).setLevel(logging.WARNING)
     logging.getLogger("libav").setLevel(logging.CRITICAL)  # video/live.py reads what FFmpeg says, and counts it
+
+
+@contextmanager
+def written_behind() -> Iterator[LineWriter]:
+    """Meanwhile nobody waits for a log line to be written, by a thread of its own; what is too much is dropped and counted."""
+    root = logging.getLogger()
+    before = [handler for handler in root.handlers if type(handler) is logging.StreamHandler]
+    target = before[0].stream if before else sys.stderr
+    lines = LineWriter("log", writing_to(target))
+    handler = LineHandler(lines)
+    handler.setFormatter(_formatter(for_people=target.isatty()))
+    for other in before:
+        root.removeHandler(other)
+    root.addHandler(handler)
+    try:
+        yield lines
+    finally:
+        if lines.close(CLOSE_S):  # else a later line would wait for who reads nothing
+            root.removeHandler(handler)
+            for other in before:
+                root.addHandler(other)
 
 
 def set_level(level: str) -> None:

@@ -6,7 +6,7 @@ import platform
 from collections.abc import Callable, Iterator, Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.openmetrics.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 
@@ -66,6 +66,25 @@ class _DeviceGauges(Collector):
         yield gauge
 
 
+LinesReader = Callable[[], Mapping[str, int]]
+"""Lines that were dropped because nobody read them, by stream."""
+
+
+class _LinesDropped(Collector):
+    """Counted by the writers of the streams, and asked for when it is scraped."""
+
+    def __init__(self, read: LinesReader) -> None:
+        self._read = read
+
+    def collect(self) -> Iterator[CounterMetricFamily]:
+        """The counter."""
+        text = "Lines dropped because their reader did not read: standard output, or the log."
+        counter = CounterMetricFamily("streamwatch_lines_dropped", text, labels=["stream"])
+        for stream, count in self._read().items():
+            counter.add_metric([stream], count)
+        yield counter
+
+
 class Metrics:
     """The metrics of one daemon, in a registry of their own.
 
@@ -78,6 +97,9 @@ class Metrics:
         self._declare_inference()
         self._declare_events()
         self._declare_deliveries()
+        self.thread_faults = self._counter(
+            "thread_faults", "Faults that a thread was begun again after, or a camera's scoring tried again.", ("thread",)
+        )
         build = self._info("build", "Version of streamwatch and of Python.")
         build.info({"version": __version__, "python": platform.python_version()})
         ProcessCollector(registry=self.registry)
@@ -107,6 +129,10 @@ class Metrics:
     def show_outbox(self, read: OutboxReader) -> None:
         """Expose what waits to be delivered, read whenever the metrics are."""
         self.registry.register(_OutboxGauges(read))
+
+    def show_dropped_lines(self, read: LinesReader) -> None:
+        """Expose what was dropped of the output, read whenever the metrics are."""
+        self.registry.register(_LinesDropped(read))
 
     def exposition(self) -> tuple[bytes, str]:
         """All metrics in OpenMetrics text format, and its content type."""
@@ -174,6 +200,9 @@ class Metrics:
         by_endpoint = ("endpoint",)
         self.delivery_attempts = self._counter(
             "delivery_attempts", "Attempts to deliver a message: delivered, failed or dead.", (*by_endpoint, "result")
+        )
+        self.changes_dropped = self._counter(
+            "changes_dropped", "Event changes and notices that were never stored: the database took none for too long."
         )
         self.evidence_dropped = self._counter("evidence_dropped", "Events whose pictures were given up: the disk is too slow.")
         self.storage_bytes = self._gauge("storage_bytes", "Bytes of evidence, by kind.", ("kind",))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
@@ -279,6 +279,10 @@ class Event:
     def __post_init__(self) -> None:
         if self.end_wall_s is not None and self.end_wall_s < self.start_wall_s:
             raise ValueError(f"event {self.id} ends before it starts")
+
+    def crashed(self) -> Event:
+        """The same as a crash leaves it: ended at its peak, the last moment that is known of it."""
+        return replace(self, end_wall_s=self.peak.wall_s, end_time_s=self.peak.time_s, reason=EndReason.CRASH)
 
 
 @dataclass(frozen=True, slots=True)

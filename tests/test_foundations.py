@@ -11,9 +11,11 @@ import pytest
 
 from streamwatch import errors
 from streamwatch.capture.readiness import readiness
+from streamwatch.clock import SystemClock
 from streamwatch.enums import CameraState
 from streamwatch.health import Health
 from streamwatch.metrics import Metrics
+from streamwatch.threads import ThreadGuard
 from streamwatch.web.server import WebServer
 from streamwatch.web.telemetry import telemetry_app
 from tests.test_retry import FakeClock
@@ -49,7 +51,7 @@ def client() -> Iterator[Telemetry]:
     health.beat("pipeline")
     state = readiness({"a": 0.5, "b": None}, set(), share=1.0, within_s=60)
     server = WebServer(telemetry_app(metrics, health, lambda: state), "127.0.0.1:0")
-    server.start()
+    server.start(ThreadGuard(SystemClock()))
     with httpx.Client(base_url=f"http://127.0.0.1:{server.port}", trust_env=False) as http:
         yield http, clock, metrics
     server.stop()

@@ -13,8 +13,10 @@ from streamwatch.config.schema import Alerts
 from streamwatch.enums import AttemptResult, LatencyStage
 from streamwatch.errors import StoreError
 from streamwatch.metrics import Metrics
+from streamwatch.records import Notice
 from streamwatch.store.administration import OutboxAdministration
 from streamwatch.store.leases import Outbox
+from streamwatch.threads import ThreadGuard
 
 STOP_S = 15.0
 Waiting = dict[str, tuple[int, float | None]]
@@ -45,15 +47,17 @@ class DeliveryManager:
         self._senders = self._built(alerts)
         self._stop = threading.Event()
         self._threads: list[threading.Thread] = []
+        self._guard: ThreadGuard | None = None
         self._beats_due_s: dict[str, float] = {}
         self._seen: Waiting = {}
         metrics.show_outbox(lambda: self._seen)
         self._expect_endpoints()
         self.refresh()
 
-    def start(self) -> None:
+    def start(self, guard: ThreadGuard) -> None:
         """Begin to deliver."""
-        self._threads = run_all(self._senders, self._stop)
+        self._guard = guard
+        self._threads = run_all(self._senders, self._stop, guard)
 
     def stop(self) -> None:
         """Finish what is under way, and end."""
@@ -75,12 +79,20 @@ class DeliveryManager:
             self.stop()
             self._alerts, self._senders, self._stop = alerts, senders, threading.Event()
             self._expect_endpoints()
-            self.start()
+            if self._guard:
+                self.start(self._guard)
         elif tuple(cameras) != self._cameras:
             for sender in self._senders:
                 sender.announce(cameras)
         self._cameras = tuple(cameras)
         self._router.follow(alerts, links)
+
+    def deliver_now(self, notice: Notice) -> None:
+        """Tell of ``notice`` past the outbox, once and without trying again; returns at once."""
+        senders = {sender.name: sender for sender in self._senders}
+        for message in self._router.of_notice(notice):
+            if message.endpoint in senders and not self._stop.is_set():
+                senders[message.endpoint].send_now(message)
 
     def drain(self, timeout_s: float) -> bool:
         """Wait until nothing is pending; False if something still is."""

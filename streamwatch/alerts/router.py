@@ -78,9 +78,10 @@ class NotificationRouter:
 
     def of_change(self, change: EventChange) -> list[NewMessage]:
         """What an event's change is worth; of the same one asked again, the same messages."""
-        if self._last is None or self._last[0] is not change:
-            self._last = (change, self._of_change(change))
-        return self._last[1]
+        last = self._last
+        if last is None or last[0] is not change:
+            self._last = last = (change, self._of_change(change))
+        return last[1]
 
     def _of_change(self, change: EventChange) -> list[NewMessage]:
         event = change.event
@@ -91,15 +92,16 @@ class NotificationRouter:
 
     def of_notice(self, notice: Notice) -> list[NewMessage]:
         """What a notice is worth; notices of a camera arrive in order, and of the same one asked again, the same messages."""
-        if self._last is None or self._last[0] is not notice:
-            self._last = (notice, self._of_notice(notice))
-        return self._last[1]
+        last = self._last
+        if last is None or last[0] is not notice:
+            self._last = last = (notice, self._of_notice(notice))
+        return last[1]
 
     def _of_notice(self, notice: Notice) -> list[NewMessage]:
         subject = f"{notice.camera}/{notice.type}"[:36]
-        return self._messages(
-            _Notification(notice.type, notice.camera, None, subject, notice.at_wall_s, notice_document(notice))
-        )
+        told = _Notification(notice.type, notice.camera, None, subject, notice.at_wall_s, notice_document(notice))
+        # What is told past the outbox, because the database is what fails, comes again by it: under the same id.
+        return self._messages(told, notice.id if notice.type == EventType.SYSTEM_DEGRADED else None)
 
     def heartbeat(self, endpoint: str, at_wall_s: float) -> NewMessage:
         """A sign of life."""
@@ -108,16 +110,14 @@ class NotificationRouter:
             uuid7(at_wall_s), endpoint, EventType.SYSTEM_HEARTBEAT, EventType.SYSTEM_HEARTBEAT, "", content, at_wall_s
         )
 
-    def _messages(self, notification: _Notification) -> list[NewMessage]:
+    def _messages(self, notification: _Notification, message_id: str | None = None) -> list[NewMessage]:
         names = [webhook.name for webhook in self._alerts.webhooks if wants(webhook, notification)]
         mqtt = self._alerts.mqtt
         names += [MQTT] if mqtt and any(fnmatchcase(notification.type, pattern) for pattern in mqtt.events) else []
         now_s = self._clock.wall_s()
-        message_id = uuid7(now_s)
+        one_id = message_id or uuid7(now_s)
         return [
-            NewMessage(
-                message_id, name, notification.subject, notification.type, notification.camera, notification.content, now_s
-            )
+            NewMessage(one_id, name, notification.subject, notification.type, notification.camera, notification.content, now_s)
             for name in names
         ]
 

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 from streamwatch.alerts.flood import FLOODING, TokenBucket, digest_of
@@ -18,7 +19,8 @@ from streamwatch.enums import AttemptResult, EventType, MessageState
 from streamwatch.errors import StoreError
 from streamwatch.retry import caught
 from streamwatch.store.leases import Outbox
-from streamwatch.store.messages import Message, Settlement
+from streamwatch.store.messages import Message, NewMessage, Settlement
+from streamwatch.threads import ThreadGuard
 
 log = logging.getLogger(__name__)
 ROUNDS_A_LEASE = 4
@@ -125,13 +127,37 @@ class EndpointSender:
         self.close()
 
     def _round(self) -> float:
-        """What is due; how many seconds to wait until the next round. No fault ends the endpoint."""
-        sent: list[int] = []
-        failure = caught(lambda: sent.append(self.run_once()))
-        if failure is None:
-            return 0.0 if sent[0] else IDLE_S
-        log.warning("endpoint %s: %s", self.name, failure, exc_info=None if isinstance(failure, StoreError) else failure)
-        return STORE_RETRY_S
+        """What is due; how many seconds to wait until the next round."""
+        try:
+            return 0.0 if self.run_once() else IDLE_S
+        except StoreError as error:
+            log.warning("endpoint %s: %s", self.name, error)
+            return STORE_RETRY_S
+
+    def send_now(self, message: NewMessage) -> None:
+        """One attempt past the outbox, in a thread of the pool: for what the database cannot hold, because it is what fails."""
+        now_s = message.created_wall_s
+        whole = Message(
+            number=0,
+            id=message.id,
+            endpoint=self.name,
+            subject=message.subject,
+            type=message.type,
+            camera=message.camera,
+            content=message.content,
+            created_wall_s=now_s,
+            due_wall_s=now_s,
+            attempts=0,
+            state=MessageState.PENDING,
+        )
+        self._pool.submit(self._send_unstored, whole)
+
+    def _send_unstored(self, message: Message) -> None:
+        result = self._send(message)
+        outcome = AttemptResult.DELIVERED if result.delivered else AttemptResult.FAILED
+        self._on_attempt(Attempted(self.name, outcome, message.created_wall_s, self._clock.wall_s()))
+        if not result.delivered:
+            log.warning("endpoint %s: %s was not delivered: %s", self.name, message.type, result.error)
 
     def announce(self, cameras: Sequence[str]) -> None:
         """Other cameras are watched from now on."""
@@ -177,11 +203,6 @@ class EndpointSender:
             log.error("endpoint %s: switched off, %s; `streamwatch alerts enable %s`", self.name, settlement.disable, self.name)
 
 
-def run_all(senders: Sequence[EndpointSender], stop: threading.Event) -> list[threading.Thread]:
+def run_all(senders: Sequence[EndpointSender], stop: threading.Event, guard: ThreadGuard) -> list[threading.Thread]:
     """Start a thread for each: a dead endpoint delays no other."""
-    threads = [
-        threading.Thread(target=sender.run, args=(stop,), name=f"sender-{sender.name}", daemon=True) for sender in senders
-    ]
-    for thread in threads:
-        thread.start()
-    return threads
+    return [guard.start(f"sender-{sender.name}", partial(sender.run, stop), stop) for sender in senders]

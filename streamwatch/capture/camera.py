@@ -11,11 +11,12 @@ from streamwatch.capture.slots import FrameSlots
 from streamwatch.capture.status import FleetStatus
 from streamwatch.clock import Clock
 from streamwatch.enums import CameraState, DisconnectKind, DropReason
-from streamwatch.errors import SourceDisconnected, StreamwatchError
+from streamwatch.errors import SourceDisconnected, SourceError, StreamwatchError
 from streamwatch.health import Health
 from streamwatch.metrics import Metrics
 from streamwatch.records import Frame
-from streamwatch.retry import Backoff, run_forever
+from streamwatch.retry import Backoff, caught, run_forever
+from streamwatch.threads import ThreadGuard
 from streamwatch.video.reader import FrameReader
 
 log = logging.getLogger(__name__)
@@ -28,6 +29,7 @@ class CameraContext:
     Attributes:
         on_frame: told of every frame that a camera hands over.
         on_end: told when a camera has come to its end, with the error that ended it if any.
+        guard: begins a live camera's reading again after a fault of ours.
     """
 
     slots: FrameSlots
@@ -37,6 +39,7 @@ class CameraContext:
     health: Health
     on_frame: Callable[[str], None]
     on_end: Callable[[str, StreamwatchError | None], None]
+    guard: ThreadGuard
     backoff: Backoff = field(default_factory=Backoff)
 
 
@@ -73,7 +76,7 @@ class CameraWorker:
         self._context = context
         self._reader = make_reader(self._count_drop)
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name=f"camera-{name}", daemon=True)
+        self._thread: threading.Thread | None = None
 
     @property
     def loop(self) -> str:
@@ -83,7 +86,7 @@ class CameraWorker:
     def start(self) -> None:
         """Start reading."""
         self._context.status.set_state(self.name, CameraState.STARTING)
-        self._thread.start()
+        self._thread = self._context.guard.start(f"camera-{self.name}", self._run, self._stop)
 
     def stop(self) -> None:
         """Ask it to end; what it still reads goes nowhere."""
@@ -92,6 +95,8 @@ class CameraWorker:
 
     def join(self, timeout_s: float) -> bool:
         """Wait for the thread; False if it is still running."""
+        if self._thread is None:
+            return True
         self._thread.join(max(timeout_s, 0.0))
         return not self._thread.is_alive()
 
@@ -135,26 +140,29 @@ class CameraWorker:
             self._context.status.drop(self.name, reason)
 
     def _run(self) -> None:
-        failure: StreamwatchError | None = None
-        try:
-            if self.playing.live:
-                context = self._context
-                run_forever(
-                    self.run_once,
-                    clock=context.clock,
-                    stop=self._stop,
-                    on_failure=self._record_failure,
-                    backoff=context.backoff,
-                )
-            else:
-                self.run_once()
-        except StreamwatchError as error:
-            failure = error
-        finally:
-            self._context.health.retire(self.loop)
-            if not self._stop.is_set():
-                self._context.status.set_state(self.name, CameraState.FAILED if failure else CameraState.FINISHED)
-                self._context.on_end(self.name, failure)
+        """Until it is stopped or over; of a live camera a fault of ours is raised, and its reading begun again."""
+        failure = caught(self._read_live if self.playing.live else self.run_once)
+        self._context.health.retire(self.loop)
+        if self._stop.is_set():
+            return
+        if failure is not None and self.playing.live:
+            self._context.status.lose(self.name, DisconnectKind.INVALID_DATA, self._context.clock.monotonic_s())
+            raise failure
+        self._end(failure)
+
+    def _read_live(self) -> None:
+        context = self._context
+        run_forever(
+            self.run_once, clock=context.clock, stop=self._stop, on_failure=self._record_failure, backoff=context.backoff
+        )
+
+    def _end(self, failure: Exception | None) -> None:
+        error = failure if isinstance(failure, StreamwatchError) else None
+        if failure is not None and error is None:
+            log.error("camera %s: internal fault", self.name, exc_info=failure, extra={"camera": self.name})
+            error = SourceError(f"internal fault ({failure.__class__.__name__})", where=self.name, hint="see the log")
+        self._context.status.set_state(self.name, CameraState.FAILED if error else CameraState.FINISHED)
+        self._context.on_end(self.name, error)
 
     def _record_failure(self, error: StreamwatchError, delay_s: float) -> None:
         self._context.health.retire(self.loop)  # waiting is no lack of progress

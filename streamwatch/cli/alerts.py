@@ -27,6 +27,7 @@ from streamwatch.store.administration import OutboxAdministration
 from streamwatch.store.leases import Outbox
 from streamwatch.store.messages import Message
 from streamwatch.store.sessions import database_of
+from streamwatch.threads import ThreadGuard
 
 
 @contextmanager
@@ -156,7 +157,7 @@ def send(config_path: Path, until_empty: bool) -> None:
     config = load_config(config_path)
     with database_of(config) as engine:
         outbox = OutboxAdministration(engine)
-        threads = run_all(senders_of(config.alerts, config.enabled_cameras, Outbox(engine), clock), stop)
+        threads = run_all(senders_of(config.alerts, config.enabled_cameras, Outbox(engine), clock), stop, ThreadGuard(clock))
         while not clock.wait(stop, 0.2):
             if until_empty and not any(depth.pending for depth in outbox.depths().values()):
                 stop.set()

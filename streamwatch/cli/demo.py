@@ -19,6 +19,7 @@ from streamwatch.model.embedding.identity import resolve_device
 from streamwatch.records import EventChange
 from streamwatch.store.event_store import EventQuery, EventStore
 from streamwatch.store.sessions import open_database
+from streamwatch.threads import ThreadGuard
 from streamwatch.web.page import page_app
 from streamwatch.web.server import WebServer
 
@@ -82,7 +83,7 @@ def _serve(folder: Path, listen: str) -> None:
     store = EventStore(open_database(None, folder))
     page = page_app(lambda: store.list_events(EventQuery(limit=60)), folder, title="streamwatch demo")
     server = WebServer(page, listen)
-    server.start()
+    server.start(ThreadGuard(SystemClock()))
     click.echo(f"5. The page is at http://{listen}/ (Ctrl-C ends)")
     try:
         threading.Event().wait()

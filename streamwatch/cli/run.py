@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import json
 import logging
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +16,7 @@ import click
 from pydantic import ValidationError
 
 from streamwatch.cli.options import Duration, required_config_option, warn_if_untrained, warn_of_inert_keys
-from streamwatch.config.schema import MetricsConfig
+from streamwatch.config.schema import Config, MetricsConfig
 from streamwatch.config.sharding import Shard
 from streamwatch.daemon.assembly import Surroundings
 from streamwatch.daemon.config_file import ConfigFile
@@ -19,7 +24,8 @@ from streamwatch.daemon.service import RunResult, Service
 from streamwatch.detection.publisher import Subscribers
 from streamwatch.documents import change_document, notice_document
 from streamwatch.errors import StreamwatchError, UsageError
-from streamwatch.logs import set_level
+from streamwatch.line_writer import LineWriter, writing_to
+from streamwatch.logs import CLOSE_S, set_level, written_behind
 from streamwatch.records import EventChange, Notice
 
 
@@ -42,11 +48,53 @@ def command(config_path: Path, until_eof: bool, drain_s: float | None, metrics_l
     if file.shard:
         logging.getLogger("streamwatch").info("shard %s takes %s", shard, ", ".join(config.cameras) or "no camera")
     warn_if_untrained(config.backbone.weights)
-    around = Surroundings(Subscribers((_print_change,), (_print_notice,)), sharded=file.shard is not None)
+    if until_eof:  # whoever reads the events of recordings is waited for
+        result = _watch(file, config, Output(click.echo), until_eof=True)
+        _report(result, partial(click.echo, err=True))
+        return
+    with written_behind() as log_lines, _stdout_behind() as lines:
+        result = _watch(file, config, Output(lines.write, {"stdout": lines, "log": log_lines}), until_eof=False)
+        _report(result, log_lines.write)
+
+
+@dataclass(frozen=True)
+class Output:
+    """Where events are printed, and whose dropped lines are counted."""
+
+    print_line: Callable[[str], object]
+    writers: Mapping[str, LineWriter] = field(default_factory=dict)
+
+    def dropped_lines(self) -> dict[str, int]:
+        """Lines that nobody read in time, by stream."""
+        return {stream: writer.dropped for stream, writer in self.writers.items()}
+
+    def print_change(self, change: EventChange, snapshot: Path | None) -> None:
+        """One line of JSON."""
+        document = change_document(change)
+        if snapshot is not None:
+            document["snapshot"] = str(snapshot)
+        self.print_line(json.dumps(document))
+
+    def print_notice(self, notice: Notice) -> None:
+        """One line of JSON."""
+        self.print_line(json.dumps(notice_document(notice)))
+
+
+@contextmanager
+def _stdout_behind() -> Iterator[LineWriter]:
+    lines = LineWriter("stdout", writing_to(sys.stdout))
+    try:
+        yield lines
+    finally:
+        lines.close(CLOSE_S)
+
+
+def _watch(file: ConfigFile, config: Config, output: Output, *, until_eof: bool) -> RunResult:
+    subscribers = Subscribers((output.print_change,), (output.print_notice,))
+    around = Surroundings(subscribers, sharded=file.shard is not None, dropped_lines=output.dropped_lines)
     service = Service(config, until_eof=until_eof, config_file=file, surroundings=around)
     with service.handling_signals():
-        result = service.run()
-    _report(result)
+        return service.run()
 
 
 def _metrics_at(address: str) -> MetricsConfig:
@@ -57,20 +105,9 @@ def _metrics_at(address: str) -> MetricsConfig:
         raise UsageError(f"--metrics-listen {address}: {reason}") from None
 
 
-def _print_change(change: EventChange, snapshot: Path | None) -> None:
-    document = change_document(change)
-    if snapshot is not None:
-        document["snapshot"] = str(snapshot)
-    click.echo(json.dumps(document))
-
-
-def _print_notice(notice: Notice) -> None:
-    click.echo(json.dumps(notice_document(notice)))
-
-
-def _report(result: RunResult) -> None:
+def _report(result: RunResult, print_line: Callable[[str], object]) -> None:
     for camera, received in result.received.items():
-        click.echo(f"camera {camera}: {received} frames received, {result.scored[camera]} scored", err=True)
+        print_line(f"camera {camera}: {received} frames received, {result.scored[camera]} scored")
     if result.failures and not result.stopped:
         camera, error = next(iter(result.failures.items()))
         raise StreamwatchError(f"camera {camera} failed ({error})", hint="the other cameras were watched to their end")

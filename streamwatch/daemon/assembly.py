@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -28,6 +28,7 @@ from streamwatch.daemon.config_file import CurrentConfig
 from streamwatch.daemon.hooks import Hooks
 from streamwatch.daemon.persistence import Persistence
 from streamwatch.detection.batcher import Batcher
+from streamwatch.detection.camera_faults import CameraFaults
 from streamwatch.detection.live_measures import LiveMeasures
 from streamwatch.detection.loop import PipelineLoop
 from streamwatch.detection.pipeline import Pipeline
@@ -54,6 +55,7 @@ from streamwatch.retry import Backoff
 from streamwatch.scenes.calibration_status import CalibrationStatus
 from streamwatch.scenes.model_files import UsedModelFiles, load_scenes, log_mismatches
 from streamwatch.store.event_store import EventQuery
+from streamwatch.threads import GUARD_BACKOFF, ThreadGuard
 from streamwatch.video.clip_ring import ClipRing
 from streamwatch.video.opener import Opener
 from streamwatch.web.page import page_app
@@ -78,21 +80,25 @@ class Surroundings:
         subscribers: told of every event change and notice after it is stored.
         opener: opens sources; None opens with FFmpeg.
         backoff: how long to wait before a lost camera is tried again.
+        guard_backoff: how long to wait before the work of a thread that failed is begun again.
         evidence_dir: where the database and evidence are; None is ``data_dir``, where the models are.
         sharded: other processes have cameras of this site, too.
         write_evidence: writes a file of evidence, complete or not at all.
         in_force: what thresholds rest on besides the models; None is what the database says.
+        dropped_lines: output that nobody read in time, counted by stream.
     """
 
     subscribers: Subscribers = field(default_factory=Subscribers)
     clock: Clock = field(default_factory=SystemClock)
     opener: Opener | None = None
     backoff: Backoff = field(default_factory=Backoff)
+    guard_backoff: Backoff = GUARD_BACKOFF
     evidence_dir: Path | None = None
     sharded: bool = False
     engine_factory: EngineFactory = make_engine
     write_evidence: WriteFile = write_atomically
     in_force: InForce | None = None
+    dropped_lines: Callable[[], Mapping[str, int]] = dict
 
 
 @dataclass(frozen=True)
@@ -119,6 +125,7 @@ class Components:
     fleet: Fleet
     setup: CameraSetup
     recalibration: RecalibrationTask
+    guard: ThreadGuard
     servers: tuple[WebServer, ...] = ()
 
     def readiness(self) -> Readiness:
@@ -170,6 +177,13 @@ class _Assembly:
             clock=surroundings.clock,
             device=self._device,
         )
+        self._metrics.show_dropped_lines(surroundings.dropped_lines)
+        self._guard = ThreadGuard(
+            surroundings.clock,
+            on_fault=lambda thread: self._metrics.thread_faults.labels(thread).inc(),
+            on_repeating=partial(self._hooks.degraded.record, Degradation.THREAD_FAULTS),
+            backoff=surroundings.guard_backoff,
+        )
 
     def components(self) -> Components:
         config, clock = self._config.value, self._around.clock
@@ -181,11 +195,12 @@ class _Assembly:
         writer = self._writer()
         collector = EvidenceCollector(clips=clips, may_keep=self._hooks.may_keep, on_clip=writer.put)
         publisher = self._make_publisher(persistence, writer)
-        self._hooks.connect(publisher)
+        self._hooks.connect(publisher, persistence.deliveries.deliver_now)
         slots = FrameSlots(depth=LOSSLESS_DEPTH if self._until_eof else 1, lossless=self._until_eof, on_drop=self._status.drop)
         pipeline = self._pipeline(slots, engine, publisher, collector, writer)
         fleet = self._fleet(slots, rings)
-        loop = PipelineLoop(pipeline, self._health, clock=clock, recover=engine.rebuild)
+        guard = None if self._until_eof else self._guard
+        loop = PipelineLoop(pipeline, self._health, clock=clock, recover=engine.rebuild, guard=guard)
         loop.on_iteration = self._after_batch(pipeline, slots, fleet, writer, loop)
         models = UsedModelFiles()
         setup = self._setup(engine, pipeline, collector, persistence)
@@ -215,6 +230,7 @@ class _Assembly:
             fleet=fleet,
             setup=setup,
             recalibration=self._recalibration(persistence, setup, publisher),
+            guard=self._guard,
         )
         return _with_servers(parts, self._folder, self._stack)
 
@@ -247,11 +263,11 @@ class _Assembly:
         return Publisher(
             persistence.store,
             writer,
-            self._folder,
             subscribers=self._around.subscribers,
             metrics=self._metrics,
             clock=self._around.clock,
             on_degraded=self._hooks.degraded.record,
+            on_stuck=self._hooks.stuck,
         )
 
     def _pipeline(
@@ -281,7 +297,11 @@ class _Assembly:
             scores,
             partial(show_regime, self._calibration),
         )
-        return Pipeline(batcher, engine, outputs=outputs, status=self._status, metrics=self._metrics, clock=self._around.clock)
+        clock = self._around.clock
+        faults = None if self._until_eof else CameraFaults(clock, self._guard)
+        return Pipeline(
+            batcher, engine, outputs=outputs, status=self._status, metrics=self._metrics, clock=clock, faults=faults
+        )
 
     def _clips(self, rings: dict[str, ClipRing]) -> ClipRecorder:
         return ClipRecorder(
@@ -325,6 +345,7 @@ class _Assembly:
             self._health,
             on_frame=self._hooks.frame_came,
             on_end=self._ends.record,
+            guard=self._guard,
             backoff=self._around.backoff,
         )
         return Fleet(context, paced=not self._until_eof, opener=self._around.opener, rings=rings)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable
+
 from streamwatch.capture.liveness import Liveness
 from streamwatch.capture.status import FleetStatus
 from streamwatch.clock import Clock
@@ -13,7 +16,10 @@ from streamwatch.enums import Degradation, EventType
 from streamwatch.ids import uuid7
 from streamwatch.metrics import Metrics
 from streamwatch.records import Notice
+from streamwatch.retry import caught
 from streamwatch.scenes.calibration_status import CalibrationStatus
+
+log = logging.getLogger(__name__)
 
 
 class Hooks:
@@ -37,11 +43,20 @@ class Hooks:
         self._config, self._status, self._liveness = config, status, liveness
         self._calibration, self._metrics, self._clock, self._device = calibration, metrics, clock, device
         self._publisher: Publisher | None = None
+        self._deliver_now: Callable[[Notice], None] = lambda _: None
+        self._told: dict[Degradation, Notice] = {}
         self.degraded = DegradedState(self._report_degraded)
 
-    def connect(self, publisher: Publisher) -> None:
-        """From now on what is degraded is told."""
-        self._publisher = publisher
+    def connect(self, publisher: Publisher, deliver_now: Callable[[Notice], None]) -> None:
+        """From now on what is degraded is told, and of the database's own faults past it."""
+        self._publisher, self._deliver_now = publisher, deliver_now
+
+    def stuck(self, what: Degradation) -> None:
+        """It is so, and the notice of it may never be stored: it is delivered now as well."""
+        self.degraded.record(what, True)
+        failure = caught(lambda: self._deliver_now(self._told[what]))
+        if failure is not None:
+            log.error("%s: this could not be told past the database", what, exc_info=failure)
 
     def measure_batch(self, frames: int, duration_s: float) -> None:
         """A batch of so many frames took so long on the device."""
@@ -75,5 +90,6 @@ class Hooks:
     def _report_degraded(self, what: Degradation, active: bool) -> None:
         now_s = self._clock.wall_s()
         notice = Notice(uuid7(now_s), EventType.SYSTEM_DEGRADED, "", now_s, (("what", what.value), ("active", active)))
+        self._told[what] = notice
         if self._publisher is not None:
             self._publisher.publish(Publication(notice))

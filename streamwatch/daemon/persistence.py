@@ -22,6 +22,7 @@ from streamwatch.store.event_store import EventStore
 from streamwatch.store.leases import Outbox
 from streamwatch.store.sessions import open_database_of
 from streamwatch.store.snoozes import Snoozes
+from streamwatch.threads import ThreadGuard
 
 log = logging.getLogger(__name__)
 HOUSEKEEPING_EVERY_S = 0.5
@@ -70,13 +71,11 @@ class Persistence:
         self._stop = threading.Event()
         self._threads: list[threading.Thread] = []
 
-    def start(self, *, retain: bool) -> None:
+    def start(self, guard: ThreadGuard, *, retain: bool) -> None:
         """Begin to deliver, and if asked to remove what is old."""
-        self.deliveries.start()
+        self.deliveries.start(guard)
         tasks = {"housekeeping": self._keep_house, **({"retention": self._retain} if retain else {})}
-        self._threads = [threading.Thread(target=task, name=name, daemon=True) for name, task in tasks.items()]
-        for thread in self._threads:
-            thread.start()
+        self._threads = [guard.start(name, task, self._stop) for name, task in tasks.items()]
 
     def follow(self, config: Config) -> None:
         """Deliver by another configuration from now on; raises as ``DeliveryManager.follow``."""

@@ -117,14 +117,14 @@ class Service:
     def _start(self) -> None:
         parts = self.parts
         for server in parts.servers:
-            server.start()
-        parts.persistence.start(retain=not self._until_eof)
-        parts.writer.start()
-        parts.publisher.start()
-        parts.clips.start()
+            server.start(parts.guard)
+        parts.persistence.start(parts.guard, retain=not self._until_eof)
+        parts.writer.start(parts.guard)
+        parts.publisher.start(parts.guard)
+        parts.clips.start(parts.guard)
         parts.loop.start()
         if not self._until_eof:
-            parts.recalibration.start()
+            parts.recalibration.start(parts.guard)
         for camera in parts.fleet.cameras:
             parts.fleet.start(camera)
 

@@ -15,6 +15,7 @@ from streamwatch.daemon.watchdog import Watchdog
 from streamwatch.detection.loop import LOOP, PipelineLoop
 from streamwatch.detection.publisher import Publisher
 from streamwatch.health import Health
+from streamwatch.retry import caught
 
 POLL_S = 0.2
 
@@ -42,19 +43,27 @@ class Supervisor:
         self._persistence: Persistence = parts.persistence
         self._config = parts.config
         self._reconfiguration, self._nightly, self._stopping = reconfiguration, nightly, stopping
+        self._guard = parts.guard
         self._watchdog = Watchdog(parts.health, self._restart)
 
     def run(self) -> None:
         """Until the pipeline ends or fails, the store refuses for good, or somebody stops it."""
         while not self._over() and not self._clock.wait(self._stopping, POLL_S):
-            self._watchdog.check()
-            self._publisher.check_progress()
-            self._persistence.stay_alive()
-            if not self._health.stalled():
-                notify("WATCHDOG=1")
-            if self._nightly and self._nightly.poll(self._config.value.nightly_at()):
-                self._reconfiguration.ask()
-            self._reconfiguration.follow()
+            failure = caught(self.run_once)
+            if failure is not None:
+                self._guard.record("main", failure)
+            self._guard.check()
+
+    def run_once(self) -> None:
+        """One look at everything; a fault in it ends nothing but this look."""
+        self._watchdog.check()
+        self._publisher.check_progress()
+        self._persistence.stay_alive()
+        if not self._health.stalled():
+            notify("WATCHDOG=1")
+        if self._nightly and self._nightly.poll(self._config.value.nightly_at()):
+            self._reconfiguration.ask()
+        self._reconfiguration.follow()
 
     def _over(self) -> bool:
         return self._loop.ended.is_set() or self._publisher.failed.is_set()

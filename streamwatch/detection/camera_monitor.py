@@ -7,7 +7,7 @@ touches a file or tells anybody (tests/detection/test_camera_monitor.py states i
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from streamwatch.enums import EndReason, EventType, TamperKind
@@ -119,6 +119,18 @@ class CameraMonitor:
         """End what is open in every zone."""
         self._touch()
         return [change for tracker in self.trackers for change in tracker.force_end(reason, now_wall_s)]
+
+    @property
+    def open_ids(self) -> frozenset[str]:
+        """Of its open events."""
+        return frozenset(tracker.open_event.id for tracker in self.trackers if tracker.open_event)
+
+    def abandon_untold(self, told: Collection[str]) -> None:
+        """Forget open events of which nobody was told, because a fault came between."""
+        self._touch()
+        for tracker in self.trackers:
+            if tracker.open_event and tracker.open_event.id not in told:
+                tracker.abandon()
 
     def retune(self, first: ScenePolicy, by_regime: Mapping[str, ScenePolicy]) -> ScenePolicy | None:
         """Decide by other policies from now on, what is open stays open; the one that holds now, if any does."""

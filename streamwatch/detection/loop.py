@@ -5,12 +5,14 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import Protocol
 
 from streamwatch.clock import Clock
 from streamwatch.errors import EngineFailure, StreamwatchError
 from streamwatch.health import Health
 from streamwatch.retry import caught
+from streamwatch.threads import ThreadGuard
 
 log = logging.getLogger(__name__)
 LOOP = "pipeline"
@@ -32,6 +34,8 @@ class PipelineLoop:
     Args:
         recover: makes the engine anew, for ``replace_thread``.
         on_iteration: called after each batch with the number of frames it held.
+        guard: begins it again after a fault of ours; None ends it by the fault, for recordings. A device that fails for good
+            ends it in any case.
     """
 
     def __init__(
@@ -42,9 +46,10 @@ class PipelineLoop:
         clock: Clock,
         recover: Callable[[], None],
         on_iteration: Callable[[int], None] = lambda _: None,
+        guard: ThreadGuard | None = None,
     ) -> None:
         self._pipeline, self._health, self._clock = pipeline, health, clock
-        self._recover = recover
+        self._recover, self._guard = recover, guard
         self.on_iteration = on_iteration
         self._stop = threading.Event()
         self._generation = 0
@@ -58,8 +63,11 @@ class PipelineLoop:
         self._generation += 1
         generation = self._generation
         self._health.beat(LOOP)
-        self._thread = threading.Thread(target=self._run, args=(generation,), name=LOOP, daemon=True)
-        self._thread.start()
+        if self._guard:
+            self._thread = self._guard.start(LOOP, partial(self._run, generation), self._stop)
+        else:
+            self._thread = threading.Thread(target=self._run, args=(generation,), name=LOOP, daemon=True)
+            self._thread.start()
 
     def stop(self, timeout_s: float) -> bool:
         """Ask it to end after its batch; whether it did in time."""
@@ -100,10 +108,13 @@ class PipelineLoop:
                     self.on_iteration(frames)
 
         failure = caught(iterate)
-        if alive():
-            self.failure = self.failure or failure
-            self._health.retire(LOOP)
-            self.ended.set()
+        if not alive():
+            return
+        self._health.retire(LOOP)  # waiting is no lack of progress
+        if failure is not None and self._guard and not isinstance(failure, EngineFailure):
+            raise failure
+        self.failure = self.failure or failure
+        self.ended.set()
 
     def _fail(self, error: StreamwatchError) -> None:
         self.failure = error

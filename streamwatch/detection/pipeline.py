@@ -14,6 +14,7 @@ from streamwatch.capture.liveness import LivenessChange
 from streamwatch.capture.status import FleetStatus
 from streamwatch.clock import Clock
 from streamwatch.detection.batcher import Batcher
+from streamwatch.detection.camera_faults import CameraFaults
 from streamwatch.detection.camera_monitor import CameraMonitor
 from streamwatch.detection.monitors import Monitors
 from streamwatch.detection.reporter import Outputs, Reporter
@@ -21,7 +22,8 @@ from streamwatch.enums import CameraState, DropReason, EndReason, EventType
 from streamwatch.ids import uuid7
 from streamwatch.inference.resilient_engine import ScoringEngine
 from streamwatch.metrics import Metrics
-from streamwatch.records import Frame, FrameScore, Notice
+from streamwatch.records import EventChange, Frame, FrameScore, Notice
+from streamwatch.retry import caught
 from streamwatch.scenes.policy import ScenePolicy
 
 
@@ -29,6 +31,9 @@ class Pipeline:
     """Scores batches and turns scores into events.
 
     What others want done between two batches they ``post``.
+
+    Args:
+        faults: takes what goes wrong with one camera, so that the others go on; None has it raised, for recordings.
     """
 
     def __init__(
@@ -40,8 +45,9 @@ class Pipeline:
         status: FleetStatus,
         metrics: Metrics,
         clock: Clock,
+        faults: CameraFaults | None = None,
     ) -> None:
-        self._batcher, self._engine = batcher, engine
+        self._batcher, self._engine, self._faults = batcher, engine, faults
         self._status, self._metrics, self._clock = status, metrics, clock
         self._reporter = Reporter(outputs, status=status, metrics=metrics, clock=clock)
         self._monitors = Monitors()
@@ -60,13 +66,58 @@ class Pipeline:
         Raises:
             EngineFailure: the device fails for good.
         """
+        if self._faults is not None:
+            self._monitors.act(alive, self._reconcile)
         self.do_posted(alive)
         batch = self._batcher.next_batch() if alive() else []
         self.do_posted(alive)  # a camera that was just added may be in this batch
         frames: list[Frame] = []
         self._monitors.act(alive, lambda: frames.extend(self._fresh(batch)))
-        scored_frames = self._engine.score(frames)
+        scored_frames = self._score(frames, alive)
         return sum(self._monitors.act(alive, partial(self._observe, scored)) for scored in scored_frames)
+
+    def _reconcile(self) -> None:
+        """End what was told and is open no more, and forget what is open and was not told: a fault came between.
+
+        It is as after a crash of the whole daemon, whose start closes what is left open.
+        """
+        told = self._reporter.told_open
+        for event in told:
+            monitor = self._monitors.of(event.camera)
+            if monitor is None or event.id not in monitor.open_ids:
+                self._reporter.report_changes([EventChange(EventType.ANOMALY_ENDED, event.crashed(), self._clock.wall_s())])
+        for camera in self._monitors.cameras():
+            monitor = self._monitors.of(camera)
+            if monitor and monitor.open_ids:
+                monitor.abandon_untold({event.id for event in told})
+
+    def _score(self, frames: Sequence[Frame], alive: Callable[[], bool]) -> list[FrameScore]:
+        """Of a batch that fails each camera by itself: what is wrong with one camera's model is not the others'."""
+        if self._faults is None:
+            return self._engine.score(frames)
+        scored: list[FrameScore] = []
+        failure = caught(lambda: scored.extend(self._engine.score(frames)))
+        if failure is None or not alive():
+            return scored
+        failures = self._score_each(frames, failure, scored)
+        if not self._faults.others_work(self._monitors.cameras(), failures):
+            raise failure
+        for camera, fault in failures.items():
+            self._faults.record(camera, fault)
+        return scored
+
+    def _score_each(self, frames: Sequence[Frame], failure: Exception, scored: list[FrameScore]) -> dict[str, Exception]:
+        """Score each camera's frames into ``scored``; what went wrong, by camera."""
+        by_camera: dict[str, list[Frame]] = {}
+        for frame in frames:
+            by_camera.setdefault(frame.camera, []).append(frame)
+        if len(by_camera) == 1:
+            return dict.fromkeys(by_camera, failure)
+        faults = {camera: caught(partial(self._score_into, scored, own)) for camera, own in by_camera.items()}
+        return {camera: fault for camera, fault in faults.items() if fault is not None}
+
+    def _score_into(self, scored: list[FrameScore], frames: Sequence[Frame]) -> None:
+        scored.extend(self._engine.score(frames))
 
     def do_posted(self, alive: Callable[[], bool] = lambda: True) -> None:
         """Do what was posted, in order."""
@@ -89,6 +140,8 @@ class Pipeline:
             if self._monitors.of(camera):
                 self.end_camera(camera, reason)
                 self._monitors.remove(camera)
+                if self._faults:
+                    self._faults.forget(camera)
                 self._status.forget_scored(camera)
                 self._engine.unwatch(camera)
 
@@ -107,6 +160,8 @@ class Pipeline:
         self.do_posted()
         for camera in self._monitors.cameras():
             self.end_camera(camera, reason)
+        with self._monitors.in_charge():
+            self._reconcile()
 
     def end_camera(self, camera: str, reason: EndReason) -> None:
         """End the camera's open events."""
@@ -137,7 +192,7 @@ class Pipeline:
         kept = []
         for frame in frames:
             monitor = self._monitors.of(frame.camera)
-            if monitor is None:
+            if monitor is None or (self._faults and self._faults.paused(frame.camera)):
                 continue
             if monitor.max_age_s is not None and now_s - frame.captured_at_s > monitor.max_age_s:
                 self._status.drop(frame.camera, DropReason.STALE)
@@ -146,9 +201,16 @@ class Pipeline:
         return kept
 
     def _observe(self, scored: FrameScore) -> None:
-        monitor = self._monitors.of(scored.frame.camera)
+        camera = scored.frame.camera
+        monitor = self._monitors.of(camera)
         if monitor is None:
             return
+        if self._faults is None:
+            self._advance(monitor, scored)
+        elif (failure := caught(lambda: self._advance(monitor, scored))) is not None:
+            self._faults.record(camera, failure)
+
+    def _advance(self, monitor: CameraMonitor, scored: FrameScore) -> None:
         observation = monitor.observe(scored, self._clock.wall_s())
         self._reporter.report(scored, observation)
         if observation.regime_due:

@@ -1,7 +1,8 @@
 """From changes to everybody who is told: stored first, then counted, written as evidence, and told to subscribers.
 
 A thread of its own, because a database or a disk may hang and scoring must not: what happens waits here, in order. A database
-that is busy, or whose disk is full or away, is tried again for as long as the process lives; one that refuses for good ends it.
+that refuses, for whatever reason, is tried again for as long as the process lives; of what is too much the oldest is lost,
+counted and told. Where recordings are read (``lossless``), nothing may be lost, and a refusal for good ends the run.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from streamwatch.evidence.writer import EvidenceWriter
 from streamwatch.metrics import Metrics
 from streamwatch.records import EventChange, FrameScore, Notice
 from streamwatch.retry import Backoff, caught, run_forever
+from streamwatch.threads import ThreadGuard
 
 log = logging.getLogger(__name__)
 Subscriber = Callable[[EventChange, Path | None], None]
@@ -29,7 +31,9 @@ NoticeSubscriber = Callable[[Notice], None]
 ScoreSubscriber = Callable[[FrameScore, bool], None]
 """Told of every scored frame, and whether it counts, by the scoring thread, which waits for it."""
 MAX_WAITING = 20_000
-"""Changes that may wait: 64 cameras that each change every second for five minutes. Beyond it the database is given up."""
+"""Changes that may wait: 64 cameras that each change every second for five minutes. Beyond it the oldest are lost."""
+MAX_TRIES = 3
+"""Of one change that a fault of ours keeps from being stored: then it is given up for those that wait behind it."""
 HANGS_AFTER_S = 10.0
 """Longer than SQLite waits for another process's lock."""
 STORE_BACKOFF = Backoff(first_s=0.2, max_s=5.0)
@@ -60,40 +64,42 @@ class Publisher:
     """Publishes in the order in which it is told.
 
     Args:
-        folder: where evidence lies; subscribers are told where the heat map will be.
+        writer: writes evidence after the event is stored; subscribers are told where in its folder the heat map will be.
         on_degraded: told when what happens begins to wait for the database, and when that is over.
-        max_waiting: changes that may wait before the database is given up.
+        on_stuck: told of a degradation that cannot be stored, because it is the database's own.
+        max_waiting: changes that may wait before the oldest are lost, or a recording's run is given up.
     """
 
     def __init__(
         self,
         store: EventRecorder,
         writer: EvidenceWriter,
-        folder: Path,
         *,
         subscribers: Subscribers,
         metrics: Metrics,
         clock: Clock,
         on_degraded: Callable[[Degradation, bool], None] = lambda *_: None,
+        on_stuck: Callable[[Degradation], None] = lambda _: None,
         max_waiting: int = MAX_WAITING,
     ) -> None:
-        self._store, self._writer, self._folder = store, writer, folder
+        self._store, self._writer = store, writer
         self._subscribers, self._metrics, self._clock = subscribers, metrics, clock
-        self._on_degraded, self._max_waiting = on_degraded, max_waiting
+        self._on_degraded, self._on_stuck, self._max_waiting = on_degraded, on_stuck, max_waiting
+        self._strict = writer.lossless
         self._waiting = WaitingChanges(clock, lossless=writer.lossless)
         self._tried: EventChange | Notice | None = None
-        self._hangs = False
+        self._faults = 0
+        self._hangs = self._loses = False
         self._ending = threading.Event()
         self._give_up = threading.Event()
         self._thread: threading.Thread | None = None
         self.failure: Exception | None = None
         self.failed = threading.Event()
 
-    def start(self) -> None:
+    def start(self, guard: ThreadGuard) -> None:
         """Begin to publish."""
         self._waiting.open()
-        self._thread = threading.Thread(target=self._run, name="publisher", daemon=True)
-        self._thread.start()
+        self._thread = guard.start("publisher", self._run, self._give_up)
 
     def publish(self, publication: Publication) -> None:
         """Have it stored and told; returns at once, from any thread, unless recordings are read as fast as may be."""
@@ -101,7 +107,7 @@ class Publisher:
         self._show_waiting()
         self._writer.count_given_up(given_up)
         if len(self._waiting) > self._max_waiting:
-            self._fail(StoreError(f"the database did not take {self._max_waiting} changes", hint="check it and its disk"))
+            self._overflow()
 
     def check_progress(self) -> None:
         """Tell it when the database hangs, rather than refuses; called now and then by another thread."""
@@ -111,7 +117,7 @@ class Publisher:
         elif not self._hangs:
             self._hangs = True
             log.error("the database has taken nothing for %.0f s, %d changes wait", stuck_s, len(self._waiting))
-            self._on_degraded(Degradation.STORE_WAITS, True)
+            self._on_stuck(Degradation.STORE_WAITS)
 
     def stop(self, timeout_s: float) -> bool:
         """Publish what waits, and end; False if not all could be stored or told."""
@@ -132,16 +138,38 @@ class Publisher:
             StoreError: the database refuses; what it refused still waits.
         """
         while (publication := self._waiting.head()) is not None:
-            again, self._tried = publication.item is self._tried, publication.item
-            try:
-                self._record(publication.item)
-            except AlreadyStored:
-                if not again:
-                    raise
-                log.info("what was not acknowledged had been stored")  # the answer was lost, not the transaction
-            self._notify(publication)
+            if self._is_stored(publication.item):
+                self._notify(publication)
             self._waiting.done()
             self._show_waiting()
+
+    def _is_stored(self, item: EventChange | Notice) -> bool:
+        """Store it; False if it is given up, because a fault of ours keeps it from being stored and others wait."""
+        again, self._tried = item is self._tried, item
+        self._faults = self._faults if again else 0
+        failure = caught(lambda: self._record(item))
+        if isinstance(failure, AlreadyStored) and again:
+            log.info("what was not acknowledged had been stored")  # the answer was lost, not the transaction
+            return True
+        if failure is None:
+            return True
+        ours = isinstance(failure, AlreadyStored) or not isinstance(failure, StoreError)
+        self._faults += ours
+        if self._strict or not ours or self._faults < MAX_TRIES:
+            raise failure
+        log.error("a change is given up, it cannot be stored", exc_info=failure)
+        self._metrics.changes_dropped.inc()
+        return False
+
+    def _overflow(self) -> None:
+        if self._strict:
+            self._fail(StoreError(f"the database did not take {self._max_waiting} changes", hint="check it and its disk"))
+            return
+        self._metrics.changes_dropped.inc(self._waiting.give_up_oldest())
+        if not self._loses:
+            self._loses = True
+            log.error("the database takes nothing and %d changes wait: from now on the oldest are lost", self._max_waiting)
+            self._on_stuck(Degradation.CHANGES_LOST)
 
     def _show_waiting(self) -> None:
         self._metrics.queue_length.labels("changes").set(len(self._waiting))
@@ -154,8 +182,11 @@ class Publisher:
                 run_forever(self._iterate, clock=self._clock, stop=stop, on_failure=self._report_waiting, backoff=STORE_BACKOFF)
 
         failure = caught(go_on)
-        if failure is not None:
-            self._fail(failure)
+        if failure is None:
+            return
+        if not self._strict:
+            raise failure
+        self._fail(failure)
 
     def _iterate(self) -> None:
         self._waiting.wait()
@@ -164,7 +195,11 @@ class Publisher:
         except StoreUnavailable:
             raise
         except StreamwatchError as error:
-            raise _Refused(error) from error
+            if self._strict:
+                raise _Refused(error) from error
+            raise
+        self._loses = False
+        self._on_degraded(Degradation.CHANGES_LOST, False)
         self._on_degraded(Degradation.STORE_WAITS, False)
 
     def _report_waiting(self, error: StreamwatchError, delay_s: float) -> None:
@@ -194,17 +229,20 @@ class Publisher:
         evidence = publication.evidence
         if evidence is not None:
             self._writer.put(evidence)
-        snapshot = evidence.snapshot_path(self._folder) if evidence is not None else None
+        snapshot = evidence.snapshot_path(self._writer.folder) if evidence is not None else None
         for subscriber in self._subscribers.changes:
             self._tell(partial(subscriber, item, snapshot))
 
     def _tell(self, subscriber: Callable[[], None]) -> None:
-        """A subscriber that fails ends the run, and not what is stored until then."""
-        if self.failure is None:
-            failure = caught(subscriber)
-            if failure is not None:
-                self.failure = failure
-                self.failed.set()
+        """A subscriber that fails ends a recording's run, and not what is stored until then; of a daemon it ends nothing."""
+        if self.failure is not None:
+            return
+        failure = caught(subscriber)
+        if failure is not None and self._strict:
+            self.failure = failure
+            self.failed.set()
+        elif failure is not None:
+            log.error("a subscriber failed", exc_info=failure)
 
 
 def _count(change: EventChange, captured_at_s: float | None, metrics: Metrics, clock: Clock) -> None:

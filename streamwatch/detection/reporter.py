@@ -11,13 +11,13 @@ from streamwatch.detection.camera_monitor import Observation
 from streamwatch.detection.live_measures import LiveMeasures
 from streamwatch.detection.publisher import Publisher, ScoreSubscriber
 from streamwatch.detection.waiting import Publication
-from streamwatch.enums import LatencyStage, TamperKind
+from streamwatch.enums import EventType, LatencyStage, TamperKind
 from streamwatch.events.tamper import TamperChange
 from streamwatch.evidence.collector import EvidenceCollector
 from streamwatch.evidence.normal_frames import NormalFrameSelector
 from streamwatch.evidence.writer import EvidenceWriter
 from streamwatch.metrics import Metrics
-from streamwatch.records import EventChange, FrameScore, Notice
+from streamwatch.records import Event, EventChange, FrameScore, Notice
 from streamwatch.scenes.policy import ScenePolicy
 
 OnRegime = Callable[[str, str, ScenePolicy | None], None]
@@ -50,6 +50,12 @@ class Reporter:
 
     def __init__(self, outputs: Outputs, *, status: FleetStatus, metrics: Metrics, clock: Clock) -> None:
         self._outputs, self._status, self._metrics, self._clock = outputs, status, metrics, clock
+        self._told: dict[tuple[str, str], Event] = {}
+
+    @property
+    def told_open(self) -> list[Event]:
+        """The events of which everybody was told that they began, and nobody that they ended."""
+        return list(self._told.values())
 
     def report(self, scored: FrameScore, observation: Observation) -> None:
         """One frame and what it came to."""
@@ -59,7 +65,7 @@ class Reporter:
             self.report_notice(observation.tampered)
         for zone in observation.zones:
             for change, evidence in self._outputs.collector.collect(scored, zone):
-                self._outputs.publisher.publish(Publication(change, evidence, captured_at_s))
+                self._publish(Publication(change, evidence, captured_at_s), change)
         if observation.drifted:
             self.report_notice(observation.drifted)
         kept = self._outputs.selector.observe(scored, quiet=observation.quiet, normal=observation.normal)
@@ -74,7 +80,7 @@ class Reporter:
     def report_changes(self, changes: Iterable[EventChange]) -> None:
         """Changes that no frame decided."""
         for change in changes:
-            self._outputs.publisher.publish(Publication(change, self._outputs.collector.evidence_of(change)))
+            self._publish(Publication(change, self._outputs.collector.evidence_of(change)), change)
 
     def report_notice(self, notice: Notice) -> None:
         """A notice."""
@@ -83,6 +89,14 @@ class Reporter:
     def report_regime(self, camera: str, regime: str, policy: ScenePolicy | None) -> None:
         """Another scene watches a camera, or none that was learned."""
         self._outputs.on_regime(camera, regime, policy)
+
+    def _publish(self, publication: Publication, change: EventChange) -> None:
+        key = change.event.camera, change.event.zone
+        if change.type != EventType.ANOMALY_ENDED:
+            self._told[key] = change.event
+        self._outputs.publisher.publish(publication)
+        if change.type == EventType.ANOMALY_ENDED:
+            self._told.pop(key, None)
 
     def _measure(self, scored: FrameScore, observation: Observation) -> None:
         camera, metrics = scored.frame.camera, self._metrics

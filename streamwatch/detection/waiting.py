@@ -7,6 +7,7 @@ from collections import deque
 from dataclasses import dataclass, replace
 
 from streamwatch.clock import Clock
+from streamwatch.enums import EventType
 from streamwatch.evidence.collector import EventEvidence
 from streamwatch.evidence.queue import MAX_WITH_PICTURES
 from streamwatch.records import EventChange, Notice
@@ -84,6 +85,19 @@ class WaitingChanges:
             self._head_since_s = self._clock.monotonic_s()
             self._changed.notify_all()
 
+    def give_up_oldest(self) -> int:
+        """Forget one that is not being stored: an update, of which another follows, before a start, an end or a notice.
+
+        Returns how many were forgotten.
+        """
+        with self._changed:
+            behind = range(1, len(self._waiting))
+            if not behind:
+                return 0
+            update = next((index for index in behind if _is_update(self._waiting[index])), 1)
+            del self._waiting[update]
+            return 1
+
     def wait(self) -> None:
         """Until something is there, or it is closed."""
         with self._changed:
@@ -103,3 +117,7 @@ class WaitingChanges:
         for index in oldest:
             self._waiting[index] = self._waiting[index].without_pictures()
         return excess
+
+
+def _is_update(publication: Publication) -> bool:
+    return isinstance(publication.item, EventChange) and publication.item.type == EventType.ANOMALY_UPDATED

@@ -200,6 +200,10 @@ class EventTracker:
         self._state, changes = force_end(self._state, reason)
         return [self._apply(change, wall_s) for change in changes]
 
+    def abandon(self) -> None:
+        """Forget what is pending or open, as if it had never been."""
+        self._state, self._event, self._peak = NORMAL, None, None
+
     def _record_peak(self, sample: Sample, scored: FrameScore) -> None:
         if self._state.peak is sample:
             self._peak = self._policy.peak_of(sample, scored)

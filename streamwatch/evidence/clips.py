@@ -19,6 +19,8 @@ from streamwatch.clock import Clock
 from streamwatch.config.schema import Clips
 from streamwatch.evidence.collector import ClipDone
 from streamwatch.records import Event
+from streamwatch.retry import caught
+from streamwatch.threads import ThreadGuard
 from streamwatch.video.clip_file import ClipFile
 from streamwatch.video.clip_ring import ClipRing, Cursor
 
@@ -73,10 +75,9 @@ class ClipRecorder:
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
 
-    def start(self) -> None:
+    def start(self, guard: ThreadGuard) -> None:
         """Begin to write."""
-        self._thread = threading.Thread(target=self._run, name="clips", daemon=True)
-        self._thread.start()
+        self._thread = guard.start("clips", self._run, self._stop)
 
     def stop(self) -> None:
         """Finish all clips with what there is."""
@@ -126,7 +127,7 @@ class ClipRecorder:
         with self._lock:
             jobs = [*self._jobs.values(), *self._ending]
         for job in jobs:
-            self._write(job, last=last)
+            self._perform(job, last=last)
             if job.complete and job.event is not None:
                 with self._lock:
                     self._ending.remove(job)
@@ -136,9 +137,15 @@ class ClipRecorder:
         while not self._clock.wait(self._stop, EVERY_S):
             self.run_once()
 
+    def _perform(self, job: _Job, *, last: bool) -> None:
+        """One clip; a defect in writing it costs that clip, and not the others."""
+        failure = None if job.complete else caught(lambda: self._write(job, last=last))
+        if failure is not None:
+            log.error("clip %s: internal fault", job.path.name, exc_info=failure, extra={"event_id": job.path.stem})
+            self._fail(job, failure)
+            job.complete = True
+
     def _write(self, job: _Job, *, last: bool) -> None:
-        if job.complete:
-            return
         ending, over = (
             job.event is not None,
             job.cursor.run.ended,

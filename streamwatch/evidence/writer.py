@@ -31,6 +31,7 @@ from streamwatch.files import write_atomically
 from streamwatch.logs import about
 from streamwatch.records import Event, Frame, FrameScore
 from streamwatch.retry import caught
+from streamwatch.threads import ThreadGuard
 from streamwatch.video.overlay import encode_jpeg
 
 log = logging.getLogger(__name__)
@@ -58,21 +59,22 @@ class EvidenceWriter:
         on_written: Callable[[bool], None] = lambda _: None,
         on_given_up: Callable[[int], None] = lambda _: None,
     ) -> None:
-        self._folder, self._write_to, self.lossless = folder, write, lossless
+        self.folder, self._write_to, self.lossless = folder, write, lossless
         self._on_written, self._on_given_up = on_written, on_given_up
         self._queue = EvidenceQueue(lossless=lossless)
         self._gave_up = threading.Event()
         self._clips: OrderedDict[str, Mapping[str, Any]] = OrderedDict()
+        self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
 
-    def start(self) -> None:
+    def start(self, guard: ThreadGuard) -> None:
         """Begin to write."""
         self._queue.open()
-        self._thread = threading.Thread(target=self._run, name="evidence", daemon=True)
-        self._thread.start()
+        self._thread = guard.start("evidence", self._run, self._stopping)
 
     def stop(self, patience_s: float = STOP_S) -> bool:
         """Write what waits, and end; False if the disk took nothing for so long, and the rest is lost."""
+        self._stopping.set()
         self._queue.close()
         while self._thread is not None and self._thread.is_alive():
             before = self.waiting()
@@ -147,18 +149,18 @@ class EvidenceWriter:
             self._clips[job.event.id] = job.clip
             if len(self._clips) > MAX_CLIPS_KNOWN:
                 self._clips.popitem(last=False)
-        return json.dumps(manifest_of(self._folder, job.event, job.facts, clip), indent=1).encode()
+        return json.dumps(manifest_of(self.folder, job.event, job.facts, clip), indent=1).encode()
 
     def _write_frames(self, job: EventEvidence) -> None:
         try:
             if job.frames is not None:
-                write_event_frames(self._folder / "inputs", job.event.id, job.frames)
+                write_event_frames(self.folder / "inputs", job.event.id, job.frames)
         except (OSError, UsageError) as error:  # evidence must never stop detection
             log.warning("model inputs of event %s not written: %s", job.event.id, error, extra=about(job.event))
 
     def _write_normal(self, frame: Frame) -> None:
         try:
-            append_normal_frame(self._folder / "normal", frame)
+            append_normal_frame(self.folder / "normal", frame)
         except OSError as error:  # learning must never stop detection
             camera = frame.camera
             log.warning("a normal frame of camera %s not kept: %s", camera, error.strerror, extra={"camera": camera})
@@ -170,7 +172,7 @@ class EvidenceWriter:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 self._write_to(path, content)
 
-        path = path_of(self._folder, kind, event.id)
+        path = path_of(self.folder, kind, event.id)
         failure = caught(write)
         self._on_written(failure is None)
         if isinstance(failure, OSError | UsageError):

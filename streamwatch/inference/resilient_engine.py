@@ -124,8 +124,12 @@ class ResilientEngine:
             raise EngineFailure("another engine has taken this one's place") from error
 
     def _halved(self, engine: ScoringEngine, frames: Sequence[Frame], error: Exception) -> list[FrameScore]:
-        """Halve the batch until it works; at a single frame begin anew."""
+        """Halve the batch until it works; at a single frame begin anew.
+
+        What fails then, too, is these frames' fault or the device's, and no reason for small batches.
+        """
         self._require_current(engine, error)
+        before = self.batch_frames
         while self.batch_frames > 1:
             self.batch_frames //= 2
             log.error("the device failed (%s); going on with batches of %d", _first_line(error), self.batch_frames)
@@ -140,6 +144,7 @@ class ResilientEngine:
         try:
             return self._in_parts(self._engine, frames)
         except DEVICE_FAULTS as again:
+            self.batch_frames = before
             hint = "see the log; the service manager should start streamwatch again"
             raise EngineFailure(f"scoring fails on a new engine too ({_first_line(again)})", hint=hint) from again
 

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from streamwatch.clock import Clock
 from streamwatch.errors import StreamwatchError
-from streamwatch.retry import caught
+from streamwatch.threads import ThreadGuard
 
 log = logging.getLogger(__name__)
 EVERY_S = 30.0
@@ -32,10 +32,9 @@ class RecalibrationTask:
         self._failing = False
         self._thread: threading.Thread | None = None
 
-    def start(self) -> None:
+    def start(self, guard: ThreadGuard) -> None:
         """Begin."""
-        self._thread = threading.Thread(target=self._run, name="calibration", daemon=True)
-        self._thread.start()
+        self._thread = guard.start("calibration", self._run, self._stop)
 
     def stop(self, timeout_s: float) -> None:
         """Store what is there, and end; a database that hangs is left behind."""
@@ -49,9 +48,12 @@ class RecalibrationTask:
         self.run_once()
 
     def run_once(self) -> None:
-        """The work once; no failure of it ends the daemon, because cameras are watched without it."""
-        failure = caught(self._work.run_once)
-        if failure is not None and not self._failing:
-            known = isinstance(failure, StreamwatchError)
-            log.error("thresholds are not calibrated: %s", failure, exc_info=None if known else failure)
-        self._failing = failure is not None
+        """The work once; the database's refusals are told once, because cameras are watched without it."""
+        try:
+            self._work.run_once()
+        except StreamwatchError as error:
+            if not self._failing:
+                log.warning("thresholds are not calibrated: %s", error)
+            self._failing = True
+        else:
+            self._failing = False

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
 from sqlalchemy import Engine, RowMapping, Select, delete, false, func, select, tuple_, update
@@ -88,7 +88,9 @@ class EventStore:
             if change.type == EventType.ANOMALY_STARTED:
                 connection.execute(events.insert().values(row))
             else:
-                connection.execute(update(events).where(events.c.id == change.event.id).values(row))
+                updated = connection.execute(update(events).where(events.c.id == change.event.id).values(row))
+                if updated.rowcount == 0:  # its start was lost: the database took nothing, or is another one now
+                    connection.execute(events.insert().values(row))
             insert_messages(connection, self._router.of_change(change) if self._router else ())
 
     def record_notice(self, notice: Notice) -> None:
@@ -204,7 +206,7 @@ class EventStore:
         closed: list[Event] = []
         left = self.list_events(EventQuery(state="open", limit=1_000_000))
         for event in (event for event in left if cameras is None or event.camera in cameras):
-            ended = replace(event, end_wall_s=event.peak.wall_s, end_time_s=event.peak.time_s, reason=EndReason.CRASH)
+            ended = event.crashed()
             self.record(EventChange(EventType.ANOMALY_ENDED, ended, event.peak.wall_s))
             closed.append(ended)
         return closed

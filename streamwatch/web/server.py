@@ -9,6 +9,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from streamwatch.errors import ListenError
+from streamwatch.threads import ThreadGuard
 
 _STOP_WITHIN_S = 2.0
 
@@ -23,26 +24,32 @@ class WebServer:
     def __init__(self, app: FastAPI, address: str) -> None:
         host, _, port = address.rpartition(":")
         self._socket = _bound_socket(host.strip("[]"), int(port), address)
-        config = uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=1)
-        self._server = uvicorn.Server(config)
-        self._thread = threading.Thread(
-            target=self._server.run, kwargs={"sockets": [self._socket]}, name=f"web-{self.port}", daemon=True
-        )
+        self._config = uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=1)
+        self._server = uvicorn.Server(self._config)
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
 
     @property
     def port(self) -> int:
         """The port that it listens on."""
         return int(self._socket.getsockname()[1])
 
-    def start(self) -> None:
+    def start(self, guard: ThreadGuard) -> None:
         """Start serving; connections are accepted from now on."""
-        self._thread.start()
+        self._thread = guard.start(f"web-{self.port}", self._serve, self._stop)
 
     def stop(self) -> None:
         """Stop serving and release the address."""
+        self._stop.set()
         self._server.should_exit = True
-        self._thread.join(_STOP_WITHIN_S)
+        if self._thread is not None:
+            self._thread.join(_STOP_WITHIN_S)
         self._socket.close()
+
+    def _serve(self) -> None:
+        self._server = uvicorn.Server(self._config)  # one that failed does not serve again
+        if not self._stop.is_set():
+            self._server.run(sockets=[self._socket.dup()])  # which it closes
 
 
 def _bound_socket(host: str, port: int, address: str) -> socket.socket:

@@ -25,6 +25,7 @@ from streamwatch.store.administration import OutboxAdministration
 from streamwatch.store.event_store import EventStore
 from streamwatch.store.leases import Outbox
 from streamwatch.store.sessions import open_database
+from streamwatch.threads import ThreadGuard
 from tests.store.test_event_store import ended, event
 
 READY_WITHIN_S = 30.0
@@ -78,7 +79,7 @@ def test_a_real_alertmanager_fires_and_resolves(alertmanager: str, tmp_path: Pat
     deliveries = DeliveryManager(
         alerts, Outbox(engine), OutboxAdministration(engine), router, metrics=Metrics(), clock=SystemClock()
     )
-    deliveries.start()
+    deliveries.start(ThreadGuard(SystemClock()))
     opened = event(time.time() - 6, "yard")
     store.record(EventChange(EventType.ANOMALY_STARTED, opened, opened.start_wall_s))
     assert deliveries.drain(10)

@@ -25,6 +25,7 @@ from streamwatch.store.administration import OutboxAdministration
 from streamwatch.store.event_store import EventStore
 from streamwatch.store.leases import Outbox
 from streamwatch.store.sessions import open_database
+from streamwatch.threads import ThreadGuard
 from tests.conftest import REPOSITORY
 from tests.store.test_event_store import ended, event
 from tools.receiver import Receiver, running_receiver, status
@@ -72,7 +73,7 @@ def test_an_event_reaches_its_receiver_as_the_schema_says(tmp_path: Path, receiv
     desk.store.record_notice(Notice(uuid7(time.time()), EventType.CAMERA_OFFLINE, "cam", time.time(), (("silent_s", 31.0),)))
     assert desk.sample("outbox_pending", endpoint="ops") == 3
     assert desk.sample("outbox_oldest_timestamp_seconds", endpoint="ops") == pytest.approx(time.time(), abs=5)
-    desk.deliveries.start()
+    desk.deliveries.start(ThreadGuard(SystemClock()))
     assert desk.deliveries.drain(10)
     desk.deliveries.stop()
     events = [request.event for request in receiver.received]
@@ -104,7 +105,7 @@ def test_a_message_of_a_recordings_future_is_sent_now(tmp_path: Path, receiver: 
     desk = Desk(tmp_path, [{"name": "ops", "url": receiver.url}])
     ahead = event(time.time() + 3600)
     desk.store.record(EventChange(EventType.ANOMALY_STARTED, ahead, ahead.start_wall_s))
-    desk.deliveries.start()
+    desk.deliveries.start(ThreadGuard(SystemClock()))
     assert desk.deliveries.drain(5)
     desk.deliveries.stop()
 
@@ -138,7 +139,7 @@ def test_a_heartbeat_goes_out_and_none_piles_up(tmp_path: Path, receiver: Receiv
         desk.deliveries.beat()
         time.sleep(0.002)
     assert [p[2] for p in desk.planned] == ["system.heartbeat"]
-    desk.deliveries.start()
+    desk.deliveries.start(ThreadGuard(SystemClock()))
     assert desk.deliveries.drain(10)
     desk.deliveries.stop()
     jsonschema.validate(receiver.received[0].event, SCHEMA)
@@ -148,7 +149,7 @@ def test_what_is_not_taken_is_not_waited_for_longer_than_the_drain(tmp_path: Pat
     receiver.default = status(503)
     desk = Desk(tmp_path, [{"name": "ops", "url": receiver.url}])
     desk.happen()
-    desk.deliveries.start()
+    desk.deliveries.start(ThreadGuard(SystemClock()))
     assert not desk.deliveries.drain(0.5)
     desk.deliveries.stop()
     assert desk.sample("outbox_pending", endpoint="ops") == 2
@@ -160,7 +161,7 @@ def endpoints(*webhooks: dict[str, str]) -> Alerts:
 
 def test_other_endpoints_take_over_and_wrong_ones_change_nothing(tmp_path: Path, receiver: Receiver) -> None:
     desk = Desk(tmp_path, [{"name": "ops", "url": receiver.url}])
-    desk.deliveries.start()
+    desk.deliveries.start(ThreadGuard(SystemClock()))
     with pytest.raises(ConfigError, match="secret"):
         desk.deliveries.follow(endpoints({"name": "x", "url": receiver.url, "secret": "short"}), (), no_links)
     desk.deliveries.follow(endpoints({"name": "new", "url": receiver.url}), (), no_links)

@@ -28,6 +28,7 @@ from streamwatch.store.administration import OutboxAdministration
 from streamwatch.store.event_store import EventStore
 from streamwatch.store.leases import Outbox
 from streamwatch.store.sessions import open_database
+from streamwatch.threads import ThreadGuard
 from tests.store.test_event_store import ended, event
 
 WITHIN_S = 20.0
@@ -126,7 +127,7 @@ class Desk:
         self.deliveries = DeliveryManager(
             self.alerts, self.outbox, self.administration, router, metrics=Metrics(), clock=SystemClock(), cameras=("yard",)
         )
-        self.deliveries.start()
+        self.deliveries.start(ThreadGuard(SystemClock()))
 
     def close(self) -> None:
         self.deliveries.stop()

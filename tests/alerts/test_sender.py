@@ -7,6 +7,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from streamwatch.store.administration import OutboxAdministration
 from streamwatch.store.leases import Outbox
 from streamwatch.store.messages import Message, NewMessage
 from streamwatch.store.sessions import open_database
+from streamwatch.threads import ThreadGuard
 from tests.test_retry import FakeClock
 from tools.receiver import Answer, Receiver, garbage, reset, running_receiver, silence, status, trickle
 
@@ -216,7 +218,7 @@ def test_a_dead_endpoint_delays_no_other(tmp_path: Path, receiver: Receiver) -> 
         endpoints = [{"name": "ops", "url": receiver.url}, {"name": "deaf", "url": deaf.url, "timeout": "300ms"}]
         desk.put(*(f"e{n}" for n in range(300)), endpoint="deaf")
         desk.put(*(f"e{n}" for n in range(50)))
-        threads = run_all([desk.sender_of(endpoint, clock) for endpoint in endpoints], stop)
+        threads = run_all([desk.sender_of(endpoint, clock) for endpoint in endpoints], stop, ThreadGuard(clock))
         until_s = time.monotonic() + 5
         while desk.administration.depths().get("ops") and time.monotonic() < until_s:
             clock.wait(stop, 0.02)
@@ -285,5 +287,5 @@ def test_a_fault_of_ours_between_attempts_ends_no_endpoint(tmp_path: Path) -> No
     stop, faulty = threading.Event(), Faulty(ValueError)
     sender = EndpointSender("ops", desk.outbox, faulty, clock=desk.clock, rng=random.Random(0), on_attempt=broken)
     desk.put("first")
-    sender.run(stop)
+    ThreadGuard(desk.clock).run("sender-ops", partial(sender.run, stop), stop)
     assert len(faulty.sent) == 2

@@ -14,7 +14,8 @@ from streamwatch.capture.liveness import LivenessChange
 from streamwatch.capture.slots import FrameSlots
 from streamwatch.capture.status import FleetStatus
 from streamwatch.detection.batcher import Batcher
-from streamwatch.detection.camera_monitor import CameraMonitor
+from streamwatch.detection.camera_faults import CameraFaults
+from streamwatch.detection.camera_monitor import CameraMonitor, Observation
 from streamwatch.detection.pipeline import Pipeline
 from streamwatch.detection.publisher import Publisher, Subscribers
 from streamwatch.detection.reporter import Outputs
@@ -33,7 +34,9 @@ from streamwatch.model.embedding.identity import EmbeddingIdentity
 from streamwatch.model.scene import SceneModel
 from streamwatch.model.scoring.levels import FieldUnits
 from streamwatch.records import EventChange, Frame, FrameScore, Notice, Spread, UInt8Array
+from streamwatch.retry import Backoff
 from streamwatch.scenes.policy import CalibratedPolicy, ScenePolicy
+from streamwatch.threads import ThreadGuard
 from tests.test_retry import FakeClock
 
 RNG = np.random.default_rng(0)
@@ -48,6 +51,7 @@ class FakeEngine:
         self.level = 1.0
         self.spread = Spread(8.0, 0.3)
         self.watched: set[str] = set()
+        self.broken: set[str] = set()
 
     def check(self, camera: str, scene: WatchedScene) -> None:
         """Takes any."""
@@ -62,6 +66,8 @@ class FakeEngine:
         self.watched.discard(camera)
 
     def score(self, frames: Sequence[Frame]) -> list[FrameScore]:
+        if broken := [frame.camera for frame in frames if frame.camera in self.broken]:
+            raise ValueError(f"the model of {broken[0]} has another shape")
         grid = np.full((64, 64), self.level, np.float32)
         return [FrameScore(f, self.level, grid, self.level, self.level, grid, (), self.spread) for f in frames]
 
@@ -69,7 +75,7 @@ class FakeEngine:
 class Bench:
     """A pipeline with one live camera, and what it wrote down."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, live: bool = True) -> None:
         self.clock, self.engine, self.metrics = FakeClock(), FakeEngine(), Metrics()
         self.changes: list[EventChange] = []
         self.notices: list[Notice] = []
@@ -78,7 +84,7 @@ class Bench:
         self.slots = FrameSlots(depth=4, lossless=False, on_drop=lambda *_: None)
         batcher = Batcher(self.slots, max_frames=8, gather_s=0, idle_s=0)
         writer = EvidenceWriter(folder)
-        self.publisher = Publisher(self, writer, folder, subscribers=Subscribers(), metrics=self.metrics, clock=self.clock)
+        self.publisher = Publisher(self, writer, subscribers=Subscribers(), metrics=self.metrics, clock=self.clock)
         outputs = Outputs(
             self.publisher,
             EvidenceCollector(),
@@ -86,8 +92,16 @@ class Bench:
             NormalFrameSelector(lambda _: False),
             on_regime=lambda _camera, regime, policy: self.switches.append((regime, policy is not None)),
         )
+        self.faults: list[str] = []
+        guard = ThreadGuard(self.clock, on_fault=self.faults.append, backoff=Backoff(first_s=5.0, max_s=30.0))
         self.pipeline = Pipeline(
-            batcher, self.engine, outputs=outputs, status=self.status, metrics=self.metrics, clock=self.clock
+            batcher,
+            self.engine,
+            outputs=outputs,
+            status=self.status,
+            metrics=self.metrics,
+            clock=self.clock,
+            faults=CameraFaults(self.clock, guard) if live else None,
         )
         self.add("cam")
         self.frames = 0
@@ -230,3 +244,50 @@ def test_a_scene_that_is_no_longer_as_learned_is_told_once_and_what_an_event_sho
     assert [(n.type, dict(n.detail)["active"]) for n in bench.notices] == [("model.drift", True)]
     assert "streamwatch fit" in str(dict(bench.notices[0].detail)["hint"])
     assert sample(bench, "model_drift_ratio") > 1.25
+
+
+def test_a_camera_whose_model_cannot_score_stops_only_itself_and_is_tried_again(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    bench.add("bad")
+    bench.engine.broken.add("bad")
+    for camera in ("bad", "cam"):
+        frame = Frame(camera, 0, 0.0, 1e9, bench.clock.now_s, SCENE)
+        bench.slots.put(frame, threading.Event())
+    assert bench.run_once() == 1, "the other camera's frame of the same batch is scored"
+    assert bench.faults == ["scoring bad"]
+    assert bench.show(camera="bad") == 0, "it is left alone for a while"
+    assert bench.faults == ["scoring bad"]
+    bench.clock.now_s += 30.0
+    bench.engine.broken.clear()
+    assert bench.show(camera="bad") == 1
+
+
+def test_where_every_camera_fails_it_is_the_engine_and_that_is_raised(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    bench.engine.broken.add("cam")
+    with pytest.raises(ValueError, match="another shape"):
+        bench.show()
+    assert bench.faults == []
+
+
+def test_of_recordings_a_fault_of_one_camera_is_raised(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, live=False)
+    bench.add("bad")
+    bench.engine.broken.add("bad")
+    with pytest.raises(ValueError, match="another shape"):
+        bench.show(camera="bad")
+
+
+def test_a_fault_in_what_watches_one_camera_is_that_cameras(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+
+    class Faulty(CameraMonitor):
+        def observe(self, scored: FrameScore, now_wall_s: float) -> Observation:
+            raise ZeroDivisionError("of ours")
+
+    tracker = EventTracker("bad", ZonePolicy(EventPolicy(10, 5, 0.5, 0.5, 0.5), float("inf")), new_id=uuid7)
+    bench.pipeline.add(Faulty("bad", [tracker], TamperDetector()))
+    bench.show(camera="bad")
+    assert bench.faults == ["scoring bad"]
+    assert bench.show() == 1
+    assert bench.status.scored("cam") == 1

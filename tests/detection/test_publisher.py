@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamwatch.clock import Clock, SystemClock
-from streamwatch.detection.publisher import HANGS_AFTER_S, Publisher, Subscribers
+from streamwatch.detection.publisher import HANGS_AFTER_S, MAX_TRIES, Publisher, Subscribers
 from streamwatch.detection.waiting import Publication
 from streamwatch.enums import Degradation, EventType
 from streamwatch.errors import AlreadyStored, StoreError, StoreUnavailable
@@ -22,6 +22,7 @@ from streamwatch.evidence.queue import MAX_WITH_PICTURES
 from streamwatch.evidence.writer import EvidenceWriter
 from streamwatch.metrics import Metrics
 from streamwatch.records import EventChange, Notice
+from streamwatch.threads import ThreadGuard
 from tests.evidence.test_writer import scored
 from tests.store.test_event_store import ended, event
 from tests.test_retry import FakeClock
@@ -69,6 +70,8 @@ class Desk:
         clock: Clock | None = None,
         max_waiting: int = 100_000,
         subscribers: Subscribers | None = None,
+        *,
+        recordings: bool = False,
     ) -> None:
         self.told, self.given_up = list[str](), list[int]()
         self.degraded: list[tuple[Degradation, bool]] = []
@@ -77,15 +80,16 @@ class Desk:
             (lambda change, _path: self.told.append(f"{change.event.id} {change.type}"),),
             (lambda notice: self.told.append(f"{notice.id} {notice.type}"),),
         )
-        self.writer = EvidenceWriter(folder, on_given_up=self.given_up.append)
+        self.stuck: list[Degradation] = []
+        self.writer = EvidenceWriter(folder, lossless=recordings, on_given_up=self.given_up.append)
         self.publisher = Publisher(
             store,
             self.writer,
-            folder,
             subscribers=subscribers or listening,
             metrics=self.metrics,
             clock=clock or SystemClock(),
             on_degraded=lambda what, active: self.degraded.append((what, active)),
+            on_stuck=self.stuck.append,
             max_waiting=max_waiting,
         )
 
@@ -122,7 +126,7 @@ def test_whatever_passes_is_stored_once_in_order_and_told_once(troubles: list[Ex
     store = Store(troubles, unique=True)
     desk = Desk(Path("/nowhere"), store, clock=FakeClock())
     expected = desk.happens(count)
-    desk.publisher.start()
+    desk.publisher.start(ThreadGuard(SystemClock()))
     assert desk.publisher.stop(WITHIN_S)
     assert store.taken == expected
     assert desk.told == expected
@@ -132,7 +136,7 @@ def test_a_database_that_hangs_holds_up_nobody_and_everything_comes_afterwards(t
     store = Store()
     store.hang.clear()
     desk = Desk(tmp_path, store)
-    desk.publisher.start()
+    desk.publisher.start(ThreadGuard(SystemClock()))
     began_s = time.monotonic()
     expected = desk.happens(200)
     assert time.monotonic() - began_s < 2.0
@@ -146,16 +150,16 @@ def test_what_waits_is_told_as_degraded_and_over(tmp_path: Path) -> None:
     store = Store([StoreUnavailable("locked"), None])
     desk = Desk(tmp_path, store, clock=FakeClock())
     desk.happens(1)
-    desk.publisher.start()
+    desk.publisher.start(ThreadGuard(SystemClock()))
     assert desk.publisher.stop(WITHIN_S)
     assert desk.degraded[0] == (Degradation.STORE_WAITS, True)
     assert desk.degraded[-1] == (Degradation.STORE_WAITS, False)
 
 
-def test_a_refusal_for_good_is_raised_by_who_waits_and_nobody_is_told(tmp_path: Path) -> None:
-    desk = Desk(tmp_path, Store([StoreError("no such table")]))
+def test_of_recordings_a_refusal_for_good_is_raised_by_who_waits_and_nobody_is_told(tmp_path: Path) -> None:
+    desk = Desk(tmp_path, Store([StoreError("no such table")]), recordings=True)
     desk.happens(1)
-    desk.publisher.start()
+    desk.publisher.start(ThreadGuard(SystemClock()))
     assert desk.publisher.failed.wait(WITHIN_S)
     assert not desk.publisher.stop(WITHIN_S)
     assert isinstance(desk.publisher.failure, StoreError)
@@ -167,16 +171,63 @@ def test_a_database_that_never_answers_is_given_up_at_the_end_and_it_is_said(tmp
     store.hang.clear()
     desk = Desk(tmp_path, store)
     desk.happens(1)
-    desk.publisher.start()
+    desk.publisher.start(ThreadGuard(SystemClock()))
     assert not desk.publisher.stop(0.2)
     store.hang.set()
 
 
-def test_more_than_may_wait_is_a_failure(tmp_path: Path) -> None:
-    desk = Desk(tmp_path, Store(), max_waiting=5)
+def test_a_daemon_outlives_a_refusal_for_good_and_tries_again(tmp_path: Path) -> None:
+    """The table may have been restored: nothing that happened is lost."""
+    store = Store([StoreError("no such table")] * 5)
+    desk = Desk(tmp_path, store, clock=FakeClock())
+    expected = desk.happens(2)
+    desk.publisher.start(ThreadGuard(FakeClock()))
+    assert desk.publisher.stop(WITHIN_S)
+    assert store.taken == desk.told == expected
+    assert not desk.publisher.failed.is_set()
+
+
+def test_of_recordings_more_than_may_wait_is_a_failure(tmp_path: Path) -> None:
+    desk = Desk(tmp_path, Store(), max_waiting=5, recordings=True)
     desk.happens(2)
     assert isinstance(desk.publisher.failure, StoreError)
     assert desk.publisher.failed.is_set()
+
+
+def dropped(desk: Desk) -> float:
+    return float(desk.metrics.registry.get_sample_value("streamwatch_changes_dropped_total") or 0.0)
+
+
+def test_of_a_daemon_the_newest_of_what_may_wait_is_kept_and_the_loss_told_past_the_database(tmp_path: Path) -> None:
+    store = Store()
+    desk = Desk(tmp_path, store, max_waiting=5)
+    expected = desk.happens(4)
+    assert desk.stuck == [Degradation.CHANGES_LOST]
+    assert dropped(desk) == 12 - 5
+    desk.publisher.start(ThreadGuard(SystemClock()))
+    assert desk.publisher.stop(WITHIN_S)
+    assert store.taken == desk.told == [expected[0], *expected[-4:]]  # the oldest may have been on its way
+    assert (Degradation.CHANGES_LOST, False) in desk.degraded
+
+
+def test_updates_are_lost_before_starts_and_ends(tmp_path: Path) -> None:
+    store, opened = Store(), event()
+    desk = Desk(tmp_path, store, max_waiting=3)
+    for kind in (EventType.ANOMALY_STARTED, EventType.ANOMALY_ENDED, EventType.ANOMALY_UPDATED, EventType.ANOMALY_STARTED):
+        desk.publisher.publish(Publication(EventChange(kind, opened, 0.0)))
+    desk.publisher.publish_waiting()
+    assert [name.split()[1] for name in store.taken] == ["anomaly.started", "anomaly.ended", "anomaly.started"]
+
+
+def test_a_change_that_a_fault_of_ours_keeps_from_being_stored_is_given_up_for_those_behind_it(tmp_path: Path) -> None:
+    store, faults = Store([TypeError("of ours")] * MAX_TRIES), list[str]()
+    desk = Desk(tmp_path, store)
+    expected = desk.happens(2)
+    desk.publisher.start(ThreadGuard(FakeClock(), on_fault=faults.append))
+    assert desk.publisher.stop(WITHIN_S)
+    assert store.taken == desk.told == expected[1:]
+    assert faults == ["publisher"] * (MAX_TRIES - 1)
+    assert dropped(desk) == 1
 
 
 def test_evidence_is_written_after_the_event_is_stored(tmp_path: Path) -> None:
@@ -207,13 +258,23 @@ def test_while_the_database_is_away_every_change_waits_and_the_pictures_of_the_n
     assert kept == {f"event-{number}" for number in range(MAX_WITH_PICTURES, 2 * MAX_WITH_PICTURES)}
 
 
-def test_a_subscriber_that_fails_ends_the_run_and_everything_is_stored(tmp_path: Path) -> None:
-    def breaks(*_: object) -> None:
-        raise BrokenPipeError("nobody reads")
+def breaks(*_: object) -> None:
+    raise BrokenPipeError("nobody reads")
 
+
+def test_a_subscriber_that_fails_ends_nothing_of_a_daemon(tmp_path: Path) -> None:
     store = Store()
     desk = Desk(tmp_path, store, subscribers=Subscribers((breaks,), (breaks,)))
-    desk.publisher.start()
+    desk.publisher.start(ThreadGuard(SystemClock()))
+    expected = desk.happens(5)
+    assert desk.publisher.stop(WITHIN_S)
+    assert store.taken == expected
+
+
+def test_a_subscriber_that_fails_ends_a_recordings_run_and_everything_is_stored(tmp_path: Path) -> None:
+    store = Store()
+    desk = Desk(tmp_path, store, subscribers=Subscribers((breaks,), (breaks,)), recordings=True)
+    desk.publisher.start(ThreadGuard(SystemClock()))
     expected = desk.happens(5)
     assert desk.publisher.failed.wait(WITHIN_S)
     expected += desk.happens(1)
@@ -231,7 +292,7 @@ def test_a_database_that_hangs_is_told_though_it_refuses_nothing(tmp_path: Path)
     clock.now_s += HANGS_AFTER_S + 1
     for _ in range(3):
         desk.publisher.check_progress()
-    assert desk.degraded == [(Degradation.STORE_WAITS, True)]
-    desk.publisher.start()
+    assert desk.stuck == [Degradation.STORE_WAITS]
+    desk.publisher.start(ThreadGuard(SystemClock()))
     assert desk.publisher.stop(WITHIN_S)
     assert desk.degraded[-1] == (Degradation.STORE_WAITS, False)

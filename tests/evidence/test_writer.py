@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 import pytest
 
+from streamwatch.clock import SystemClock
 from streamwatch.enums import EventType
 from streamwatch.events.tracker import ZoneObservation
 from streamwatch.evidence.collector import EventEvidence, EvidenceCollector
@@ -20,6 +21,7 @@ from streamwatch.evidence.privacy import Privacy
 from streamwatch.evidence.writer import EvidenceWriter
 from streamwatch.files import write_atomically
 from streamwatch.records import Event, EventChange, Frame, FrameScore, UInt8Array
+from streamwatch.threads import ThreadGuard
 from tests.store.test_event_store import ended, event
 
 PIXELS = np.zeros((256, 256, 3), np.uint8)
@@ -135,7 +137,7 @@ def test_a_defect_in_what_writes_costs_one_event_its_evidence_and_not_the_thread
 
     told: list[bool] = []
     writer = EvidenceWriter(tmp_path, write=fails_once, on_written=told.append)
-    writer.start()
+    writer.start(ThreadGuard(SystemClock()))
     first, second = event(), replace(event(), id="second")
     for opened in (first, second):
         writer.put(EventEvidence(opened, start=scored(11, 20)))

@@ -1,0 +1,100 @@
+"""Threads that outlive their faults: the one outermost guard.
+
+What a thread does may raise whatever it likes. It is caught here, logged with its stack and counted, and the thread's work is
+begun again after a wait; what fails again and again is told. So no fault of one part ends another.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+from collections.abc import Callable
+
+from streamwatch.clock import Clock
+from streamwatch.errors import StreamwatchError
+from streamwatch.retry import Backoff, caught
+
+log = logging.getLogger(__name__)
+REPEATEDLY = 3
+"""Faults of a thread, each within a minute of being begun again, that are told as a degradation."""
+GUARD_BACKOFF = Backoff(first_s=0.5, max_s=30.0, reset_after_s=60.0)
+
+
+class ThreadGuard:
+    """Starts threads, and begins their work again after a fault.
+
+    Args:
+        on_fault: told the name of the thread after each fault.
+        on_repeating: told when some thread fails again and again, and when none does any more.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        *,
+        on_fault: Callable[[str], None] = lambda _: None,
+        on_repeating: Callable[[bool], None] = lambda _: None,
+        backoff: Backoff = GUARD_BACKOFF,
+    ) -> None:
+        self._clock, self._backoff = clock, backoff
+        self._on_fault, self._on_repeating = on_fault, on_repeating
+        self._lock = threading.Lock()
+        self._faults: dict[str, int] = {}
+        self._last_s: dict[str, float] = {}
+        self._repeating = False
+
+    def start(self, name: str, work: Callable[[], None], stop: threading.Event) -> threading.Thread:
+        """A running thread that does ``work`` until it returns; after a fault again, until ``stop`` is set."""
+        thread = threading.Thread(target=self.run, args=(name, work, stop), name=name, daemon=True)
+        thread.start()
+        return thread
+
+    def run(self, name: str, work: Callable[[], None], stop: threading.Event) -> None:
+        """The same in the caller's thread."""
+        while True:
+            began_s = self._clock.monotonic_s()
+            failure = caught(work)
+            if failure is None:
+                return
+            wait_s = self.record(name, failure, lasted_s=self._clock.monotonic_s() - began_s)
+            if self._clock.wait(stop, wait_s):
+                return
+
+    def record(self, name: str, failure: Exception, *, lasted_s: float = 0.0) -> float:
+        """Log and count a fault that was caught elsewhere; how many seconds to wait before the next try.
+
+        Args:
+            lasted_s: how long the part worked before it.
+        """
+        with self._lock:
+            faults = 1 if lasted_s >= self._backoff.reset_after_s else self._faults.get(name, 0) + 1
+            self._faults[name], self._last_s[name] = faults, self._clock.monotonic_s()
+        wait_s = self._backoff.delay_s(faults, random.random())
+        known = isinstance(failure, StreamwatchError)
+        text = str(failure) if known else f"internal fault ({failure.__class__.__name__}: {failure})"
+        log.error("%s: %s; begun again in %.1f s", name, text, wait_s, exc_info=None if known else failure)
+        self._tell(name)
+        return wait_s
+
+    def _tell(self, name: str) -> None:
+        """Whoever is told may fail, too; that is logged, and the thread goes on."""
+        for telling in (lambda: self._on_fault(name), self.check):
+            failure = caught(telling)
+            if failure is not None:
+                log.error("a fault of %s could not be told", name, exc_info=failure)
+
+    def check(self) -> None:
+        """Tell whether a thread fails again and again; called now and then."""
+        now_s = self._clock.monotonic_s()
+        with self._lock:
+            for name in [n for n, at_s in self._last_s.items() if now_s - at_s >= self._quiet_s()]:
+                del self._faults[name], self._last_s[name]
+            repeating = any(faults >= REPEATEDLY for faults in self._faults.values())
+            changed, self._repeating = repeating != self._repeating, repeating
+        if changed:
+            self._on_repeating(repeating)
+
+    def _quiet_s(self) -> float:
+        """A thread that waits for its next try has not recovered."""
+        return self._backoff.max_s + self._backoff.reset_after_s

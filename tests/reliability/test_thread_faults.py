@@ -1,0 +1,218 @@
+"""Every thread of a running daemon raises an exception that nobody expects, at each of its calls in turn.
+
+Every method of ours that a thread is seen to call is made to raise once in that thread, one after the other as it comes to
+them: it goes on afterwards, and so do the cameras. What runs once a minute is tested with a clock of its own, below.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import pkgutil
+import re
+import threading
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import FunctionType
+from typing import Any
+
+import pytest
+
+import streamwatch
+from benchmarks.site import FEW_DIMS, Site, running_site
+from streamwatch.config.schema import Retention
+from streamwatch.evidence.retention import RetentionTask
+from streamwatch.metrics import Metrics
+from streamwatch.recalibration.task import RecalibrationTask
+from streamwatch.retry import Backoff
+from streamwatch.store.event_store import EventQuery, EventStore
+from streamwatch.store.sessions import open_database
+from streamwatch.threads import ThreadGuard
+from tests.test_retry import FakeClock
+from tools.receiver import running_receiver
+
+pytestmark = [pytest.mark.paced, pytest.mark.slow(100)]
+AGAIN_WITHIN_S = 15.0
+HAPPENS_WITHIN_S = 3.0
+FAULT_TAKES_S = 1.0
+"""A camera is opened again after each."""
+LEFT_OUT = ("streamwatch.threads", "streamwatch.clock", "streamwatch.line_writer", "streamwatch.simulator", "streamwatch.cli")
+"""The guard itself; the clock, which it waits by; and what is no part of a running daemon."""
+GUARDED = ("pipeline", "publisher", "evidence", "clips", "camera-cam0", "sender-ops", "deliver-ops", "housekeeping")
+
+
+class Arbitrary(Exception):
+    """Nobody expects it."""
+
+
+class Injector:
+    """Stands before every method of ours, and raises in one of them when it is armed."""
+
+    def __init__(self) -> None:
+        self.seen: dict[str, set[str]] = defaultdict(set)
+        self.calls: Counter[str] = Counter()
+        self.armed: set[tuple[str, str]] = set()
+        self._restore: list[tuple[type, str, FunctionType]] = []
+
+    def called(self, method: str) -> None:
+        thread = re.sub(r"_\d+$", "", threading.current_thread().name)
+        self.seen[thread].add(method)
+        self.calls[thread] += 1
+        if (thread, method) in self.armed:
+            self.armed.discard((thread, method))
+            raise Arbitrary(method)
+
+    def stand_before(self, owner: type, name: str, function: FunctionType) -> None:
+        method = f"{owner.__module__}.{function.__qualname__}"
+
+        @functools.wraps(function)
+        def standing_before(*arguments: Any, **keywords: Any) -> Any:
+            self.called(method)
+            return function(*arguments, **keywords)
+
+        self._restore.append((owner, name, function))
+        setattr(owner, name, standing_before)
+
+    def leave(self) -> None:
+        for owner, name, function in self._restore:
+            setattr(owner, name, function)
+
+    def inject(self, thread: str, methods: set[str], within_s: float) -> set[str]:
+        """Have each of them raise once in the thread; those that it did not call in time."""
+        self.armed = {(thread, method) for method in methods}
+        wait_for(lambda: not self.armed, within_s)
+        unheard = {method for _, method in self.armed}
+        self.armed = set()
+        return unheard
+
+
+def our_classes() -> Iterator[type]:
+    for module_info in pkgutil.walk_packages(streamwatch.__path__, "streamwatch."):
+        if module_info.name.startswith(LEFT_OUT) or ".migrations" in module_info.name or module_info.name.endswith("__main__"):
+            continue
+        module = importlib.import_module(module_info.name)
+        for value in list(vars(module).values()):
+            if isinstance(value, type) and value.__module__ == module_info.name and not getattr(value, "_is_protocol", False):
+                yield value
+
+
+@pytest.fixture
+def injector() -> Iterator[Injector]:
+    made = Injector()
+    for owner in our_classes():
+        for name, value in list(vars(owner).items()):
+            if isinstance(value, FunctionType) and not name.startswith("__"):
+                made.stand_before(owner, name, value)
+    try:
+        yield made
+    finally:
+        made.leave()
+
+
+class Failing:
+    """What a task works on; it fails a few times and then ends the task."""
+
+    def __init__(self, stop: threading.Event) -> None:
+        self._stop, self.failures = stop, iter([Arbitrary("of ours")] * 5)
+
+    def run_once(self) -> None:
+        for failure in self.failures:
+            raise failure
+        self._stop.set()
+
+
+class FailingRetention(RetentionTask):
+    """Fails as its work does."""
+
+    def __init__(self, work: Failing, clock: FakeClock) -> None:
+        unused: Any = None
+        super().__init__(unused, unused, Path("/nowhere"), Retention, clock=clock, metrics=Metrics())
+        self._work = work
+
+    def run_once(self) -> int:
+        self._work.run_once()
+        return 0
+
+
+def wait_for(condition: Callable[[], bool], within_s: float = AGAIN_WITHIN_S) -> bool:
+    until_s = time.monotonic() + within_s
+    while not condition():
+        if time.monotonic() > until_s:
+            return False
+        time.sleep(0.01)
+    return True
+
+
+def goes_on(site: Site, injector: Injector, thread: str) -> str:
+    """What does not go on after a fault; empty if all does."""
+    since_s, calls = time.monotonic(), injector.calls[thread]
+    if not wait_for(lambda: injector.calls[thread] > calls):
+        return f"{thread} does nothing any more"
+    silent = [camera for camera in site.cameras if site.wait_scored(camera, since_s, AGAIN_WITHIN_S) is None]
+    return f"not scored any more: {', '.join(silent)}" if silent else ""
+
+
+@pytest.mark.timeout(600)
+def test_whatever_a_thread_raises_it_comes_back_and_the_others_go_on(tmp_path: Path, injector: Injector) -> None:
+    with running_receiver() as receiver:
+        more = {
+            "defaults": {"max_duration": "1s", "min_duration": "0s", "cooldown": "0s", "end_delay": "0s"},
+            "alerts": {"webhooks": [{"name": "ops", "url": receiver.url, "events": ["*"], "heartbeat": "1s"}]},
+            "clips": {"enabled": True, "pre_roll": "1s", "post_roll": "0s"},
+        }
+        quickly = Backoff(first_s=0.02, max_s=0.1, reset_after_s=0.5)
+        with running_site(tmp_path, 2, fps=4.0, dims=FEW_DIMS, more=more, guard_backoff=quickly) as site:
+            document = site.config_path.read_text().replace('"source"', '"threshold": 0.05, "source"')
+            site.config_path.write_text(document)  # from now on everything is an event
+            wait_for(lambda: all(injector.calls[thread] for thread in GUARDED), 30)
+            time.sleep(5)  # what else a thread does now and then
+            faults = Counter[str]()
+            for thread in GUARDED:
+                seen = set(injector.seen[thread])
+                # A change that faults keep from being stored is given up at the third: there one at a time.
+                for methods in [{method} for method in sorted(seen)] if thread == "publisher" else [seen]:
+                    unheard = injector.inject(thread, methods, HAPPENS_WITHIN_S + len(methods) * FAULT_TAKES_S)
+                    faults[thread] += len(methods - unheard)
+                problem = goes_on(site, injector, thread)
+                assert not problem, f"after faults in all methods of {thread}: {problem}"
+                assert faults[thread] >= 0.75 * len(seen), (thread, faults, unheard)
+            print(f"\n{sum(faults.values())} faults: {dict(faults)}")
+            told = len(receiver.received)
+            assert wait_for(lambda: len(receiver.received) > told), "and messages are delivered"
+    store = EventStore(open_database(None, tmp_path / "data"))
+    assert not store.list_events(EventQuery(state="open")), "every event that was stored has its end"
+    store.close()
+
+
+def test_retention_is_begun_again() -> None:
+    clock, stop, faults = FakeClock(), threading.Event(), list[str]()
+    task = FailingRetention(Failing(stop), clock)
+    ThreadGuard(clock, on_fault=faults.append).run("retention", lambda: task.run(stop), stop)
+    assert faults == ["retention"] * 5
+
+
+def test_calibration_is_begun_again() -> None:
+    clock, faults = FakeClock(), list[str]()
+    done = threading.Event()
+    task = RecalibrationTask(Failing(done), clock)
+    task.start(ThreadGuard(clock, on_fault=faults.append))
+    assert done.wait(AGAIN_WITHIN_S)
+    task.stop(AGAIN_WITHIN_S)
+    assert faults == ["calibration"] * 5
+
+
+def test_a_fault_in_the_main_thread_ends_one_look_alone(tmp_path: Path) -> None:
+    with running_site(tmp_path, 1, fps=2.0, dims=FEW_DIMS) as site:
+        parts, left = site.service.parts, iter([Arbitrary("of ours")] * 2)
+        looks: list[float] = []
+
+        def check_progress() -> None:
+            looks.append(time.monotonic())
+            for failure in left:
+                raise failure
+
+        parts.publisher.check_progress = check_progress  # type: ignore[method-assign]
+        assert wait_for(lambda: len(looks) > 4)
+        assert parts.metrics.registry.get_sample_value("streamwatch_thread_faults_total", {"thread": "main"}) == 2
