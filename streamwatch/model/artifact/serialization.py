@@ -22,7 +22,6 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
@@ -32,6 +31,7 @@ from streamwatch import __version__
 from streamwatch.errors import ModelFileError, ModelMissing
 from streamwatch.files import replacing
 from streamwatch.model.artifact.packing import pack_triangles, unpack_triangles
+from streamwatch.model.artifact.validation import check_document, check_tensors
 from streamwatch.model.calibration.normal_levels import NormalLevels
 from streamwatch.model.calibration.thresholds import Calibration, NormalPeaks
 from streamwatch.model.embedding.identity import EmbeddingIdentity
@@ -123,9 +123,9 @@ def read_metadata(path: Path) -> dict[str, Any]:
 
 def _document(raw: str, path: Path) -> dict[str, Any]:
     try:
-        document = json.loads(raw)
+        document = json.loads(raw, parse_constant=_refuse_constant)
         version = document["format_version"]
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise ModelFileError("its metadata is not readable", where=path, hint="fit the camera again") from error
     if version not in (_OLDER_VERSION, FORMAT_VERSION):
         raise ModelFileError(
@@ -133,7 +133,16 @@ def _document(raw: str, path: Path) -> dict[str, Any]:
             where=path,
             hint="use the streamwatch that wrote it, or fit the camera again",
         )
+    try:
+        check_document(document)
+    except ValueError as error:
+        raise ModelFileError(f"incomplete model file ({error})", where=path, hint="fit the camera again") from error
     return dict(document)
+
+
+def _refuse_constant(name: str) -> float:
+    """NaN and infinities are no JSON, and nothing that a model says."""
+    raise ValueError(f"{name} is no number")
 
 
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
@@ -149,6 +158,10 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         raise ModelFileError(
             "the file was altered: its sha256 does not match", where=path, hint="restore it or fit the camera again"
         )
+    try:
+        check_tensors(document, tensors)
+    except ValueError as error:
+        raise ModelFileError(f"incomplete model file ({error})", where=path, hint="fit the camera again") from error
     return document, tensors
 
 
@@ -262,7 +275,7 @@ def _digest(document: dict[str, Any], tensors: dict[str, Tensor]) -> str:
     for name in sorted(tensors):
         tensor = tensors[name]
         digest.update(f"\n{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-        digest.update(tensor.numpy().reshape(-1).view(np.uint8).data)
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)  # whatever its kind: numpy knows no bfloat16
     return digest.hexdigest()
 
 
