@@ -88,6 +88,20 @@ def trickle(handler: BaseHTTPRequestHandler) -> None:
         time.sleep(0.05)
 
 
+def trickle_headers(handler: BaseHTTPRequestHandler) -> None:
+    """A header that never ends, a byte at a time: each is sooner than any time-out of a read."""
+    handler.send_response(200)
+    handler.flush_headers()
+    handler.close_connection = True
+    for _ in range(400):
+        try:
+            handler.wfile.write(b"x")
+            handler.wfile.flush()
+        except OSError:
+            return
+        time.sleep(0.05)
+
+
 @dataclass
 class Receiver:
     """What was received; ``answers`` are used up one by one, then it is 200."""

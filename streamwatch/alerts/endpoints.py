@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 
 import httpx
 
+from streamwatch.alerts.deadline import Deadline, DeadlineTransport
 from streamwatch.alerts.formats import renderer
 from streamwatch.alerts.router import MQTT
 from streamwatch.alerts.sender import Attempted, EndpointSender, SendingOptions
@@ -34,10 +35,11 @@ def webhook_of(webhook: Webhook, clock: Clock) -> WebhookTransport:
     for secret in secrets:
         key_of(secret)
     url = webhook.url.get_secret_value()
-    limits = httpx.Limits(max_connections=webhook.concurrency, max_keepalive_connections=webhook.concurrency)
-    client = httpx.Client(timeout=webhook.timeout, follow_redirects=False, limits=limits, trust_env=False)
+    deadline = Deadline(clock)
+    transport = DeadlineTransport(deadline, webhook.concurrency)
+    client = httpx.Client(timeout=webhook.timeout, follow_redirects=False, transport=transport, trust_env=False)
     render = renderer(webhook.format, url=url, source=SOURCE, template=webhook.template)
-    return WebhookTransport(url, secrets, render, client, clock, webhook.timeout)
+    return WebhookTransport(url, secrets, render, client, clock, webhook.timeout, deadline)
 
 
 def sender_of(webhook: Webhook, outbox: Outbox, clock: Clock, on_attempt: OnAttempt = lambda _: None) -> EndpointSender:

@@ -59,11 +59,12 @@ class DeliveryManager:
         self._guard = guard
         self._threads = run_all(self._senders, self._stop, guard)
 
-    def stop(self) -> None:
-        """Finish what is under way, and end."""
+    def stop(self, timeout_s: float = STOP_S) -> None:
+        """Finish what is under way within so many seconds, and end; what hangs longer is left behind, and sent again."""
         self._stop.set()
+        until_s = self._clock.monotonic_s() + timeout_s
         for thread in self._threads:
-            thread.join(STOP_S)
+            thread.join(max(until_s - self._clock.monotonic_s(), 0.0))
         if not self._threads:
             for sender in self._senders:
                 sender.close()

@@ -6,11 +6,11 @@ import logging
 import random
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
 
+from streamwatch.alerts.attempts import AttemptPool
 from streamwatch.alerts.flood import FLOODING, TokenBucket, digest_of
 from streamwatch.alerts.retry_schedule import wait_before_s
 from streamwatch.alerts.webhook import DeliveryResult
@@ -89,7 +89,8 @@ class EndpointSender:
         self._limit = ROUNDS_A_LEASE * options.concurrency
         self._lease_s = (ROUNDS_A_LEASE + 1) * options.timeout_s
         self._bucket = None if options.per_day is None else TokenBucket(options.per_day, clock.wall_s())
-        self._pool = ThreadPoolExecutor(options.concurrency, thread_name_prefix=f"deliver-{name}")
+        self._pool = AttemptPool(options.concurrency, f"deliver-{name}")
+        self._stopping = threading.Event()
 
     def run_once(self) -> int:
         """Send what is due, up to four times as many as may be under way; how many that were.
@@ -98,10 +99,13 @@ class EndpointSender:
             StoreError: the database refuses.
         """
         messages = self._lease(self._clock.wall_s())
-        settlements = list(self._pool.map(self._attempt, messages))
-        self._outbox.settle(settlements)
-        for message, settlement in zip(messages, settlements, strict=True):
+        attempted = self._pool.map(self._attempt_unless_stopping, messages)
+        settled = [(message, outcome) for message, outcome in zip(messages, attempted, strict=True) if outcome]
+        self._outbox.settle([settlement for _, settlement in settled])
+        for message, settlement in settled:
             self._report(message, settlement)
+        if len(settled) < len(messages):
+            self._outbox.release([message.number for message, outcome in zip(messages, attempted, strict=True) if not outcome])
         return len(messages)
 
     def _lease(self, now_s: float) -> list[Message]:
@@ -120,7 +124,8 @@ class EndpointSender:
         return messages
 
     def run(self, stop: threading.Event) -> None:
-        """Deliver until stopped; what is under way then is finished."""
+        """Deliver until stopped; what is under way then is finished, and what is not is given back."""
+        self._stopping = stop
         while not stop.is_set():
             if self._clock.wait(stop, self._round()):
                 break
@@ -164,9 +169,12 @@ class EndpointSender:
         self._transport.announce(cameras)
 
     def close(self) -> None:
-        """Finish what is under way, and close all connections."""
-        self._pool.shutdown()
+        """Make no more attempts, and close all connections."""
+        self._pool.close()
         self._transport.close()
+
+    def _attempt_unless_stopping(self, message: Message) -> Settlement | None:
+        return None if self._stopping.is_set() else self._attempt(message)
 
     def _attempt(self, message: Message) -> Settlement:
         began_s = self._clock.monotonic_s()

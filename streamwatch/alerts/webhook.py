@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import httpx
 
+from streamwatch.alerts.deadline import Deadline
 from streamwatch.alerts.formats import Render
 from streamwatch.alerts.retry_schedule import parse_retry_after_s
 from streamwatch.alerts.signature import signed_headers
@@ -44,6 +45,7 @@ class WebhookTransport:
 
     Attributes:
         secrets: every one signs; the newest first.
+        timeout_s: an attempt as a whole takes no longer; the client is under ``deadline``.
     """
 
     url: str
@@ -52,6 +54,7 @@ class WebhookTransport:
     client: httpx.Client
     clock: Clock
     timeout_s: float
+    deadline: Deadline
 
     def send(self, message: Message) -> DeliveryResult:
         """Post it once."""
@@ -62,7 +65,10 @@ class WebhookTransport:
         headers = signed_headers(message.id, self.clock.wall_s(), body.content, self.secrets)
         headers |= {"content-type": body.content_type, "user-agent": "streamwatch"}
         try:
-            with self.client.stream("POST", self.url, content=body.content, headers=headers) as answer:
+            with (
+                self.deadline.within(self.timeout_s),
+                self.client.stream("POST", self.url, content=body.content, headers=headers) as answer,
+            ):
                 self._read(answer)
                 return self._result(answer)
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
@@ -78,13 +84,13 @@ class WebhookTransport:
 
     def _read(self, answer: httpx.Response) -> None:
         """The answer's body, for the connection to be used again; not a long one, nor one that trickles."""
-        until_s, size = self.clock.monotonic_s() + self.timeout_s, 0
+        size = 0
         if not answer.is_success:
             return
         try:
             for part in answer.iter_raw():
                 size += len(part)
-                if size > MAX_ANSWER_BYTES or self.clock.monotonic_s() > until_s:
+                if size > MAX_ANSWER_BYTES:
                     return
         except httpx.HTTPError:
             return  # its status has said all

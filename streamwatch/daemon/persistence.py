@@ -98,11 +98,11 @@ class Persistence:
         self.deliveries.stop()
         self.store.close()
 
-    def finish(self, *, drain_s: float) -> None:
-        """Deliver what waits for so long, and end."""
+    def finish(self, *, drain_s: float, stop_s: float) -> None:
+        """Deliver what waits for ``drain_s``, and end; attempts under way have ``stop_s``."""
         if drain_s and not self.deliveries.drain(drain_s):
             log.warning("not everything was delivered; it waits in the outbox")
-        self.deliveries.stop()
+        self.deliveries.stop(stop_s)
         self._stop.set()
         for thread in self._threads:
             thread.join(STOP_S)  # one that hangs in the database is left behind

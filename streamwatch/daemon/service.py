@@ -139,7 +139,8 @@ class Service:
             self._nightly.stop()
         timeout_s = config.shutdown_timeout / 2
         with ExitStack() as then:  # the last first
-            then.callback(parts.persistence.finish, drain_s=config.drain_timeout if reason == EndReason.NORMAL else 0.0)
+            drain_s = config.drain_timeout if reason == EndReason.NORMAL else 0.0
+            then.callback(parts.persistence.finish, drain_s=drain_s, stop_s=config.shutdown_timeout)
             then.callback(parts.writer.stop)
             then.callback(parts.clips.stop)
             then.callback(parts.fleet.stop, timeout_s)

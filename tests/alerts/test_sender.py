@@ -30,7 +30,7 @@ from streamwatch.store.messages import Message, NewMessage
 from streamwatch.store.sessions import open_database
 from streamwatch.threads import ThreadGuard
 from tests.test_retry import FakeClock
-from tools.receiver import Answer, Receiver, garbage, reset, running_receiver, silence, status, trickle
+from tools.receiver import Answer, Receiver, garbage, reset, running_receiver, silence, status, trickle, trickle_headers
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 TIMEOUT_S = 0.3
@@ -142,6 +142,32 @@ def test_a_body_that_trickles_is_not_waited_for(desk: Desk, receiver: Receiver) 
     desk.run()
     assert desk.states == [MessageState.DELIVERED]
     assert time.monotonic() - began_s < 3 * TIMEOUT_S
+
+
+def test_an_attempt_ends_by_its_deadline_though_headers_trickle(desk: Desk, receiver: Receiver) -> None:
+    receiver.answers = [trickle_headers] * 2
+    desk.put("e1", "e2")
+    began_s = time.monotonic()
+    desk.run()
+    assert time.monotonic() - began_s < 3 * TIMEOUT_S
+    assert desk.states == [MessageState.PENDING] * 2
+    assert "ReadTimeout" in str(desk.administration.find(1).last_error)
+
+
+def test_what_is_not_begun_when_it_stops_is_given_back_at_once(tmp_path: Path, receiver: Receiver) -> None:
+    desk, stop = Desk(tmp_path, receiver.url, concurrency=1), threading.Event()
+    receiver.default = silence(0.2)
+    desk.put("e1", "e2", "e3", "e4")
+    thread = threading.Thread(target=desk.sender.run, args=(stop,))
+    thread.start()
+    while not receiver.received:
+        time.sleep(0.01)
+    stop.set()
+    thread.join()
+    assert len(receiver.received) < 4
+    now_s = desk.clock.wall_s()
+    free = desk.outbox.lease("ops", now_s=now_s, until_s=now_s + 60, limit=10)
+    assert len(free) == 4 - len(receiver.received), "what was tried waits for its next time, the rest for nobody"
 
 
 def test_nobody_listens(tmp_path: Path) -> None:
