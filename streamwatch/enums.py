@@ -106,6 +106,7 @@ class Degradation(StrEnum):
     NO_CLIPS = "clips cannot be written"
     CHANGES_LOST = "the database has taken nothing for so long that events were not stored"
     THREAD_FAULTS = "a part of streamwatch fails again and again; see the log"
+    DATABASE_REPLACED = "the database's file was removed or replaced while it was in use; it goes on with what is there now"
     STORE_WAITS = "the database does not take what happens; it waits in memory"
 
 

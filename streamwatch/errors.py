@@ -21,6 +21,7 @@
     |   |-- AlreadyStored            exit 1   it holds a record of this id
     |   `-- StoreUnavailable         exit 1   it does not answer just now; it is tried again
     |-- DeliveryError                exit 1   a message cannot be delivered
+    |-- FolderInUse                  exit 1   another process watches with this data folder
     `-- ListenError                  exit 1   an address cannot be listened on
 
 A message says what is wrong, where, and what to do, in one line, and never shows credentials.
@@ -157,6 +158,10 @@ class StoreUnavailable(StoreError):
 
 class DeliveryError(StreamwatchError):
     """A message cannot be delivered, or cannot be made."""
+
+
+class FolderInUse(StreamwatchError):
+    """Another process watches cameras with this data folder."""
 
 
 class ListenError(StreamwatchError):

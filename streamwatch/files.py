@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
+import logging
 import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from streamwatch.errors import UsageError
+from streamwatch.errors import FolderInUse, UsageError
+
+log = logging.getLogger(__name__)
 
 
 def temporary_beside(path: Path) -> Path:
@@ -48,6 +52,42 @@ def write_atomically(path: Path, content: str | bytes) -> None:
             temporary.write_bytes(content.encode() if isinstance(content, str) else content)
     except OSError as error:
         raise UsageError(f"cannot be written ({error.strerror})", where=path, hint="check the folder") from None
+
+
+@contextmanager
+def locked(path: Path, *, shared: bool = False) -> Iterator[None]:
+    """Hold the lock of a file, which is made; it ends with the process, however that ends.
+
+    A file system without locks, or a folder that cannot be written, is logged and locks nothing.
+
+    Args:
+        shared: with others who share it, and with nobody who holds it alone.
+
+    Raises:
+        FolderInUse: another process holds it.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    except OSError as error:
+        log.warning("%s cannot be locked (%s): whether another process uses the folder is not known", path, error.strerror)
+        yield
+        return
+    try:
+        _lock(descriptor, path, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _lock(descriptor: int, path: Path, kind: int) -> None:
+    try:
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        hint = "stop it, give this one a `data_dir` of its own, or share the cameras with --shard"
+        raise FolderInUse("another streamwatch watches with this folder", where=path.parent, hint=hint) from None
+    except OSError as error:
+        log.warning("%s cannot be locked (%s): whether another process uses the folder is not known", path, error.strerror)
 
 
 def flush_to_disk(path: Path) -> None:

@@ -91,7 +91,7 @@ def _stdout_behind() -> Iterator[LineWriter]:
 
 def _watch(file: ConfigFile, config: Config, output: Output, *, until_eof: bool) -> RunResult:
     subscribers = Subscribers((output.print_change,), (output.print_notice,))
-    around = Surroundings(subscribers, sharded=file.shard is not None, dropped_lines=output.dropped_lines)
+    around = Surroundings(subscribers, shard=file.shard, dropped_lines=output.dropped_lines)
     service = Service(config, until_eof=until_eof, config_file=file, surroundings=around)
     with service.handling_signals():
         return service.run()

@@ -22,6 +22,7 @@ from streamwatch.capture.slots import FrameSlots
 from streamwatch.capture.status import FleetStatus
 from streamwatch.clock import Clock, SystemClock
 from streamwatch.config.schema import Config
+from streamwatch.config.sharding import Shard
 from streamwatch.daemon.after_batch import AfterBatch
 from streamwatch.daemon.camera_setup import CameraSetup, facts_of, show_regime
 from streamwatch.daemon.config_file import CurrentConfig
@@ -82,7 +83,7 @@ class Surroundings:
         backoff: how long to wait before a lost camera is tried again.
         guard_backoff: how long to wait before the work of a thread that failed is begun again.
         evidence_dir: where the database and evidence are; None is ``data_dir``, where the models are.
-        sharded: other processes have cameras of this site, too.
+        shard: which of the site's processes this is; None is the only one.
         write_evidence: writes a file of evidence, complete or not at all.
         in_force: what thresholds rest on besides the models; None is what the database says.
         dropped_lines: output that nobody read in time, counted by stream.
@@ -94,7 +95,7 @@ class Surroundings:
     backoff: Backoff = field(default_factory=Backoff)
     guard_backoff: Backoff = GUARD_BACKOFF
     evidence_dir: Path | None = None
-    sharded: bool = False
+    shard: Shard | None = None
     engine_factory: EngineFactory = make_engine
     write_evidence: WriteFile = write_atomically
     in_force: InForce | None = None
@@ -244,7 +245,14 @@ class _Assembly:
 
     def _persistence(self) -> Persistence:
         on_full = partial(self._hooks.degraded.record, Degradation.DISK_FULL)
-        persistence = Persistence(self._config, self._folder, metrics=self._metrics, clock=self._around.clock, on_full=on_full)
+        persistence = Persistence(
+            self._config,
+            self._folder,
+            metrics=self._metrics,
+            clock=self._around.clock,
+            on_full=on_full,
+            on_replaced=partial(self._hooks.happened, Degradation.DATABASE_REPLACED),
+        )
         self._stack.callback(persistence.close)
         if self._device.startswith("cuda"):
             self._metrics.show_device(self._device, device_memory)
@@ -367,7 +375,7 @@ class _Assembly:
 
     def _document_crashed(self, persistence: Persistence, writer: EvidenceWriter) -> None:
         config = self._config.value
-        for event in persistence.close_left_open(config.enabled_cameras if self._around.sharded else None):
+        for event in persistence.close_left_open(config.enabled_cameras if self._around.shard else None):
             writer.put(EventEvidence(event, facts=_facts_if_known(config, event), ended=True))
 
 

@@ -82,6 +82,11 @@ class Hooks:
         """Something was, or could not be, written."""
         self.degraded.record(what, not written)
 
+    def happened(self, what: Degradation) -> None:
+        """It was so for a moment, and is over; it is told all the same."""
+        self.degraded.record(what, True)
+        self.degraded.record(what, False)
+
     def given_up(self, events: int) -> None:
         """Pictures of so many events were given up; 0 when that is over."""
         self._metrics.evidence_dropped.inc(events)

@@ -18,9 +18,10 @@ from streamwatch.logs import about
 from streamwatch.metrics import Metrics
 from streamwatch.records import Event
 from streamwatch.store.administration import OutboxAdministration
+from streamwatch.store.database_file import DatabaseFile
 from streamwatch.store.event_store import EventStore
 from streamwatch.store.leases import Outbox
-from streamwatch.store.sessions import open_database_of
+from streamwatch.store.sessions import open_database_of, rebuild_tables
 from streamwatch.store.snoozes import Snoozes
 from streamwatch.threads import ThreadGuard
 
@@ -40,13 +41,21 @@ class Persistence:
         current: the configuration in force; how long evidence is kept follows it.
         folder: where the evidence is, and the database unless the configuration has a URL.
         on_full: told when the disk is full, and when that is over.
+        on_replaced: told when the database's file was removed or replaced, and a new one was begun.
 
     Raises:
         StoreError: it cannot be opened; ConfigError: an endpoint's secret or template is none.
     """
 
     def __init__(
-        self, current: CurrentConfig, folder: Path, *, metrics: Metrics, clock: Clock, on_full: Callable[[bool], None]
+        self,
+        current: CurrentConfig,
+        folder: Path,
+        *,
+        metrics: Metrics,
+        clock: Clock,
+        on_full: Callable[[bool], None],
+        on_replaced: Callable[[], None] = lambda: None,
     ) -> None:
         config, self._clock = current.value, clock
         self.database = database = open_database_of(config, folder)
@@ -66,6 +75,7 @@ class Persistence:
         self._retention_task = RetentionTask(
             self.store, administration, folder, lambda: current.value.retention, clock=clock, metrics=metrics, on_full=on_full
         )
+        self._file, self._on_replaced = DatabaseFile(database), on_replaced
         self._clips = config.clips.enabled  # a reload does not change it
         self._supervised_s = clock.monotonic_s()
         self._stop = threading.Event()
@@ -116,6 +126,7 @@ class Persistence:
         while not self._clock.wait(self._stop, HOUSEKEEPING_EVERY_S):
             now_s = self._clock.monotonic_s()
             try:
+                self._follow_file()
                 if now_s - refreshed_s >= OUTBOX_EVERY_S:
                     refreshed_s = now_s
                     self.deliveries.refresh()
@@ -124,3 +135,10 @@ class Persistence:
                 self.snoozes.refresh()
             except StoreError as error:  # the publisher will meet it too, and knows what to do
                 log.warning("housekeeping: %s", error)
+
+    def _follow_file(self) -> None:
+        if self._file.has_changed():
+            rebuild_tables(self.database)
+            log.error("the database's file was removed or replaced while it was in use; what is there now is used from here on")
+            self._file = DatabaseFile(self.database)
+            self._on_replaced()

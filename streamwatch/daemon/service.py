@@ -7,10 +7,12 @@ import threading
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 from streamwatch.capture.plans import source_of
 from streamwatch.capture.readiness import Readiness
 from streamwatch.config.schema import Config
+from streamwatch.config.sharding import Shard
 from streamwatch.daemon.assembly import Components, Surroundings, assemble
 from streamwatch.daemon.config_file import ConfigFile, ConfigFollower
 from streamwatch.daemon.nightly_process import NightlyProcess, start_update
@@ -20,6 +22,7 @@ from streamwatch.daemon.supervisor import Supervisor
 from streamwatch.daemon.systemd import notify
 from streamwatch.enums import EndReason
 from streamwatch.errors import StoreError, StreamwatchError
+from streamwatch.files import locked
 
 log = logging.getLogger(__name__)
 STORE_PATIENCE_S = 10.0
@@ -69,6 +72,7 @@ class Service:
         for camera in config.enabled_cameras:
             source_of(config, camera)  # a path that is not there is a mistake of the caller: said before anything starts
         try:
+            _lock_folder(around.evidence_dir or config.data_dir, around.shard, self._stack)
             self.parts: Components = assemble(config, around, self._stack, self._stop, until_eof=until_eof)
         except BaseException:
             self._stack.close()
@@ -159,3 +163,10 @@ class Service:
         received = {camera: status.received(camera) for camera in cameras}
         scored = {camera: status.scored(camera) for camera in cameras}
         return RunResult(received, scored, failures, stopped)
+
+
+def _lock_folder(folder: Path, shard: Shard | None, stack: ExitStack) -> None:
+    """One process watches with a folder; or the shards of one site, each once."""
+    stack.enter_context(locked(folder / "run.lock", shared=shard is not None))
+    if shard:
+        stack.enter_context(locked(folder / f"run.{shard.index}-of-{shard.count}.lock"))

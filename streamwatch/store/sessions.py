@@ -20,6 +20,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from streamwatch.config.schema import Config as Configuration
 from streamwatch.errors import AlreadyStored, StoreError, StoreUnavailable, UsageError
+from streamwatch.store.database_file import follow_file
 
 MIGRATION_LOCK = 0x73747265616D7761
 """PostgreSQL's advisory locks are named by 64-bit numbers; this one spells "streamwa"."""
@@ -51,6 +52,7 @@ def open_database(url: str | None, data_dir: Path) -> Engine:
         engine = create_engine(url or f"sqlite:///{data_dir / 'events.db'}")
         if engine.dialect.name == "sqlite":
             event.listen(engine, "connect", _make_durable)
+            follow_file(engine)
         _migrate(engine)
     except (SQLAlchemyError, CommandError, OSError, ImportError) as error:
         cause = str(getattr(error, "orig", None) or error).splitlines()[0]
@@ -61,6 +63,20 @@ def open_database(url: str | None, data_dir: Path) -> Engine:
 def open_database_of(config: Configuration, folder: Path | None = None) -> Engine:
     """A configuration's database, else that of ``folder``, which is ``data_dir`` if None; raises as ``open_database``."""
     return open_database(config.database.get_secret_value() if config.database else None, folder or config.data_dir)
+
+
+def rebuild_tables(engine: Engine) -> None:
+    """Make the tables of a database whose file was removed or replaced, where they are missing or old.
+
+    Raises:
+        StoreError: it cannot be migrated.
+    """
+    try:
+        engine.dispose()
+        _migrate(engine)
+    except (SQLAlchemyError, CommandError, OSError) as error:
+        cause = str(getattr(error, "orig", None) or error).splitlines()[0]
+        raise StoreUnavailable(f"the database cannot be begun again ({cause})", hint="check the disk") from None
 
 
 @contextmanager
