@@ -10,6 +10,7 @@ from streamwatch.capture.plans import SLACK_S, CameraPlan, ClipPlan
 from streamwatch.enums import DropReason
 from streamwatch.video.clip_feed import ClipFeed
 from streamwatch.video.clip_ring import ClipRing
+from streamwatch.video.live import PICTURE_WITHIN_S
 from streamwatch.video.opener import Opener, PyAvOpener
 from streamwatch.video.reader import FrameReader, Pace, RetentionOptions
 
@@ -91,7 +92,7 @@ class Fleet:
     def _worker(self, camera: str, plan: CameraPlan) -> CameraWorker:
         # A recording's reader may rightly wait for room, however long; one that hangs is not read twice.
         within_s = plan.stream.open_timeout_s + 2 * plan.stream.read_timeout_s + SLACK_S
-        silence_s = within_s if plan.source.live else float("inf")
+        silence_s = max(within_s, PICTURE_WITHIN_S + SLACK_S) if plan.source.live else float("inf")
         playing = PlaybackMode(plan.source.live, paced=self._paced and not plan.source.live, silence_s=silence_s)
         self._added += 1
         phase = self._added * _GOLDEN % 1.0 if plan.source.live else None

@@ -9,15 +9,19 @@ import av
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
+from streamwatch.clock import Clock
 from streamwatch.enums import DisconnectKind
 from streamwatch.errors import SourceDisconnected, SourceEmpty
-from streamwatch.video.decoded import Decoded
+from streamwatch.video.decoded import Decoded, limit_size
 from streamwatch.video.integrity import IntegrityGuard, Timeline
 from streamwatch.video.sources import Segment
 
 # PyAV reports FFmpeg's EXIT when its interrupt callback, i.e. our timeout, ended a call (docs/decisions/0012-live-streams.md).
 TIMEOUT_ERRORS = (av.error.ExitError, av.error.TimeoutError)
 _AUTH_ERRORS = (av.error.HTTPUnauthorizedError, av.error.HTTPForbiddenError)
+PICTURE_WITHIN_S = 45.0
+"""A stream that sends, and of which nothing can be decoded for so long, is begun again: twice what cameras with rare key frames
+need, and less than the watchdog waits before it leaves a thread behind."""
 _RESIZED = "the picture's size changed"
 _HARMLESS = (
     "deprecated pixel format",
@@ -61,14 +65,15 @@ def open_live(segment: Segment, *, transport: str, timeout_s: tuple[float, float
 class LiveStream:
     """Decodes a live stream; it never ends by itself, so that its end is a disconnect."""
 
-    def __init__(self, container: InputContainer, segment: Segment) -> None:
+    def __init__(self, container: InputContainer, segment: Segment, clock: Clock) -> None:
         if not container.streams.video:
             raise SourceEmpty("holds no video stream", where=segment.label, hint="check the stream's path")
         self.decode_errors = 0
         self.on_packet: Callable[[av.Packet[VideoStream]], None] = lambda _: None
-        self._container, self._segment = container, segment
+        self._container, self._segment, self._clock = container, segment, clock
         self._stream: VideoStream = container.streams.video[0]
         self._stream.thread_count = 1
+        limit_size(self._stream, segment.label)
         rate = self._stream.average_rate or self._stream.guessed_rate
         self._timeline = Timeline(1.0 / float(rate) if rate else 0.1)
         self._guard = IntegrityGuard()
@@ -97,9 +102,15 @@ class LiveStream:
             SourceDisconnected: always, in the end.
         """
         packets = self._container.demux(self._stream)
+        pictured_s = self._clock.monotonic_s()
         while True:
-            for frame in self._next_frames(packets):
+            frames = self._next_frames(packets)
+            now_s = self._clock.monotonic_s()
+            if not frames and now_s - pictured_s > PICTURE_WITHIN_S:
+                raise self._lost(f"nothing of it could be decoded for {PICTURE_WITHIN_S:g} s", DisconnectKind.INVALID_DATA)
+            for frame in frames:
                 yield self._judged(frame)
+            pictured_s = self._clock.monotonic_s() if frames else pictured_s
 
     def _next_frames(self, packets: Iterator[av.Packet[VideoStream]]) -> list[av.VideoFrame]:
         """The next packet's pictures; damage on the way is noted."""

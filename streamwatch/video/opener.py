@@ -14,10 +14,11 @@ import av
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
+from streamwatch.clock import Clock, SystemClock
 from streamwatch.config.schema import CameraDefaults
 from streamwatch.enums import DisconnectKind
 from streamwatch.errors import SourceDisconnected, SourceEmpty, SourceError, SourceNotFound, StreamwatchError
-from streamwatch.video.decoded import Decoded
+from streamwatch.video.decoded import Decoded, limit_size
 from streamwatch.video.live import TIMEOUT_ERRORS, LiveStream, disconnect_kind, open_live
 from streamwatch.video.sources import Segment
 
@@ -85,8 +86,8 @@ class Opener(Protocol):
 class PyAvOpener:
     """Opens segments with FFmpeg through PyAV."""
 
-    def __init__(self, options: StreamOptions | None = None) -> None:
-        self._options = options or StreamOptions()
+    def __init__(self, options: StreamOptions | None = None, clock: Clock | None = None) -> None:
+        self._options, self._clock = options or StreamOptions(), clock or SystemClock()
 
     @contextmanager
     def open(self, segment: Segment) -> Iterator[Stream]:
@@ -96,7 +97,8 @@ class PyAvOpener:
             return
         container = self._open_container(segment)
         try:
-            yield (LiveStream if segment.kind in ("live", "device") else VideoFileStream)(container, segment)
+            live = segment.kind in ("live", "device")
+            yield LiveStream(container, segment, self._clock) if live else VideoFileStream(container, segment)
         finally:
             container.close()
 
@@ -157,6 +159,7 @@ class VideoFileStream:
         self._container, self._segment = container, segment
         self._stream: VideoStream = container.streams.video[0]
         self._stream.thread_count = 1
+        limit_size(self._stream, segment.label)
         rate = self._stream.average_rate or self._stream.guessed_rate
         self._frame_s = 1.0 / float(rate) if rate else 0.1
         # AVI stores no presentation times, and FFmpeg hands decode times out in their place, which B-frames
@@ -247,7 +250,8 @@ class ImageStream:
     def _decode(self, path: Path) -> av.VideoFrame | None:
         try:
             with av.open(str(path)) as container:
+                limit_size(container.streams.video[0], path.name)
                 return next(container.decode(video=0), None)
-        except av.error.FFmpegError:
+        except (av.error.FFmpegError, SourceError, IndexError):
             self.decode_errors += 1
             return None

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+import av
+
 from streamwatch.clock import Clock
 from streamwatch.enums import DropReason
 from streamwatch.errors import SourceEmpty
@@ -161,15 +163,27 @@ class FrameReader:
                 progress.size_px = (decoded.frame.width, decoded.frame.height)
                 due = pacer.passes(time_s - starts_at_s)
                 keep(decoded, time_s, due)
-                if decoded.drop_reason is None:
-                    if due:
-                        yield maker.frame(decoded, index, time_s)
-                    else:
-                        maker.pass_over(decoded, time_s)
-                elif due:
-                    self._on_drop(decoded.drop_reason)
+                if decoded.drop_reason is not None:
+                    self._drop(decoded.drop_reason, due)
+                elif not due:
+                    maker.pass_over(decoded, time_s)
+                elif (frame := self._made(maker, decoded, index, time_s)) is not None:
+                    yield frame
             progress.time_s += step_s
             self._record_end(segment, stream, progress.frames - frames_before, progress.time_s - starts_at_s)
+
+    def _drop(self, reason: DropReason, due: bool) -> None:
+        if due:
+            self._on_drop(reason)
+
+    def _made(self, maker: _FrameMaker, decoded: Decoded, index: int, time_s: float) -> Frame | None:
+        """The frame, unless its picture is one that cannot be scaled: then it is as damaged as one that cannot be decoded."""
+        try:
+            return maker.frame(decoded, index, time_s)
+        except (av.error.FFmpegError, ValueError, OverflowError, MemoryError):
+            self._progress.decode_errors += 1
+            self._drop(DropReason.CORRUPT, due=True)
+            return None
 
     @contextmanager
     def _feeding(self, stream: Stream) -> Iterator[Callable[[Decoded, float, bool], None]]:
