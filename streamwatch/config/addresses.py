@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from urllib.parse import urlsplit
 
@@ -49,3 +50,13 @@ def require_topic(value: str) -> str:
     if len(value.encode()) > 1000 or not _TOPIC.fullmatch(value):
         raise ValueError("must be a topic without + and #, like home/streamwatch")
     return value
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a listener's address can be reached from its own machine alone."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False

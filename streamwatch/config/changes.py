@@ -31,6 +31,7 @@ ON_RELOAD: Mapping[str, Effect] = {
     "metrics.listen": Effect.RESTART,
     "web.listen": Effect.RESTART,
     "web.tls": Effect.RESTART,
+    "web.insecure": Effect.RESTART,
     "web.public_url": Effect.LIVE,
     "health": Effect.LIVE,
     "clips": Effect.RESTART,

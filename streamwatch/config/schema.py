@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
 
-from streamwatch.config.addresses import is_host, require_topic, require_url
+from streamwatch.config.addresses import is_host, is_loopback, require_topic, require_url
 from streamwatch.config.arming import ArmedWindow
 from streamwatch.config.units import BudgetPerDay, DurationS, Share, SizeBytes, TimeOfDay
 
@@ -213,6 +213,15 @@ class WebConfig(Model):
     listen: Address | None = Field("127.0.0.1:8466", description="HOST:PORT; null = no listener")
     tls: Tls | None = Field(None, json_schema_extra=LATER)
     public_url: str | None = Field(None, pattern=r"^https?://[^/@]+(/.*)?$", description="where people find the page")
+    insecure: bool = Field(False, description="true lets `listen` be one that other machines reach: the page has no login")
+
+    @model_validator(mode="after")
+    def _others_reach_it_only_on_purpose(self) -> WebConfig:
+        if self.listen and not self.insecure and not is_loopback(self.listen.rpartition(":")[0]):
+            raise ValueError(
+                f"other machines reach {self.listen}, and the page has no login; `insecure: true` says that it is meant"
+            )
+        return self
 
 
 class HealthConfig(Model):

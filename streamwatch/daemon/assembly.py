@@ -59,6 +59,7 @@ from streamwatch.store.event_store import EventQuery
 from streamwatch.threads import GUARD_BACKOFF, ThreadGuard
 from streamwatch.video.clip_ring import ClipRing
 from streamwatch.video.opener import Opener
+from streamwatch.web.hosts import name_of
 from streamwatch.web.page import page_app
 from streamwatch.web.server import WebServer
 from streamwatch.web.telemetry import telemetry_app
@@ -391,6 +392,6 @@ def _with_servers(parts: Components, folder: Path, stack: ExitStack) -> Componen
         stack.callback(servers[-1].stop)
     if config.web.listen:
         page = page_app(lambda: parts.persistence.store.list_events(EventQuery(limit=60)), folder)
-        servers.append(WebServer(page, config.web.listen))
+        servers.append(WebServer(page, config.web.listen, name_of(config.web.public_url)))
         stack.callback(servers[-1].stop)
     return replace(parts, servers=tuple(servers))

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import socket
 import threading
+from collections.abc import Collection
 
 import uvicorn
 from fastapi import FastAPI
+from starlette.types import ASGIApp
 
+from streamwatch.config.addresses import is_loopback
 from streamwatch.errors import ListenError
 from streamwatch.threads import ThreadGuard
+from streamwatch.web.connections import BoundedProtocol
+from streamwatch.web.hosts import HostCheck
 
 _STOP_WITHIN_S = 2.0
 
@@ -17,14 +22,25 @@ _STOP_WITHIN_S = 2.0
 class WebServer:
     """Serves ``app`` on ``address`` (HOST:PORT; port 0 takes a free one, see ``port``).
 
+    Args:
+        names: that it answers to beside addresses and ``localhost``, where it listens on this machine alone.
+
     Raises:
         ListenError: the address is taken or not ours.
     """
 
-    def __init__(self, app: FastAPI, address: str) -> None:
+    def __init__(self, app: FastAPI, address: str, names: Collection[str] = ()) -> None:
         host, _, port = address.rpartition(":")
+        served: ASGIApp = HostCheck(app, names) if is_loopback(host) else app
         self._socket = _bound_socket(host.strip("[]"), int(port), address)
-        self._config = uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=1)
+        self._config = uvicorn.Config(
+            served,
+            http=BoundedProtocol,
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+            timeout_graceful_shutdown=1,
+        )
         self._server = uvicorn.Server(self._config)
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
