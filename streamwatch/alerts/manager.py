@@ -109,11 +109,11 @@ class DeliveryManager:
         Raises:
             StoreError: the database refuses.
         """
-        now_s = self._clock.wall_s()
+        now_s = self._clock.monotonic_s()  # a wall clock that is set back would be silence for as long
         for webhook in self._alerts.webhooks:
-            if webhook.heartbeat and now_s >= self._beats_due_s.get(webhook.name, 0.0):
+            if webhook.heartbeat and now_s >= self._beats_due_s.get(webhook.name, float("-inf")):
                 self._beats_due_s[webhook.name] = now_s + webhook.heartbeat
-                self._outbox.put_heartbeat(self._router.heartbeat(webhook.name, now_s))
+                self._outbox.put_heartbeat(self._router.heartbeat(webhook.name, self._clock.wall_s()))
 
     def refresh(self) -> None:
         """Look what waits; /metrics shows what was seen last, and never waits for the database."""

@@ -44,13 +44,13 @@ class CameraPlan:
 
 
 def source_of(config: Config, camera: str) -> Source:
-    """A camera's source.
+    """A camera's source, which for a device may be absent now.
 
     Raises:
         SourceNotFound, SourceEmpty: it is a file or folder that is not there.
     """
     text = config.cameras[camera].source.get_secret_value()
-    return parse_source(text, frame_rate_hz=config.settings(camera).frame_rate)
+    return parse_source(text, frame_rate_hz=config.settings(camera).frame_rate, awaited=True)
 
 
 def plan_of(config: Config, camera: str, motion_step_s: float | None) -> CameraPlan:

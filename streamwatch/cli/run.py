@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -21,6 +22,7 @@ from streamwatch.config.sharding import Shard
 from streamwatch.daemon.assembly import Surroundings
 from streamwatch.daemon.config_file import ConfigFile
 from streamwatch.daemon.service import RunResult, Service
+from streamwatch.daemon.signals import starting
 from streamwatch.detection.publisher import Subscribers
 from streamwatch.documents import change_document, notice_document
 from streamwatch.errors import StreamwatchError, UsageError
@@ -41,19 +43,25 @@ def command(config_path: Path, until_eof: bool, drain_s: float | None, metrics_l
         raise UsageError("--drain needs --until-eof")
     overrides: dict[str, Any] = {} if drain_s is None else {"drain_timeout": drain_s}
     overrides |= {} if metrics_listen is None else {"metrics": _metrics_at(metrics_listen)}
-    file = ConfigFile(config_path, Shard.parse(shard) if shard else None, overrides)
+    with starting() as reload_asked:
+        _run(ConfigFile(config_path, Shard.parse(shard) if shard else None, overrides), reload_asked, until_eof=until_eof)
+
+
+def _run(file: ConfigFile, reload_asked: threading.Event, *, until_eof: bool) -> None:
     config = file.load()
     set_level(config.logging.level)
     warn_of_inert_keys(config)
     if file.shard:
-        logging.getLogger("streamwatch").info("shard %s takes %s", shard, ", ".join(config.cameras) or "no camera")
+        name = f"{file.shard.index}/{file.shard.count}"
+        logging.getLogger("streamwatch").info("shard %s takes %s", name, ", ".join(config.cameras) or "no camera")
     warn_if_untrained(config.backbone.weights)
     if until_eof:  # whoever reads the events of recordings is waited for
-        result = _watch(file, config, Output(click.echo), until_eof=True)
+        result = _watch(file, config, Output(click.echo), reload_asked, until_eof=True)
         _report(result, partial(click.echo, err=True))
         return
     with written_behind() as log_lines, _stdout_behind() as lines:
-        result = _watch(file, config, Output(lines.write, {"stdout": lines, "log": log_lines}), until_eof=False)
+        output = Output(lines.write, {"stdout": lines, "log": log_lines})
+        result = _watch(file, config, output, reload_asked, until_eof=False)
         _report(result, log_lines.write)
 
 
@@ -89,11 +97,13 @@ def _stdout_behind() -> Iterator[LineWriter]:
         lines.close(CLOSE_S)
 
 
-def _watch(file: ConfigFile, config: Config, output: Output, *, until_eof: bool) -> RunResult:
+def _watch(file: ConfigFile, config: Config, output: Output, reload_asked: threading.Event, *, until_eof: bool) -> RunResult:
     subscribers = Subscribers((output.print_change,), (output.print_notice,))
     around = Surroundings(subscribers, shard=file.shard, dropped_lines=output.dropped_lines)
     service = Service(config, until_eof=until_eof, config_file=file, surroundings=around)
     with service.handling_signals():
+        if reload_asked.is_set():
+            service.reload()
         return service.run()
 
 

@@ -11,6 +11,17 @@ from types import FrameType
 
 
 @contextmanager
+def starting() -> Iterator[threading.Event]:
+    """SIGHUP ends nothing while a daemon starts; whether one came, for the daemon to read its configuration again."""
+    asked = threading.Event()
+    before = signal.signal(signal.SIGHUP, lambda *_: asked.set())
+    try:
+        yield asked
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+@contextmanager
 def handling_signals(stop: threading.Event, reload: Callable[[], None]) -> Iterator[None]:
     """Stop on SIGTERM and SIGINT, a second one exits at once; read the configuration again on SIGHUP."""
 

@@ -106,6 +106,9 @@ def _added(archive: tarfile.TarFile, name: str, path: Path) -> dict[str, dict[st
 def _copy_of(database: Path, target: Path) -> Path:
     with contextlib.closing(sqlite3.connect(database)) as source, contextlib.closing(sqlite3.connect(target)) as copy:
         source.backup(copy)
+        (said,) = copy.execute("PRAGMA quick_check(1)").fetchone()
+    if said != "ok":
+        raise UsageError("the database is damaged", where=database, hint="restore an older backup, or remove it and begin anew")
     return target
 
 
@@ -133,6 +136,8 @@ def restore_backup(archive: Path, data_dir: Path, config_out: Path | None, *, fo
         data_dir.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=data_dir, prefix=".restore-") as folder:
             entries = _unpacked(archive, Path(folder))
+            if config_out is not None and CONFIGURATION not in entries:
+                raise UsageError("holds no configuration", where=archive, hint="leave out --config-out")
             _put_in_place(Path(folder), data_dir, config_out, entries)
     except (OSError, tarfile.TarError) as error:
         raise UsageError(f"cannot be restored ({error})", where=archive, hint="check the file and free space") from None
@@ -142,23 +147,51 @@ def restore_backup(archive: Path, data_dir: Path, config_out: Path | None, *, fo
 def _unpacked(archive: Path, folder: Path) -> dict[str, dict[str, Any]]:
     """Unpack into a folder, and check every file against the manifest."""
     with tarfile.open(archive, "r:") as file:
-        if not all(member.isreg() and (member.name == MANIFEST or _is_of_a_site(member.name)) for member in file):
+        members = file.getmembers()
+        if not all(_is_one_of_ours(member) for member in members):
             raise UsageError("not a backup of streamwatch", where=archive)
-        for member in file:
+        if sum(member.size for member in members) > archive.stat().st_size:  # sparse, or headers that lie
+            raise UsageError("says that it holds more than it does", where=archive, hint="take another backup")
+        for member in members:
             _unpack(file, member, folder / member.name)
-    try:
-        manifest = json.loads((folder / MANIFEST).read_text())
-        version, entries = manifest["format"], dict(manifest["files"])
-    except (OSError, ValueError, KeyError, TypeError):
-        raise UsageError("not a backup of streamwatch", where=archive) from None
+    version, entries = _manifest_in(folder, archive)
     if version != FORMAT:
         raise UsageError(
             f"backup format {version}, and this streamwatch reads {FORMAT}", where=archive, hint="update streamwatch"
         )
     for name, entry in entries.items():
-        if not _is_of_a_site(name) or sha256_of(folder / name) != entry["sha256"]:
+        if not (folder / name).is_file() or sha256_of(folder / name) != entry["sha256"]:
             raise UsageError(f"damaged: {name} is not what it was", where=archive, hint="take another backup")
     return entries
+
+
+def _is_one_of_ours(member: tarfile.TarInfo) -> bool:
+    return member.isreg() and not member.issparse() and (member.name == MANIFEST or _is_of_a_site(member.name))
+
+
+def _manifest_in(folder: Path, archive: Path) -> tuple[object, dict[str, dict[str, Any]]]:
+    """The format that the manifest says, and its files; of another format these may be anything."""
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text())
+        version, entries = manifest["format"], manifest["files"]
+        sound = isinstance(entries, dict) and all(_is_entry(name, entry) for name, entry in entries.items())
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        raise UsageError("not a backup of streamwatch", where=archive) from None
+    if version == FORMAT and not sound:
+        raise UsageError("not a backup of streamwatch", where=archive)
+    return version, entries
+
+
+def _is_entry(name: str, entry: object) -> bool:
+    """A manifest's line; a name that a file system cannot hold is of no file."""
+    return (
+        _is_of_a_site(name)
+        and "\0" not in name
+        and name.isprintable()
+        and isinstance(entry, dict)
+        and isinstance(entry.get("bytes"), int)
+        and isinstance(entry.get("sha256"), str)
+    )
 
 
 def _unpack(archive: tarfile.TarFile, member: tarfile.TarInfo, path: Path) -> None:

@@ -49,6 +49,30 @@ class Pacer:
         return True
 
 
+_ARRIVALS_SPARE = 1.1
+"""A camera's clock may be fast, but not by a tenth."""
+_BURST_S = 2.0
+"""How much may come at once after a pause."""
+
+
+class ArrivalLimit:
+    """Bounds a live stream's frames by when they arrive: times that the camera gives may be anything."""
+
+    def __init__(self, fps: float, clock: Clock) -> None:
+        self._rate_hz, self._most = _ARRIVALS_SPARE * fps, max(_BURST_S * fps, 2.0)
+        self._clock, self._left, self._at_s = clock, self._most, clock.monotonic_s()
+
+    def allows(self) -> bool:
+        """Whether another frame may be passed on now; if so, it is counted."""
+        now_s = self._clock.monotonic_s()
+        self._left = min(self._left + (now_s - self._at_s) * self._rate_hz, self._most)
+        self._at_s = now_s
+        if self._left < 1:
+            return False
+        self._left -= 1
+        return True
+
+
 @dataclass(frozen=True, slots=True)
 class Pace:
     """Which frames of a stream are wanted.
@@ -150,6 +174,7 @@ class FrameReader:
 
     def _segment_frames(self, segment: Segment, number: int) -> Iterator[Frame]:
         progress, pacer = self._progress, self._pace.start(self._clock)
+        limit = ArrivalLimit(self._pace.fps, self._clock) if self._source.live and self._pace.fps else None
         maker = self._maker(number)
         starts_at_s, frames_before = progress.time_s, progress.frames
         first_s: float | None = None
@@ -161,7 +186,7 @@ class FrameReader:
                 step_s = time_s - progress.time_s
                 index, progress.time_s, progress.frames = progress.frames, time_s, progress.frames + 1
                 progress.size_px = (decoded.frame.width, decoded.frame.height)
-                due = pacer.passes(time_s - starts_at_s)
+                due = pacer.passes(time_s - starts_at_s) and (limit is None or limit.allows())
                 keep(decoded, time_s, due)
                 if decoded.drop_reason is not None:
                     self._drop(decoded.drop_reason, due)

@@ -55,11 +55,14 @@ class Source:
         return any(s.kind in ("live", "device") for s in self.segments)
 
 
-def parse_source(text: str, *, frame_rate_hz: float = DEFAULT_FRAME_RATE_HZ) -> Source:
+def parse_source(text: str, *, frame_rate_hz: float = DEFAULT_FRAME_RATE_HZ, awaited: bool = False) -> Source:
     """Resolve a file, a folder of images or videos, a glob, a device or a URL.
 
     A glob may match videos, images or folders; videos and folders become segments in name order, and the
     images of one folder one segment.
+
+    Args:
+        awaited: a device may be absent: it is opened again and again, as a camera on the network is.
 
     Raises:
         SourceNotFound: nothing is there.
@@ -68,7 +71,7 @@ def parse_source(text: str, *, frame_rate_hz: float = DEFAULT_FRAME_RATE_HZ) -> 
     if _URL.match(text):
         return _url_source(text, frame_rate_hz)
     if text.startswith("/dev/"):
-        return _device_source(text)
+        return _device_source(text, awaited=awaited)
     path = Path(text).expanduser()
     if path.is_file() or path.is_dir():
         return Source(text, _segments([path], frame_rate_hz))
@@ -84,8 +87,8 @@ def _url_source(text: str, frame_rate_hz: float) -> Source:
     return Source(mask_credentials(text), (Segment("live", text),))
 
 
-def _device_source(text: str) -> Source:
-    if not Path(text).exists():
+def _device_source(text: str, *, awaited: bool) -> Source:
+    if not awaited and not Path(text).exists():
         raise SourceNotFound("no such device", where=text, hint="list yours with `v4l2-ctl --list-devices`")
     return Source(text, (Segment("device", text),))
 

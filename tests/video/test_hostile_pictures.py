@@ -19,7 +19,7 @@ from streamwatch.errors import SourceDisconnected, SourceError
 from streamwatch.video.decoded import MAX_PIXELS, Decoded
 from streamwatch.video.live import PICTURE_WITHIN_S, LiveStream
 from streamwatch.video.opener import PyAvOpener, ignore_packet
-from streamwatch.video.reader import FrameReader
+from streamwatch.video.reader import FrameReader, Pace
 from streamwatch.video.sources import Segment, parse_source
 from tests.test_retry import FakeClock
 
@@ -87,3 +87,24 @@ def test_pictures_larger_than_8k_are_refused_before_they_are_decoded(tmp_path: P
     reader = FrameReader("cam", parse_source(str(tmp_path)), opener=PyAvOpener(), clock=SystemClock())
     assert len(list(reader.frames())) == 1
     assert reader.summary().decode_errors == 1
+
+
+class Hasty(Unscalable):
+    """A live stream at 25 pictures a second whose times say that each is a second later."""
+
+    def __init__(self, clock: FakeClock, *, honest: bool) -> None:
+        self._clock, self._honest = clock, honest
+
+    def pictures(self) -> Iterator[Decoded]:
+        for number in range(1500):
+            self._clock.now_s += 0.04
+            yield Decoded(av.VideoFrame(64, 48, "yuv420p"), 0.04 * number if self._honest else 1.0 * number)
+
+
+@pytest.mark.parametrize(("honest", "most"), [(True, 301), (False, 345)])
+def test_a_camera_that_lies_about_time_is_scored_no_faster_than_asked(honest: bool, most: int) -> None:
+    clock = FakeClock()
+    source = parse_source("rtsp://127.0.0.1/lies")
+    reader = FrameReader("cam", source, opener=Hasty(clock, honest=honest), clock=clock, pace=Pace(5.0))
+    frames = len(list(reader.frames()))
+    assert 299 <= frames <= most, "60 s at 5 a second"

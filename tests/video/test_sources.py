@@ -69,3 +69,22 @@ def test_nothing_there(text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 def test_an_empty_folder(tmp_path: Path) -> None:
     with pytest.raises(SourceEmpty):
         parse_source(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("rtsp://admin:pa/ss@w@10.0.0.1:554/cam/1: gone", "rtsp://***@10.0.0.1:554/cam/1: gone"),
+        (
+            "https://hooks.example.com/services/T0/B0/abcd1234abcd1234abcd: 404",
+            "https://hooks.example.com/services/T0/B0/***: 404",
+        ),
+        ("https://api.example.org/bot12345:ABC-DEF1234ghIkl/send", "https://api.example.org/***/send"),
+        ("rtsp://h:554/user=admin&password=s3cret&channel=1.sdp", "rtsp://h:554/user=***&password=***&channel=1.sdp"),
+        ("rtsp://h/7ElXsDpYLEvqBnbK", "rtsp://h/***"),
+        ("rtsp://h/Streaming/Channels/102", "rtsp://h/Streaming/Channels/102"),
+        ("file:///media/video-2024-01-02-morning.mp4", "file:///media/video-2024-01-02-morning.mp4"),
+    ],
+)
+def test_secrets_are_masked_wherever_a_url_holds_them(text: str, shown: str) -> None:
+    assert mask_credentials(text) == shown
