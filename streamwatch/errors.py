@@ -38,7 +38,7 @@ Retry = Literal["backoff", "at_once", "slowly"]
 
 _CREDENTIALS = re.compile(r"(?<=://)\S+@")  # to the last @: a password may hold one, and a slash, written by hand
 _NAMED = re.compile(r"(?i)(?<=[/?&;])(user(?:name)?|login|pass(?:word|wd)?|pwd|token|key|secret|auth)=[^&;/\s]+")
-_OPAQUE = re.compile(r"(?<=/)(?=[^/\s]*\d)(?=[^/\s]*[A-Za-z])[\w~.:%+=-]{16,}")
+_OPAQUE = re.compile(r"(?<=/)(?=[^/\s]*\d)(?=[^/\s]*[A-Za-z])[\w~.:%+=-]{16,}(?<!:)")
 """A long part of a path, of letters and digits: webhooks have their tokens there."""
 _QUERY = re.compile(r"(?<=\?)\S+?(?=[:,;)'\"]*(?:\s|$))")
 _URL = re.compile(r"[a-z][a-z0-9+.-]*://\S+", re.IGNORECASE)

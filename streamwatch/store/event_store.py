@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
-from sqlalchemy import Engine, RowMapping, Select, delete, false, func, select, tuple_, update
+from sqlalchemy import Connection, Engine, RowMapping, Select, bindparam, delete, false, func, select, tuple_, update
 
 from streamwatch.enums import EndReason, EventType, Severity
 from streamwatch.errors import UsageError
@@ -83,15 +83,18 @@ class EventStore:
         Raises:
             StoreError: the database refused; AlreadyStored: it holds this already.
         """
-        row = _row(change.event)
         with writing(self._engine, f"event {change.event.id} could not be written") as connection:
-            if change.type == EventType.ANOMALY_STARTED:
+            self._write(connection, change)
+
+    def _write(self, connection: Connection, change: EventChange) -> None:
+        row = _row(change.event)
+        if change.type == EventType.ANOMALY_STARTED:
+            connection.execute(events.insert().values(row))
+        else:
+            updated = connection.execute(update(events).where(events.c.id == change.event.id).values(row))
+            if updated.rowcount == 0:  # its start was lost: the database took nothing, or is another one now
                 connection.execute(events.insert().values(row))
-            else:
-                updated = connection.execute(update(events).where(events.c.id == change.event.id).values(row))
-                if updated.rowcount == 0:  # its start was lost: the database took nothing, or is another one now
-                    connection.execute(events.insert().values(row))
-            insert_messages(connection, self._router.of_change(change) if self._router else ())
+        insert_messages(connection, self._router.of_change(change) if self._router else ())
 
     def record_notice(self, notice: Notice) -> None:
         """Write a notice, and whom to tell of it, in one transaction.
@@ -203,13 +206,21 @@ class EventStore:
         Args:
             cameras: only of these, because other processes write here too; None is all.
         """
-        closed: list[Event] = []
         left = self.list_events(EventQuery(state="open", limit=1_000_000))
-        for event in (event for event in left if cameras is None or event.camera in cameras):
-            ended = event.crashed()
-            self.record(EventChange(EventType.ANOMALY_ENDED, ended, event.peak.wall_s))
-            closed.append(ended)
+        closed = [event.crashed() for event in left if cameras is None or event.camera in cameras]
+        for at in range(0, len(closed), _IDS_AT_ONCE):  # a transaction each would be a minute for some ten thousand
+            with writing(self._engine, "what a crash left open could not be closed") as connection:
+                self._close(connection, closed[at : at + _IDS_AT_ONCE])
         return closed
+
+    def _close(self, connection: Connection, ended: Sequence[Event]) -> None:
+        """What an end changes of rows that are there, and whom to tell of it."""
+        changed = ("end_wall_s", "end_time_s", "reason")
+        statement = update(events).where(events.c.id == bindparam("of")).values({name: bindparam(name) for name in changed})
+        connection.execute(statement, [{"of": e.id, **{name: getattr(e, name) for name in changed}} for e in ended])
+        if self._router:
+            changes = [EventChange(EventType.ANOMALY_ENDED, event, event.peak.wall_s) for event in ended]
+            insert_messages(connection, [message for change in changes for message in self._router.of_change(change)])
 
     def close(self) -> None:
         """Release all connections."""

@@ -76,8 +76,8 @@ def test_an_empty_folder(tmp_path: Path) -> None:
     [
         ("rtsp://admin:pa/ss@w@10.0.0.1:554/cam/1: gone", "rtsp://***@10.0.0.1:554/cam/1: gone"),
         (
-            "https://hooks.example.com/services/T0/B0/abcd1234abcd1234abcd: 404",
-            "https://hooks.example.com/services/T0/B0/***: 404",
+            "https://hooks.example.com/x/T0/B0/abcd1234abcd1234abcd: 404",
+            "https://hooks.example.com/x/T0/B0/***: 404",
         ),
         ("https://api.example.org/bot12345:ABC-DEF1234ghIkl/send", "https://api.example.org/***/send"),
         ("rtsp://h:554/user=admin&password=s3cret&channel=1.sdp", "rtsp://h:554/user=***&password=***&channel=1.sdp"),
