@@ -74,6 +74,7 @@ class DropReason(StrEnum):
     STALE = "stale"
     AWAIT_KEYFRAME = "await_keyframe"
     CORRUPT = "corrupt"
+    FAULT = "fault"
 
 
 class DisconnectKind(StrEnum):

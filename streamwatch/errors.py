@@ -10,6 +10,7 @@
     |   `-- DeviceUnavailable        exit 2   the asked-for device or precision is not there
     |-- SourceError                  exit 1   a source cannot be opened or read
     |   |-- SourceEmpty              exit 1   it opens, and holds no picture
+    |   |-- UnusablePicture          exit 1   one picture of it cannot be scaled
     |   `-- SourceDisconnected       exit 1   a live source ended; it is tried again
     |-- ModelError                   exit 1   a model file, or learning one, failed
     |   |-- ModelFileError           exit 1   truncated, altered, or another format version
@@ -19,6 +20,7 @@
     |-- EngineFailure                exit 1   the device fails, and does not come back
     |-- StoreError                   exit 1   the event database cannot be used
     |   |-- AlreadyStored            exit 1   it holds a record of this id
+    |   |-- NotStorable              exit 1   what was to be written is nothing that it can hold
     |   `-- StoreUnavailable         exit 1   it does not answer just now; it is tried again
     |-- DeliveryError                exit 1   a message cannot be delivered
     |-- FolderInUse                  exit 1   another process watches with this data folder
@@ -112,6 +114,10 @@ class SourceEmpty(SourceError):
     """A source opens but holds no picture."""
 
 
+class UnusablePicture(SourceError):
+    """A decoded picture that cannot be scaled to the model's input."""
+
+
 class SourceDisconnected(SourceError):
     """A live source ended or fell silent.
 
@@ -162,6 +168,10 @@ class StoreError(StreamwatchError):
 
 class AlreadyStored(StoreError):
     """The event database holds a record of this id."""
+
+
+class NotStorable(StoreError):
+    """What was to be written is nothing that a database can hold: a fault of ours."""
 
 
 class StoreUnavailable(StoreError):

@@ -5,8 +5,8 @@ Whoever reads a daemon's output may stop reading. Then lines wait within a bound
 
 from __future__ import annotations
 
+import errno
 import io
-import logging
 import os
 import threading
 from collections import deque
@@ -14,6 +14,8 @@ from collections.abc import Callable
 from typing import TextIO
 
 MAX_WAITING_BYTES = 4 * 2**20
+PAUSE_S = 1.0
+"""After a line that the stream refused."""
 WriteSome = Callable[[bytes], int]
 """Writes at least one byte and says how many; raises OSError."""
 
@@ -33,6 +35,7 @@ class LineWriter:
         self._closed = False
         self._broken = False
         self.dropped = 0
+        self._pause = threading.Event()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
@@ -52,6 +55,7 @@ class LineWriter:
         with self._changed:
             self._closed = True
             self._changed.notify_all()
+        self._pause.set()
         self._thread.join(timeout_s)
         return not self._thread.is_alive() and not self._broken
 
@@ -59,9 +63,15 @@ class LineWriter:
         while (line := self._next()) is not None:
             try:
                 self._write_whole(line)
-            except (OSError, ValueError):  # the reader left, or the stream is closed: nobody will read the rest
+            except ValueError:  # the stream is closed
                 self._break_off()
                 return
+            except OSError as error:
+                if error.errno in (errno.EPIPE, errno.EBADF):  # the reader left: nobody will read the rest
+                    self._break_off()
+                    return
+                self.dropped += 1  # a full disk, say, which may have room again
+                self._pause.wait(PAUSE_S)
 
     def _next(self) -> bytes | None:
         with self._changed:
@@ -101,15 +111,3 @@ def writing_to(stream: TextIO) -> WriteSome:
         return write
     stream.flush()
     return lambda content: os.write(descriptor, content)
-
-
-class LineHandler(logging.Handler):
-    """A logging handler that waits for nobody."""
-
-    def __init__(self, lines: LineWriter) -> None:
-        super().__init__()
-        self._lines = lines
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Format the record, and have it written."""
-        self._lines.write(self.format(record))

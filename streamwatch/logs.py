@@ -14,8 +14,9 @@ from typing import TextIO
 
 import structlog
 
-from streamwatch.line_writer import LineHandler, LineWriter, writing_to
+from streamwatch.line_writer import LineWriter, writing_to
 from streamwatch.records import Event
+from streamwatch.retry import caught
 
 CLOSE_S = 2.0
 NOISY = ("alembic", "asyncio", "uvicorn", "httpx", "httpcore", "PIL")
@@ -30,6 +31,19 @@ def set_up_logging(level: int, stream: TextIO | None = None) -> None:
     for name in NOISY:
         logging.getLogger(name).setLevel(logging.WARNING)
     logging.getLogger("libav").setLevel(logging.CRITICAL)  # video/live.py reads what FFmpeg says, and counts it
+
+
+class LineHandler(logging.Handler):
+    """A logging handler that waits for nobody."""
+
+    def __init__(self, lines: LineWriter) -> None:
+        super().__init__()
+        self._lines = lines
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Format the record, and have it written; one that cannot be formatted is said as it is, and raises nothing."""
+        if caught(lambda: self._lines.write(self.format(record))) is not None:
+            self._lines.write(f"a log line of {record.name} that cannot be formatted: {record.msg!r}")
 
 
 @contextmanager

@@ -44,13 +44,15 @@ class ThreadGuard:
         self._last_s: dict[str, float] = {}
         self._repeating = False
 
-    def start(self, name: str, work: Callable[[], None], stop: threading.Event) -> threading.Thread:
+    def start(
+        self, name: str, work: Callable[[], None], stop: threading.Event, *, wait_at_most_s: float = float("inf")
+    ) -> threading.Thread:
         """A running thread that does ``work`` until it returns; after a fault again, until ``stop`` is set."""
-        thread = threading.Thread(target=self.run, args=(name, work, stop), name=name, daemon=True)
+        thread = threading.Thread(target=self.run, args=(name, work, stop, wait_at_most_s), name=name, daemon=True)
         thread.start()
         return thread
 
-    def run(self, name: str, work: Callable[[], None], stop: threading.Event) -> None:
+    def run(self, name: str, work: Callable[[], None], stop: threading.Event, wait_at_most_s: float = float("inf")) -> None:
         """The same in the caller's thread."""
         while True:
             began_s = self._clock.monotonic_s()
@@ -58,7 +60,7 @@ class ThreadGuard:
             if failure is None:
                 return
             wait_s = self.record(name, failure, lasted_s=self._clock.monotonic_s() - began_s)
-            if self._clock.wait(stop, wait_s):
+            if self._clock.wait(stop, min(wait_s, wait_at_most_s)):
                 return
 
     def record(self, name: str, failure: Exception, *, lasted_s: float = 0.0) -> float:
@@ -71,18 +73,11 @@ class ThreadGuard:
             faults = 1 if lasted_s >= self._backoff.reset_after_s else self._faults.get(name, 0) + 1
             self._faults[name], self._last_s[name] = faults, self._clock.monotonic_s()
         wait_s = self._backoff.delay_s(faults, random.random())
-        known = isinstance(failure, StreamwatchError)
-        text = str(failure) if known else f"internal fault ({failure.__class__.__name__}: {failure})"
-        log.error("%s: %s; begun again in %.1f s", name, text, wait_s, exc_info=None if known else failure)
-        self._tell(name)
+        for telling in (lambda: _say(name, failure, wait_s), lambda: self._on_fault(name), self.check):
+            again = caught(telling)  # whoever is told may fail, too
+            if again is not None:
+                log.error("a fault of %s could not be told (%s)", name, again.__class__.__name__)
         return wait_s
-
-    def _tell(self, name: str) -> None:
-        """Whoever is told may fail, too; that is logged, and the thread goes on."""
-        for telling in (lambda: self._on_fault(name), self.check):
-            failure = caught(telling)
-            if failure is not None:
-                log.error("a fault of %s could not be told", name, exc_info=failure)
 
     def check(self) -> None:
         """Tell whether a thread fails again and again; called now and then."""
@@ -98,3 +93,9 @@ class ThreadGuard:
     def _quiet_s(self) -> float:
         """A thread that waits for its next try has not recovered."""
         return self._backoff.max_s + self._backoff.reset_after_s
+
+
+def _say(name: str, failure: Exception, wait_s: float) -> None:
+    known = isinstance(failure, StreamwatchError)
+    text = str(failure) if known else f"internal fault ({failure.__class__.__name__}: {failure})"
+    log.error("%s: %s; begun again in %.1f s", name, text, wait_s, exc_info=None if known else failure)

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import logging
 import os
 import threading
 import time
 
-from streamwatch.line_writer import LineHandler, LineWriter, writing_to
+import pytest
+
+from streamwatch import line_writer
+from streamwatch.line_writer import LineWriter, writing_to
+from streamwatch.logs import LineHandler
 
 WITHIN_S = 20.0
 
@@ -70,3 +75,29 @@ def test_a_stream_without_a_descriptor_is_written_to_as_it_is() -> None:
     handler.emit(logging.LogRecord("a", logging.INFO, "", 1, "to %s", ("people",), None))
     assert lines.close(WITHIN_S)
     assert stream.getvalue() == "to people\n"
+
+
+def test_a_disk_that_was_full_for_a_moment_costs_a_line_and_not_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(line_writer, "PAUSE_S", 0.01)
+    taken, refusals = bytearray(), iter([OSError(errno.ENOSPC, "full"), BlockingIOError(errno.EAGAIN, "again")])
+
+    def write(content: bytes) -> int:
+        for refusal in refusals:
+            raise refusal
+        taken.extend(content)
+        return len(content)
+
+    lines = LineWriter("test", write)
+    for number in range(5):
+        lines.write(str(number))
+    assert lines.close(WITHIN_S)
+    assert taken.split() == [b"2", b"3", b"4"]
+    assert lines.dropped == 2
+
+
+def test_a_line_that_cannot_be_formatted_raises_nothing() -> None:
+    stream = io.StringIO()
+    lines = LineWriter("test", writing_to(stream))
+    LineHandler(lines).handle(logging.LogRecord("a", logging.INFO, "", 1, "%d of %d", ("x",), None))
+    assert lines.close(WITHIN_S)
+    assert "cannot be formatted" in stream.getvalue()

@@ -16,6 +16,9 @@ import httpx
 
 from streamwatch.clock import Clock
 
+KEEPALIVE_S = 5.0
+"""Longer unused, a connection may have been forgotten on the way, and what is sent on it is heard of by nobody."""
+
 
 class Deadline:
     """Of the calling thread: until when its attempt may last."""
@@ -97,5 +100,6 @@ class DeadlineTransport(httpx.HTTPTransport):
             ssl_context=httpx.create_ssl_context(trust_env=False),
             max_connections=connections,
             max_keepalive_connections=connections,
+            keepalive_expiry=KEEPALIVE_S,
             network_backend=_Backend(deadline),
         )

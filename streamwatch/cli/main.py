@@ -5,13 +5,16 @@ from __future__ import annotations
 import importlib
 import logging
 import os
+import signal
 import sys
+import threading
 
 import click
 
 from streamwatch import __version__
 from streamwatch.errors import StreamwatchError
-from streamwatch.logs import set_up_logging
+from streamwatch.line_writer import LineWriter, writing_to
+from streamwatch.logs import CLOSE_S, set_up_logging
 
 # Before torch is imported: a spinning OpenMP thread beside a busy decoder makes inference 10 times slower on few
 # cores (measured, docs/decisions/0003-threads-and-processors.md).
@@ -72,6 +75,8 @@ def cli(debug: bool) -> None:
 def main(argv: list[str] | None = None) -> None:
     """Run a command and exit with its code: 0 done, 1 failed, 2 wrong usage or configuration."""
     arguments = sys.argv[1:] if argv is None else argv
+    if "run" in arguments and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # a reload that is asked for while the daemon's parts are imported
     sys.exit(_run(arguments, debug="--debug" in arguments))
 
 
@@ -111,7 +116,9 @@ def _of_library(error: ImportError) -> str:
 
 def report_error(text: str, code: int, debug: bool) -> int:
     """Print an error as one line, or with its traceback in debug mode; the exit code."""
-    click.echo(f"error: {' '.join(text.split())}", err=True)
+    lines = LineWriter("error", writing_to(sys.stderr))  # nobody may read it, and the exit code must be said all the same
+    lines.write(f"error: {' '.join(text.split())}")
+    lines.close(CLOSE_S)
     if debug and sys.exc_info()[0] is not None:
         logging.getLogger("streamwatch").exception("traceback, because of --debug")
     return code

@@ -98,13 +98,18 @@ def require_camera(config: Config, camera: str) -> None:
         raise UsageError(f"no camera {camera!r} in the configuration", hint=f"it has {', '.join(config.cameras)}")
 
 
-def warn_of_inert_keys(config: Config) -> None:
+def print_error(line: str) -> None:
+    """A line on standard error."""
+    click.echo(line, err=True)
+
+
+def warn_of_inert_keys(config: Config, print_line: Callable[[str], object] = print_error) -> None:
     """Say which keys of a configuration have no effect in this version."""
     for key in inert_keys(config):
-        click.echo(f"warning: {key} is accepted but has no effect in this version", err=True)
+        print_line(f"warning: {key} is accepted but has no effect in this version")
 
 
-def warn_if_untrained(weights: str) -> None:
+def warn_if_untrained(weights: str, print_line: Callable[[str], object] = print_error) -> None:
     """Say plainly that a backbone is untrained."""
     if weights == "untrained":
-        click.echo("note: the backbone is UNTRAINED (seeded initialisation, no pretrained weights)", err=True)
+        print_line("note: the backbone is UNTRAINED (seeded initialisation, no pretrained weights)")

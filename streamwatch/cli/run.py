@@ -9,14 +9,13 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
 from pydantic import ValidationError
 
-from streamwatch.cli.options import Duration, required_config_option, warn_if_untrained, warn_of_inert_keys
+from streamwatch.cli.options import Duration, print_error, required_config_option, warn_if_untrained, warn_of_inert_keys
 from streamwatch.config.schema import Config, MetricsConfig
 from streamwatch.config.sharding import Shard
 from streamwatch.daemon.assembly import Surroundings
@@ -50,19 +49,19 @@ def command(config_path: Path, until_eof: bool, drain_s: float | None, metrics_l
 def _run(file: ConfigFile, reload_asked: threading.Event, *, until_eof: bool) -> None:
     config = file.load()
     set_level(config.logging.level)
-    warn_of_inert_keys(config)
-    if file.shard:
-        name = f"{file.shard.index}/{file.shard.count}"
-        logging.getLogger("streamwatch").info("shard %s takes %s", name, ", ".join(config.cameras) or "no camera")
-    warn_if_untrained(config.backbone.weights)
     if until_eof:  # whoever reads the events of recordings is waited for
-        result = _watch(file, config, Output(click.echo), reload_asked, until_eof=True)
-        _report(result, partial(click.echo, err=True))
+        _warn(config, print_error)
+        _report(_watch(file, config, Output(click.echo), reload_asked, until_eof=True), print_error)
         return
     with written_behind() as log_lines, _stdout_behind() as lines:
+        _warn(config, log_lines.write)
         output = Output(lines.write, {"stdout": lines, "log": log_lines})
-        result = _watch(file, config, output, reload_asked, until_eof=False)
-        _report(result, log_lines.write)
+        _report(_watch(file, config, output, reload_asked, until_eof=False), log_lines.write)
+
+
+def _warn(config: Config, print_line: Callable[[str], object]) -> None:
+    warn_of_inert_keys(config, print_line)
+    warn_if_untrained(config.backbone.weights, print_line)
 
 
 @dataclass(frozen=True)
@@ -99,6 +98,9 @@ def _stdout_behind() -> Iterator[LineWriter]:
 
 def _watch(file: ConfigFile, config: Config, output: Output, reload_asked: threading.Event, *, until_eof: bool) -> RunResult:
     subscribers = Subscribers((output.print_change,), (output.print_notice,))
+    if file.shard:
+        name = f"{file.shard.index}/{file.shard.count}"
+        logging.getLogger("streamwatch").info("shard %s takes %s", name, ", ".join(config.cameras) or "no camera")
     around = Surroundings(subscribers, shard=file.shard, dropped_lines=output.dropped_lines)
     service = Service(config, until_eof=until_eof, config_file=file, surroundings=around)
     with service.handling_signals():

@@ -6,6 +6,7 @@ import logging
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from streamwatch.capture.end_of_stream import EndOfStream
 from streamwatch.capture.fleet import Fleet
@@ -43,7 +44,8 @@ class AfterBatch:
         self.metrics.queue_length.labels("frames").set(self.slots.waiting())
         self.metrics.queue_length.labels("evidence").set(self.writer.waiting())
         for change in self.liveness.changes():
-            self.pipeline.change_liveness(change)
+            self.pipeline.post(partial(self.pipeline.change_liveness, change))  # one camera's fault is not the others'
+        self.pipeline.do_posted()
         if frames == 0:
             self._close_ended_cameras()
             if self.on_all_ended and len(self.ends.handled) == len(self.fleet.cameras):

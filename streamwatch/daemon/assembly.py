@@ -59,7 +59,7 @@ from streamwatch.store.event_store import EventQuery
 from streamwatch.threads import GUARD_BACKOFF, ThreadGuard
 from streamwatch.video.clip_ring import ClipRing
 from streamwatch.video.opener import Opener
-from streamwatch.web.hosts import name_of
+from streamwatch.web.hosts import own_names
 from streamwatch.web.page import page_app
 from streamwatch.web.server import WebServer
 from streamwatch.web.telemetry import telemetry_app
@@ -282,7 +282,7 @@ class _Assembly:
     def _pipeline(
         self,
         slots: FrameSlots,
-        engine: ScoringEngine,
+        engine: ResilientEngine,
         publisher: Publisher,
         collector: EvidenceCollector,
         writer: EvidenceWriter,
@@ -387,11 +387,12 @@ def _facts_if_known(config: Config, event: Event) -> dict[str, object]:
 def _with_servers(parts: Components, folder: Path, stack: ExitStack) -> Components:
     """The same with its listeners open, though not served yet."""
     config, servers = parts.config.value, list[WebServer]()
+    names = partial(own_names, lambda: parts.config.value.web.public_url)
     if config.metrics.listen:
-        servers.append(WebServer(telemetry_app(parts.metrics, parts.health, parts.readiness), config.metrics.listen))
+        servers.append(WebServer(telemetry_app(parts.metrics, parts.health, parts.readiness), config.metrics.listen, names))
         stack.callback(servers[-1].stop)
     if config.web.listen:
         page = page_app(lambda: parts.persistence.store.list_events(EventQuery(limit=60)), folder)
-        servers.append(WebServer(page, config.web.listen, name_of(config.web.public_url)))
+        servers.append(WebServer(page, config.web.listen, names))
         stack.callback(servers[-1].stop)
     return replace(parts, servers=tuple(servers))

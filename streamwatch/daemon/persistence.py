@@ -105,7 +105,8 @@ class Persistence:
 
     def close(self) -> None:
         """Release connections, whether anything was started or not."""
-        self.deliveries.stop()
+        self.deliveries.stop(0.0)  # what hangs has had its time, in ``finish``
+        self._file.close()
         self.store.close()
 
     def finish(self, *, drain_s: float, stop_s: float) -> None:
@@ -140,5 +141,6 @@ class Persistence:
         if self._file.has_changed():
             rebuild_tables(self.database)
             log.error("the database's file was removed or replaced while it was in use; what is there now is used from here on")
+            self._file.close()
             self._file = DatabaseFile(self.database)
             self._on_replaced()

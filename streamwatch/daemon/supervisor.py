@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 
 from streamwatch.capture.fleet import Fleet
 from streamwatch.clock import Clock
@@ -45,25 +46,45 @@ class Supervisor:
         self._reconfiguration, self._nightly, self._stopping = reconfiguration, nightly, stopping
         self._guard = parts.guard
         self._watchdog = Watchdog(parts.health, self._restart)
+        self._left_out_until_s: dict[int, float] = {}
+        self._looks: tuple[Callable[[], None], ...] = (
+            self._watch_loops,
+            self._watch_database,
+            self._persistence.stay_alive,
+            self._feed_systemd,
+            self._follow_the_night,
+            self._reconfiguration.follow,
+        )
 
     def run(self) -> None:
         """Until the pipeline ends or fails, the store refuses for good, or somebody stops it."""
         while not self._over() and not self._clock.wait(self._stopping, POLL_S):
-            failure = caught(self.run_once)
-            if failure is not None:
-                self._guard.record("main", failure)
+            self.run_once()
             self._guard.check()
 
     def run_once(self) -> None:
-        """One look at everything; a fault in it ends nothing but this look."""
+        """One look at everything. A look that fails is left out for a while, and keeps none of the others from being taken."""
+        for number, look in enumerate(self._looks):
+            if self._clock.monotonic_s() >= self._left_out_until_s.get(number, float("-inf")):
+                failure = caught(look)
+                if failure is not None:
+                    now_s = self._clock.monotonic_s()
+                    lasted_s = now_s - self._left_out_until_s.get(number, now_s)
+                    self._left_out_until_s[number] = now_s + self._guard.record("main", failure, lasted_s=lasted_s)
+
+    def _watch_loops(self) -> None:
         self._watchdog.check()
+
+    def _watch_database(self) -> None:
         self._publisher.check_progress()
-        self._persistence.stay_alive()
+
+    def _feed_systemd(self) -> None:
         if not self._health.stalled():
             notify("WATCHDOG=1")
+
+    def _follow_the_night(self) -> None:
         if self._nightly and self._nightly.poll(self._config.value.nightly_at()):
             self._reconfiguration.ask()
-        self._reconfiguration.follow()
 
     def _over(self) -> bool:
         return self._loop.ended.is_set() or self._publisher.failed.is_set()

@@ -7,8 +7,10 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable
+from functools import partial
 
 from streamwatch.health import Health
+from streamwatch.retry import caught
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +43,10 @@ class Watchdog:
         log.error("no progress: %s; all stacks:\n%s", _list_of(stalled), all_stacks())
         for loop in stalled:
             self._health.retire(loop)
-            self._restart(loop)
+            failure = caught(partial(self._restart, loop))
+            if failure is not None:
+                log.error("%s could not be restarted; it is tried again", loop, exc_info=failure)
+                self._health.beat(loop)  # so that it is overdue again
         return list(stalled)
 
 

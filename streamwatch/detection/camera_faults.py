@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-
 from streamwatch.clock import Clock
 from streamwatch.threads import ThreadGuard
 
@@ -30,10 +28,6 @@ class CameraFaults:
     def paused(self, camera: str) -> bool:
         """Whether the camera is left alone now."""
         return self._clock.monotonic_s() < self._until_s.get(camera, float("-inf"))
-
-    def others_work(self, cameras: Collection[str], failing: Collection[str]) -> bool:
-        """Whether some camera neither fails now nor is left alone: then the device is not what fails."""
-        return any(camera not in failing and not self.paused(camera) for camera in cameras)
 
     def forget(self, camera: str) -> None:
         """The camera is gone, or has another model."""

@@ -123,13 +123,13 @@ class CameraMonitor:
     @property
     def open_ids(self) -> frozenset[str]:
         """Of its open events."""
-        return frozenset(tracker.open_event.id for tracker in self.trackers if tracker.open_event)
+        return frozenset(tracker.open_event.id for tracker in self.trackers if tracker.open_event and not tracker.idle)
 
     def abandon_untold(self, told: Collection[str]) -> None:
         """Forget open events of which nobody was told, because a fault came between."""
         self._touch()
         for tracker in self.trackers:
-            if tracker.open_event and tracker.open_event.id not in told:
+            if tracker.open_event and (tracker.idle or tracker.open_event.id not in told):
                 tracker.abandon()
 
     def retune(self, first: ScenePolicy, by_regime: Mapping[str, ScenePolicy]) -> ScenePolicy | None:

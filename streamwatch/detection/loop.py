@@ -89,12 +89,14 @@ class PipelineLoop:
             return
         self._replaced_at_s = now_s
         self._generation += 1  # from here on the hanging thread changes nothing, whatever it comes back with
-        try:
-            self._recover()
-        except StreamwatchError as error:
-            self._fail(error)
-            return
-        self.start()
+        failure = caught(self._recover)
+        if failure is None:
+            self.start()
+        elif isinstance(failure, StreamwatchError):
+            self._fail(failure)
+        else:
+            log.error("the engine could not be made anew", exc_info=failure)
+            self._fail(EngineFailure(f"the engine cannot be made anew ({failure.__class__.__name__})", hint="see the log"))
 
     def _run(self, generation: int) -> None:
         def alive() -> bool:

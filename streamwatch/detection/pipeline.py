@@ -6,6 +6,7 @@ monitors until ``alive`` says that another thread has taken over, and asks that 
 
 from __future__ import annotations
 
+import logging
 import queue
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -20,11 +21,16 @@ from streamwatch.detection.monitors import Monitors
 from streamwatch.detection.reporter import Outputs, Reporter
 from streamwatch.enums import CameraState, DropReason, EndReason, EventType
 from streamwatch.ids import uuid7
-from streamwatch.inference.resilient_engine import ScoringEngine
+from streamwatch.inference.resilient_engine import IsolatingEngine
+from streamwatch.logs import about
 from streamwatch.metrics import Metrics
-from streamwatch.records import EventChange, Frame, FrameScore, Notice
+from streamwatch.records import Event, EventChange, Frame, FrameScore, Notice
 from streamwatch.retry import caught
 from streamwatch.scenes.policy import ScenePolicy
+
+log = logging.getLogger(__name__)
+MAX_TRIES = 3
+"""Of what others want done between two batches."""
 
 
 class Pipeline:
@@ -39,7 +45,7 @@ class Pipeline:
     def __init__(
         self,
         batcher: Batcher,
-        engine: ScoringEngine,
+        engine: IsolatingEngine,
         *,
         outputs: Outputs,
         status: FleetStatus,
@@ -52,6 +58,7 @@ class Pipeline:
         self._reporter = Reporter(outputs, status=status, metrics=metrics, clock=clock)
         self._monitors = Monitors()
         self._posted: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self._again: list[tuple[Callable[[], None], int]] = []
 
     def post(self, action: Callable[[], None]) -> None:
         """Have ``action`` done between two batches."""
@@ -85,48 +92,58 @@ class Pipeline:
         for event in told:
             monitor = self._monitors.of(event.camera)
             if monitor is None or event.id not in monitor.open_ids:
-                self._reporter.report_changes([EventChange(EventType.ANOMALY_ENDED, event.crashed(), self._clock.wall_s())])
+                self._end_as_crash(event)
         for camera in self._monitors.cameras():
             monitor = self._monitors.of(camera)
-            if monitor and monitor.open_ids:
+            if monitor:
                 monitor.abandon_untold({event.id for event in told})
 
+    def _end_as_crash(self, event: Event) -> None:
+        change = EventChange(EventType.ANOMALY_ENDED, event.crashed(), self._clock.wall_s())
+        failure = caught(lambda: self._reporter.report_changes([change]))
+        if failure is not None:
+            log.error("event %s could not be ended", event.id, exc_info=failure, extra=about(event))
+            self._reporter.forget_told(event)  # it would be the same the next time: the next start of the daemon closes it
+
     def _score(self, frames: Sequence[Frame], alive: Callable[[], bool]) -> list[FrameScore]:
-        """Of a batch that fails each camera by itself: what is wrong with one camera's model is not the others'."""
+        """Recordings are scored whole or not at all; live, what is wrong with one camera's model is not the others'."""
         if self._faults is None:
             return self._engine.score(frames)
-        scored: list[FrameScore] = []
-        failure = caught(lambda: scored.extend(self._engine.score(frames)))
-        if failure is None or not alive():
-            return scored
-        failures = self._score_each(frames, failure, scored)
-        if not self._faults.others_work(self._monitors.cameras(), failures):
-            raise failure
-        for camera, fault in failures.items():
-            self._faults.record(camera, fault)
+        scored, faults = self._engine.score_apart(frames)
+        for camera, fault in faults.items():
+            self._monitors.act(alive, partial(self._leave_alone, camera, fault))
         return scored
 
-    def _score_each(self, frames: Sequence[Frame], failure: Exception, scored: list[FrameScore]) -> dict[str, Exception]:
-        """Score each camera's frames into ``scored``; what went wrong, by camera."""
-        by_camera: dict[str, list[Frame]] = {}
-        for frame in frames:
-            by_camera.setdefault(frame.camera, []).append(frame)
-        if len(by_camera) == 1:
-            return dict.fromkeys(by_camera, failure)
-        faults = {camera: caught(partial(self._score_into, scored, own)) for camera, own in by_camera.items()}
-        return {camera: fault for camera, fault in faults.items() if fault is not None}
-
-    def _score_into(self, scored: list[FrameScore], frames: Sequence[Frame]) -> None:
-        scored.extend(self._engine.score(frames))
+    def _leave_alone(self, camera: str, fault: Exception) -> None:
+        """Not for long: it is tried again. Its event ends, because nobody sees what becomes of it."""
+        if self._faults is not None:
+            self._faults.record(camera, fault)
+            failure = caught(partial(self.end_camera, camera, EndReason.CRASH))
+            if failure is not None:
+                self._faults.record(camera, failure)  # what is left open is ended by ``_reconcile``
 
     def do_posted(self, alive: Callable[[], bool] = lambda: True) -> None:
-        """Do what was posted, in order."""
+        """Do what was posted, in order; live, what fails is tried again with the next batches, a few times."""
+        self._again, again = [], self._again
+        for action, tries in again:
+            self._monitors.act(alive, partial(self._try, action, tries))
         while not self._posted.empty():
             if not self._monitors.act(alive, self._do_next):
                 return
 
     def _do_next(self) -> None:
-        self._posted.get()()
+        self._try(self._posted.get(), 0)
+
+    def _try(self, action: Callable[[], None], tries: int) -> None:
+        if self._faults is None:
+            action()
+            return
+        failure = caught(action)
+        if failure is not None and tries + 1 < MAX_TRIES:
+            log.error("what was to be done between two batches failed; it is tried again", exc_info=failure)
+            self._again.append((action, tries + 1))
+        elif failure is not None:
+            raise failure
 
     def add(self, monitor: CameraMonitor) -> None:
         """Turn a camera's scores into events from now on."""
@@ -192,7 +209,10 @@ class Pipeline:
         kept = []
         for frame in frames:
             monitor = self._monitors.of(frame.camera)
-            if monitor is None or (self._faults and self._faults.paused(frame.camera)):
+            if monitor is None:
+                continue
+            if self._faults and self._faults.paused(frame.camera):
+                self._status.drop(frame.camera, DropReason.FAULT)
                 continue
             if monitor.max_age_s is not None and now_s - frame.captured_at_s > monitor.max_age_s:
                 self._status.drop(frame.camera, DropReason.STALE)
@@ -208,7 +228,7 @@ class Pipeline:
         if self._faults is None:
             self._advance(monitor, scored)
         elif (failure := caught(lambda: self._advance(monitor, scored))) is not None:
-            self._faults.record(camera, failure)
+            self._leave_alone(camera, failure)
 
     def _advance(self, monitor: CameraMonitor, scored: FrameScore) -> None:
         observation = monitor.observe(scored, self._clock.wall_s())

@@ -18,7 +18,7 @@ from typing import Protocol
 from streamwatch.clock import Clock
 from streamwatch.detection.waiting import Publication, WaitingChanges
 from streamwatch.enums import Degradation, EventType, LatencyStage
-from streamwatch.errors import AlreadyStored, StoreError, StoreUnavailable, StreamwatchError
+from streamwatch.errors import AlreadyStored, NotStorable, StoreError, StoreUnavailable, StreamwatchError
 from streamwatch.evidence.writer import EvidenceWriter
 from streamwatch.metrics import Metrics
 from streamwatch.records import EventChange, FrameScore, Notice
@@ -99,7 +99,7 @@ class Publisher:
     def start(self, guard: ThreadGuard) -> None:
         """Begin to publish."""
         self._waiting.open()
-        self._thread = guard.start("publisher", self._run, self._give_up)
+        self._thread = guard.start("publisher", self._run, self._give_up, wait_at_most_s=1.0)
 
     def publish(self, publication: Publication) -> None:
         """Have it stored and told; returns at once, from any thread, unless recordings are read as fast as may be."""
@@ -153,7 +153,7 @@ class Publisher:
             return True
         if failure is None:
             return True
-        ours = isinstance(failure, AlreadyStored) or not isinstance(failure, StoreError)
+        ours = isinstance(failure, AlreadyStored | NotStorable) or not isinstance(failure, StoreError)
         self._faults += ours
         if self._strict or not ours or self._faults < MAX_TRIES:
             raise failure

@@ -90,6 +90,10 @@ class Reporter:
         """Another scene watches a camera, or none that was learned."""
         self._outputs.on_regime(camera, regime, policy)
 
+    def forget_told(self, event: Event) -> None:
+        """Nobody is told that it ended."""
+        self._told.pop((event.camera, event.zone), None)
+
     def _publish(self, publication: Publication, change: EventChange) -> None:
         key = change.event.camera, change.event.zone
         if change.type != EventType.ANOMALY_ENDED:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from streamwatch.errors import ModelMismatch
 from streamwatch.model.batches import FrameBatch
 from streamwatch.model.embedding.embedder import Embedder
 from streamwatch.model.embedding.identity import EmbeddingIdentity
@@ -18,7 +19,7 @@ from streamwatch.model.scene import TILE_FRAMES, SceneModel
 from streamwatch.model.scoring.fusion import FieldMaps, field_maps_of
 from streamwatch.model.scoring.levels import FieldUnits
 from streamwatch.model.scoring.stream_scorer import MapScores, StreamScorer
-from streamwatch.records import SPEED_GRID, Float32Array, Frame, FrameScore, LayerShare
+from streamwatch.records import INPUT_SIZE_PX, SPEED_GRID, Float32Array, Frame, FrameScore, LayerShare
 
 OnBatch = Callable[[int, float], None]
 _NO_SPEED = np.full((SPEED_GRID, SPEED_GRID), np.nan, dtype=np.float32)
@@ -68,10 +69,27 @@ class Engine:
         self._on_batch = on_batch
         self._scenes: dict[str, SceneModel] = {}
         self._scorers: dict[str, StreamScorer] = {}
+        self._grid: tuple[int, int] | None = None
 
     def check(self, camera: str, scene: WatchedScene) -> None:
         """Whether ``watch`` would take the scene; raises as it does."""
         self.identity.require_same(scene.model.identity, where=f"camera {camera}")
+        if scene.model.sees_appearance:
+            self._grid = self._grid or self._embedded_grid()
+            if scene.model.grid != self._grid:
+                what = f"the model's grid is {scene.model.grid}, and the backbone's {self._grid}"
+                raise ModelMismatch(what, where=f"camera {camera}", hint="fit the camera again")
+
+    def probe(self) -> None:
+        """Embed a blank picture; raises whatever the device does."""
+        self._embedded_grid()
+
+    def _embedded_grid(self) -> tuple[int, int]:
+        with torch.no_grad():
+            blank = torch.zeros((1, INPUT_SIZE_PX, INPUT_SIZE_PX, 3), dtype=torch.uint8, device=self.device)
+            embedded = self.embedder(blank)
+            float(embedded.sum())  # waits for the device
+            return int(embedded.shape[1]), int(embedded.shape[2])
 
     def watch(self, camera: str, scene: WatchedScene) -> None:
         """Score ``camera`` with ``scene`` from now on, as a stream that begins.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Protocol
 
 import torch
@@ -13,6 +14,7 @@ from streamwatch.errors import EngineFailure
 from streamwatch.inference.engine import WatchedScene
 from streamwatch.model.scoring.levels import FieldUnits
 from streamwatch.records import Frame, FrameScore
+from streamwatch.retry import caught
 
 log = logging.getLogger(__name__)
 MAX_BATCH_FRAMES = 16
@@ -44,6 +46,18 @@ class ScoringEngine(Protocol):
 
     def score(self, frames: Sequence[Frame]) -> list[FrameScore]:
         """Score a batch, in its order."""
+        ...
+
+    def probe(self) -> None:
+        """Embed a blank picture; raises whatever the device does."""
+        ...
+
+
+class IsolatingEngine(ScoringEngine, Protocol):
+    """One that tells a camera's fault from the device's; see ``ResilientEngine``."""
+
+    def score_apart(self, frames: Sequence[Frame]) -> tuple[list[FrameScore], dict[str, Exception]]:
+        """Score a batch; what is one camera's fault, by camera."""
         ...
 
 
@@ -100,6 +114,35 @@ class ResilientEngine:
         except DEVICE_FAULTS as error:
             return self._halved(engine, frames, error)
 
+    def score_apart(self, frames: Sequence[Frame]) -> tuple[list[FrameScore], dict[str, Exception]]:
+        """Score a batch; what is one camera's fault and not the device's, by camera, while the others are scored.
+
+        A device that still embeds a blank picture is well: then what fails is the camera's own model or stream, and no new
+        engine is made, which would begin every camera's stream anew.
+
+        Raises:
+            EngineFailure: as ``score``.
+        """
+        engine, scored = self._engine, list[FrameScore]()
+        failure = caught(lambda: scored.extend(self._in_parts(engine, frames)))
+        if failure is None:
+            return scored, {}
+        self._require_current(engine, failure)
+        if isinstance(failure, torch.OutOfMemoryError) or caught(engine.probe) is not None:
+            return self.score(frames), {}
+        by_camera: dict[str, list[Frame]] = {}
+        for frame in frames:
+            by_camera.setdefault(frame.camera, []).append(frame)
+        if len(by_camera) == 1:
+            return [], dict.fromkeys(by_camera, failure)
+        scored.clear()
+        faults = {camera: caught(partial(_score_into, scored, engine, own)) for camera, own in by_camera.items()}
+        return scored, {camera: fault for camera, fault in faults.items() if fault is not None}
+
+    def probe(self) -> None:
+        """Whether the device works, as ``Engine.probe``."""
+        self._engine.probe()
+
     def rebuild(self) -> None:
         """Make a new engine and give it every scene.
 
@@ -147,6 +190,10 @@ class ResilientEngine:
             self.batch_frames = before
             hint = "see the log; the service manager should start streamwatch again"
             raise EngineFailure(f"scoring fails on a new engine too ({_first_line(again)})", hint=hint) from again
+
+
+def _score_into(scored: list[FrameScore], engine: ScoringEngine, frames: Sequence[Frame]) -> None:
+    scored.extend(engine.score(frames))
 
 
 def _empty_cache() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sqlite3
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 log = logging.getLogger(__name__)
 Identity = tuple[int, int]
 _KEY = "file"
+_NAMES_ONLY: int = getattr(os, "O_PATH", 0)
+"""Linux has it."""
 
 
 def identity_of(path: Path) -> Identity | None:
@@ -44,19 +47,32 @@ def follow_file(engine: Engine) -> None:
 def path_of(engine: Engine) -> Path | None:
     """The file of a SQLite database; None for one in memory, and for other databases."""
     name = engine.url.database
-    return Path(name) if engine.dialect.name == "sqlite" and name and name != ":memory:" else None
+    if engine.dialect.name != "sqlite" or not name or name.startswith((":memory:", "file:")):  # a URI may name anything
+        return None
+    return Path(name)
 
 
 class DatabaseFile:
-    """Notices when the file has become another one."""
+    """Notices when the file has become another one.
+
+    A file that is made after another was removed may get its number. So the one that is watched is held until ``close``, by a
+    descriptor that only names it: to close one that can read would let go of SQLite's locks on the file (POSIX).
+    """
 
     def __init__(self, engine: Engine) -> None:
         self._path = path_of(engine)
         self._identity = identity_of(self._path) if self._path else None
+        self._held = os.open(self._path, _NAMES_ONLY | os.O_CLOEXEC) if self._path and self._identity and _NAMES_ONLY else None
 
     def has_changed(self) -> bool:
-        """Whether it is gone or another one since the last time that this was asked."""
+        """Whether it is gone or another one."""
         if self._path is None:
             return False
-        before, self._identity = self._identity, identity_of(self._path)
-        return self._identity is None or self._identity != before
+        found = identity_of(self._path)
+        return found is None or found != self._identity
+
+    def close(self) -> None:
+        """Hold the file no longer."""
+        if self._held is not None:
+            os.close(self._held)
+            self._held = None

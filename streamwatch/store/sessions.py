@@ -14,12 +14,12 @@ from alembic.script import ScriptDirectory
 from alembic.util.exc import CommandError
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import IntegrityError, InterfaceError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, InterfaceError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from streamwatch.config.schema import Config as Configuration
-from streamwatch.errors import AlreadyStored, StoreError, StoreUnavailable, UsageError
+from streamwatch.errors import AlreadyStored, NotStorable, StoreError, StoreUnavailable, UsageError
 from streamwatch.store.database_file import follow_file
 
 MIGRATION_LOCK = 0x73747265616D7761
@@ -132,6 +132,8 @@ def store_error(failure: str, error: SQLAlchemyError, *, hint: str) -> StoreErro
     """The database's refusal in our words; an error that trying again may help is StoreUnavailable."""
     if isinstance(error, IntegrityError):
         return AlreadyStored(f"{failure}: it is already stored")
+    if isinstance(error, DataError) or not isinstance(error, DBAPIError | PoolTimeoutError):
+        return NotStorable(f"{failure} ({error.__class__.__name__})", hint="report it")
     kind = StoreUnavailable if _may_pass(error) else StoreError
     return kind(f"{failure} ({error.__class__.__name__})", hint=hint)
 

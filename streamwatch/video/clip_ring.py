@@ -131,7 +131,7 @@ class ClipRing:
         if dts is None:
             return
         with self._lock:
-            self._rebuild_tables_if_jumped(dts)
+            self._begin_anew_if_jumped(dts)
             if self._run is None or (self._waits_for_key and not key):
                 return
             if key:
@@ -182,7 +182,7 @@ class ClipRing:
             self._cursors.remove(cursor)
             self._make_room()
 
-    def _rebuild_tables_if_jumped(self, dts: int) -> None:
+    def _begin_anew_if_jumped(self, dts: int) -> None:
         run = self._run
         if run is None or self._waits_for_key:
             return

@@ -10,8 +10,8 @@ from av.video.stream import VideoStream
 from streamwatch.enums import DropReason
 from streamwatch.errors import SourceError
 
-MAX_PIXELS = 40_000_000
-"""8K is 33 million."""
+MAX_PIXELS, MAX_STILL_PIXELS = 63_000_000, 150_000_000
+"""Of a video, of which 8K is 33 million, and of a picture file, of which telephones make 108 million."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,13 +27,14 @@ class Decoded:
     drop_reason: DropReason | None = None
 
 
-def limit_size(stream: VideoStream, label: str) -> None:
+def limit_size(stream: VideoStream, label: str, most: int = MAX_PIXELS) -> None:
     """Have larger pictures than anybody's camera has refused before they are decoded: they take a gigabyte each.
 
     Raises:
         SourceError: the stream says that it is of such.
     """
     width, height = stream.codec_context.width, stream.codec_context.height
-    if width * height > MAX_PIXELS:
-        raise SourceError(f"pictures of {width}x{height} are larger than 8K", where=label, hint="use a smaller stream")
-    stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}  # a later change of size is damage to the decoder
+    if width * height > most:
+        what = f"pictures of {width}x{height} are larger than {most // 1_000_000} megapixels"
+        raise SourceError(what, where=label, hint="use a smaller stream")
+    stream.codec_context.options = {"max_pixels": str(most)}  # a later change of size is damage to the decoder

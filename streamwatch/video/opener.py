@@ -18,7 +18,7 @@ from streamwatch.clock import Clock, SystemClock
 from streamwatch.config.schema import CameraDefaults
 from streamwatch.enums import DisconnectKind
 from streamwatch.errors import SourceDisconnected, SourceEmpty, SourceError, SourceNotFound, StreamwatchError
-from streamwatch.video.decoded import Decoded, limit_size
+from streamwatch.video.decoded import MAX_STILL_PIXELS, Decoded, limit_size
 from streamwatch.video.live import TIMEOUT_ERRORS, LiveStream, disconnect_kind, open_live
 from streamwatch.video.sources import Segment
 
@@ -250,7 +250,7 @@ class ImageStream:
     def _decode(self, path: Path) -> av.VideoFrame | None:
         try:
             with av.open(str(path)) as container:
-                limit_size(container.streams.video[0], path.name)
+                limit_size(container.streams.video[0], path.name, MAX_STILL_PIXELS)
                 return next(container.decode(video=0), None)
         except (av.error.FFmpegError, SourceError, IndexError):
             self.decode_errors += 1

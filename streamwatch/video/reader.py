@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-import av
-
 from streamwatch.clock import Clock
 from streamwatch.enums import DropReason
-from streamwatch.errors import SourceEmpty
+from streamwatch.errors import SourceEmpty, UnusablePicture
 from streamwatch.records import Frame, SourceSummary
 from streamwatch.video.clip_feed import ClipFeed
 from streamwatch.video.decoded import Decoded
@@ -20,6 +19,7 @@ from streamwatch.video.scaling import DecodedPicture, Scaler
 from streamwatch.video.sources import Segment, Source
 from streamwatch.video.wall_clock import WallClockMapper
 
+log = logging.getLogger(__name__)
 _SHORT_BY_S = 0.5
 """A file that ends this much before its declared duration is reported as cut off."""
 
@@ -51,8 +51,8 @@ class Pacer:
 
 _ARRIVALS_SPARE = 1.1
 """A camera's clock may be fast, but not by a tenth."""
-_BURST_S = 2.0
-"""How much may come at once after a pause."""
+_BURST_S = 20.0
+"""How much may come at once: after a pause that is no disconnect yet, or as a segment of an HTTP stream."""
 
 
 class ArrivalLimit:
@@ -119,6 +119,9 @@ class _Progress:
     frames: int = 0
     time_s: float = 0.0
     decode_errors: int = 0
+    unusable: int = 0
+    unusable_told: int = 0
+    passed: int = 0
     size_px: tuple[int, int] = (0, 0)
     warnings: tuple[str, ...] = ()
 
@@ -164,7 +167,7 @@ class FrameReader:
         self._wall.connect()
         for number, segment in enumerate(self._source.segments):
             yield from self._segment_frames(segment, number)
-        if not self._progress.frames:
+        if not self._progress.frames or (self._progress.unusable and not self._progress.passed):
             raise SourceEmpty("no picture could be decoded", where=self._source.label, hint="check it with `ffprobe`")
 
     def summary(self) -> SourceSummary:
@@ -186,7 +189,10 @@ class FrameReader:
                 step_s = time_s - progress.time_s
                 index, progress.time_s, progress.frames = progress.frames, time_s, progress.frames + 1
                 progress.size_px = (decoded.frame.width, decoded.frame.height)
-                due = pacer.passes(time_s - starts_at_s) and (limit is None or limit.allows())
+                due = pacer.passes(time_s - starts_at_s)
+                if due and limit is not None and not limit.allows():
+                    due = False
+                    self._on_drop(DropReason.DISPLACED)
                 keep(decoded, time_s, due)
                 if decoded.drop_reason is not None:
                     self._drop(decoded.drop_reason, due)
@@ -204,11 +210,15 @@ class FrameReader:
     def _made(self, maker: _FrameMaker, decoded: Decoded, index: int, time_s: float) -> Frame | None:
         """The frame, unless its picture is one that cannot be scaled: then it is as damaged as one that cannot be decoded."""
         try:
-            return maker.frame(decoded, index, time_s)
-        except (av.error.FFmpegError, ValueError, OverflowError, MemoryError):
-            self._progress.decode_errors += 1
+            frame = maker.frame(decoded, index, time_s)
+        except UnusablePicture as error:
+            if not self._progress.unusable:
+                log.warning("camera %s: %s", self._camera, error, extra={"camera": self._camera})
+            self._progress.unusable += 1
             self._drop(DropReason.CORRUPT, due=True)
             return None
+        self._progress.passed += 1
+        return frame
 
     @contextmanager
     def _feeding(self, stream: Stream) -> Iterator[Callable[[Decoded, float, bool], None]]:
@@ -232,9 +242,10 @@ class FrameReader:
 
     def _record_end(self, segment: Segment, stream: Stream, frames: int, duration_s: float) -> None:
         progress = self._progress
-        progress.decode_errors += stream.decode_errors
-        if stream.decode_errors:
-            progress.warnings += (f"{segment.label}: {stream.decode_errors} damaged packets or pictures were left out",)
+        damaged, progress.unusable_told = stream.decode_errors + progress.unusable - progress.unusable_told, progress.unusable
+        progress.decode_errors += damaged
+        if damaged:
+            progress.warnings += (f"{segment.label}: {damaged} damaged packets or pictures were left out",)
         if segment.kind == "video" and duration_s + _SHORT_BY_S < stream.declared_duration_s:
             read = f"{frames} frames ({duration_s:.1f} s) could be read of {stream.declared_duration_s:.1f} s"
             progress.warnings += (f"{segment.label}: cut off: {read}",)

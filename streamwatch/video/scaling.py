@@ -10,6 +10,7 @@ import av
 import numpy as np
 from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
 
+from streamwatch.errors import UnusablePicture
 from streamwatch.records import INPUT_SIZE_PX, UInt8Array
 
 _KERNEL = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
@@ -47,7 +48,11 @@ class Scaler:
         self._input = VideoReformatter()
 
     def model_input(self, frame: av.VideoFrame) -> UInt8Array:
-        """A decoded frame as (256, 256, 3) RGB uint8."""
+        """A decoded frame as (256, 256, 3) RGB uint8.
+
+        Raises:
+            UnusablePicture: swscale refuses its size or format.
+        """
         return _rgb(self._input, frame, INPUT_SIZE_PX, INPUT_SIZE_PX)
 
 
@@ -66,16 +71,20 @@ class DecodedPicture:
 
 
 def _rgb(reformatter: VideoReformatter, frame: av.VideoFrame, width: int, height: int) -> UInt8Array:
-    scaled = reformatter.reformat(
-        frame,
-        width=width,
-        height=height,
-        format="rgb24",
-        src_colorspace=colour_matrix(frame),
-        dst_colorspace=Colorspace.ITU601,
-        src_color_range=colour_range(frame),
-        dst_color_range=ColorRange.JPEG,
-        interpolation=_KERNEL,
-        threads=1,  # PyAV 17 and later would otherwise scale with every core
-    )
+    try:
+        scaled = reformatter.reformat(
+            frame,
+            width=width,
+            height=height,
+            format="rgb24",
+            src_colorspace=colour_matrix(frame),
+            dst_colorspace=Colorspace.ITU601,
+            src_color_range=colour_range(frame),
+            dst_color_range=ColorRange.JPEG,
+            interpolation=_KERNEL,
+            threads=1,  # PyAV 17 and later would otherwise scale with every core
+        )
+    except (av.error.FFmpegError, OverflowError, MemoryError) as error:
+        what = f"a picture of {frame.width}x{frame.height} in {frame.format.name} cannot be scaled"
+        raise UnusablePicture(f"{what} ({error.__class__.__name__})") from error
     return np.asarray(scaled.to_ndarray(), dtype=np.uint8)

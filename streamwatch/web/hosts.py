@@ -7,7 +7,8 @@ rebinding). The browser still sends the page's name as the Host. An address is n
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Collection
+import socket
+from collections.abc import Callable, Collection
 from urllib.parse import urlsplit
 
 from starlette.responses import PlainTextResponse
@@ -16,10 +17,11 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 MISDIRECTED = 421
 
 
-def name_of(url: str | None) -> frozenset[str]:
-    """The name in a URL, if there is one."""
+def own_names(public_url: Callable[[], str | None]) -> frozenset[str]:
+    """This machine's name, and that in the URL by which people find it now, if there is one."""
+    url = public_url()
     host = urlsplit(url).hostname if url else None
-    return frozenset({host}) if host else frozenset()
+    return frozenset({socket.gethostname().lower(), *([host] if host else [])})
 
 
 def answers_to(host_header: str, names: Collection[str]) -> bool:
@@ -40,13 +42,13 @@ def answers_to(host_header: str, names: Collection[str]) -> bool:
 class HostCheck:
     """An app that answers to no other name; 421 for what was led here by one."""
 
-    def __init__(self, app: ASGIApp, names: Collection[str]) -> None:
+    def __init__(self, app: ASGIApp, names: Callable[[], Collection[str]]) -> None:
         self._app, self._names = app, names
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         given = [value.decode("latin-1") for name, value in scope.get("headers", []) if name == b"host"]
-        if scope["type"] == "http" and not all(answers_to(host, self._names) for host in given):
+        if scope["type"] == "http" and not all(answers_to(host, self._names()) for host in given):
             answer = PlainTextResponse("this is not the host that was asked for\n", MISDIRECTED)
             await answer(scope, receive, send)
             return

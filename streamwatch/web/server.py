@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 import uvicorn
 from fastapi import FastAPI
@@ -23,13 +23,13 @@ class WebServer:
     """Serves ``app`` on ``address`` (HOST:PORT; port 0 takes a free one, see ``port``).
 
     Args:
-        names: that it answers to beside addresses and ``localhost``, where it listens on this machine alone.
+        names: tells which it answers to beside addresses and ``localhost``, where it listens on this machine alone.
 
     Raises:
         ListenError: the address is taken or not ours.
     """
 
-    def __init__(self, app: FastAPI, address: str, names: Collection[str] = ()) -> None:
+    def __init__(self, app: FastAPI, address: str, names: Callable[[], Collection[str]] = tuple) -> None:
         host, _, port = address.rpartition(":")
         served: ASGIApp = HostCheck(app, names) if is_loopback(host) else app
         self._socket = _bound_socket(host.strip("[]"), int(port), address)

@@ -52,6 +52,9 @@ class NoEngine:
     def unwatch(self, camera: str) -> None:
         pass
 
+    def probe(self) -> None:
+        """It works."""
+
     def score(self, frames: Sequence[Frame]) -> list[FrameScore]:
         return []
 

@@ -29,6 +29,7 @@ from streamwatch.evidence.normal_frames import NormalFrameSelector
 from streamwatch.evidence.writer import EvidenceWriter
 from streamwatch.ids import uuid7
 from streamwatch.inference.engine import WatchedScene
+from streamwatch.inference.resilient_engine import ResilientEngine
 from streamwatch.metrics import Metrics
 from streamwatch.model.embedding.identity import EmbeddingIdentity
 from streamwatch.model.scene import SceneModel
@@ -52,6 +53,7 @@ class FakeEngine:
         self.spread = Spread(8.0, 0.3)
         self.watched: set[str] = set()
         self.broken: set[str] = set()
+        self.dead = False
 
     def check(self, camera: str, scene: WatchedScene) -> None:
         """Takes any."""
@@ -64,6 +66,10 @@ class FakeEngine:
 
     def unwatch(self, camera: str) -> None:
         self.watched.discard(camera)
+
+    def probe(self) -> None:
+        if self.dead:
+            raise RuntimeError("the device is gone")
 
     def score(self, frames: Sequence[Frame]) -> list[FrameScore]:
         if broken := [frame.camera for frame in frames if frame.camera in self.broken]:
@@ -96,7 +102,7 @@ class Bench:
         guard = ThreadGuard(self.clock, on_fault=self.faults.append, backoff=Backoff(first_s=5.0, max_s=30.0))
         self.pipeline = Pipeline(
             batcher,
-            self.engine,
+            ResilientEngine(lambda: self.engine),
             outputs=outputs,
             status=self.status,
             metrics=self.metrics,
@@ -262,12 +268,49 @@ def test_a_camera_whose_model_cannot_score_stops_only_itself_and_is_tried_again(
     assert bench.show(camera="bad") == 1
 
 
-def test_where_every_camera_fails_it_is_the_engine_and_that_is_raised(tmp_path: Path) -> None:
+def test_where_the_device_fails_it_is_no_cameras_fault_and_is_raised(tmp_path: Path) -> None:
     bench = Bench(tmp_path)
+    bench.add("idle")
     bench.engine.broken.add("cam")
+    bench.engine.dead = True
     with pytest.raises(ValueError, match="another shape"):
         bench.show()
     assert bench.faults == []
+
+
+def test_the_only_camera_of_a_site_is_left_alone_too(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    bench.engine.broken.add("cam")
+    assert bench.show() == 0
+    assert bench.faults == ["scoring cam"]
+
+
+def test_an_open_event_ends_when_its_camera_is_left_alone(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    for _ in range(8):
+        bench.show(level=20.0)
+    assert bench.told == ["anomaly.started"]
+    bench.engine.broken.add("cam")
+    bench.show(level=20.0)
+    assert bench.told == ["anomaly.started", "anomaly.ended"]
+    assert bench.changes[-1].event.reason == EndReason.CRASH
+
+
+def test_what_was_posted_and_fails_is_tried_again_and_keeps_nothing_else_from_being_done(tmp_path: Path) -> None:
+    bench, tries, done = Bench(tmp_path), list[int](), list[str]()
+
+    def fails_once() -> None:
+        tries.append(1)
+        if len(tries) == 1:
+            raise OSError("of ours")
+
+    bench.pipeline.post(fails_once)
+    bench.pipeline.post(lambda: done.append("other"))
+    bench.run_once()
+    assert done == ["other"]
+    bench.run_once()
+    bench.run_once()
+    assert len(tries) == 2
 
 
 def test_of_recordings_a_fault_of_one_camera_is_raised(tmp_path: Path) -> None:

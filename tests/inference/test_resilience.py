@@ -44,6 +44,9 @@ class FakeEngine:
     def unwatch(self, camera: str) -> None:
         self.watched.remove(camera)
 
+    def probe(self) -> None:
+        """It works."""
+
     def score(self, frames: Sequence[Frame]) -> list[FrameScore]:
         self.batches.append(len(frames))
         if len(frames) > self.holds:

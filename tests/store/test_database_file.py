@@ -36,7 +36,10 @@ def test_a_file_that_was_removed_is_noticed_and_made_again(tmp_path: Path) -> No
     store.record(starts(2))
     store.record(EventChange(EventType.ANOMALY_ENDED, ended(starts(1).event), 0.0))
     assert {e.id for e in store.list_events()} == {"event-1", "event-2"}, "an event that was open has its row again"
-    assert not DatabaseFile(engine).has_changed()
+    again = DatabaseFile(engine)
+    assert not again.has_changed()
+    again.close()
+    file.close()
     store.close()
 
 
@@ -57,6 +60,7 @@ def test_a_file_that_was_replaced_by_an_older_one_is_used_from_then_on(tmp_path:
     rebuild_tables(engine)
     store.record(starts(3))
     assert {e.id for e in store.list_events()} == {"event-1", "event-3"}
+    file.close()
     store.close()
 
 
@@ -73,4 +77,5 @@ def test_a_folder_that_is_gone_is_a_refusal_that_may_pass(tmp_path: Path) -> Non
     rebuild_tables(engine)
     store.record(starts(1))
     assert len(store.list_events()) == 1
+    file.close()
     store.close()

@@ -12,9 +12,9 @@ from sqlalchemy import Engine, create_engine, inspect, text
 
 from benchmarks.store import fill, questions
 from streamwatch.enums import EndReason, EventType, Severity
-from streamwatch.errors import StoreError, UsageError
+from streamwatch.errors import NotStorable, StoreError, UsageError
 from streamwatch.ids import uuid7
-from streamwatch.records import Box, Event, EventChange, LayerShare, Peak
+from streamwatch.records import Box, Event, EventChange, LayerShare, Notice, Peak
 from streamwatch.store import event_store
 from streamwatch.store.event_store import EventQuery, EventStore
 from streamwatch.store.sessions import open_database
@@ -160,3 +160,10 @@ def test_a_password_is_never_shown(tmp_path: Path) -> None:
     with pytest.raises(StoreError) as info:
         open_database("nodialect://user:s3cret@host/db", tmp_path)
     assert "s3cret" not in str(info.value)
+
+
+def test_what_no_database_can_hold_is_a_fault_of_ours_and_not_the_databases(store: EventStore) -> None:
+    """It would be tried again for ever, and everything behind it would wait."""
+    strange = Notice("n", EventType.CAMERA_ONLINE, "cam", 0.0, (("value", object()),))  # type: ignore[arg-type]
+    with pytest.raises(NotStorable):
+        store.record_notice(strange)

@@ -16,7 +16,7 @@ import pytest
 from streamwatch.clock import SystemClock
 from streamwatch.enums import DisconnectKind, DropReason
 from streamwatch.errors import SourceDisconnected, SourceError
-from streamwatch.video.decoded import MAX_PIXELS, Decoded
+from streamwatch.video.decoded import MAX_STILL_PIXELS, Decoded
 from streamwatch.video.live import PICTURE_WITHIN_S, LiveStream
 from streamwatch.video.opener import PyAvOpener, ignore_packet
 from streamwatch.video.reader import FrameReader, Pace
@@ -74,13 +74,13 @@ def test_a_live_stream_of_which_nothing_can_be_decoded_is_lost_after_a_while() -
     assert PICTURE_WITHIN_S < read[-1] < PICTURE_WITHIN_S + 3
 
 
-def test_pictures_larger_than_8k_are_refused_before_they_are_decoded(tmp_path: Path) -> None:
-    side = int(MAX_PIXELS**0.5) + 8
+def test_pictures_that_are_too_large_are_refused_before_they_are_decoded(tmp_path: Path) -> None:
+    side = int(MAX_STILL_PIXELS**0.5) + 8
     cv2.imwrite(str(tmp_path / "huge.jpg"), np.zeros((side, side), np.uint8))
     cv2.imwrite(str(tmp_path / "usual.jpg"), np.zeros((48, 64), np.uint8))
     segment = Segment("video", str(tmp_path / "huge.jpg"))
     with (
-        pytest.raises(SourceError, match=rf"huge.jpg: pictures of {side}x{side} are larger than 8K"),
+        pytest.raises(SourceError, match=rf"huge.jpg: pictures of {side}x{side} are larger than 63 megapixels"),
         PyAvOpener().open(segment),
     ):
         pass
@@ -101,7 +101,7 @@ class Hasty(Unscalable):
             yield Decoded(av.VideoFrame(64, 48, "yuv420p"), 0.04 * number if self._honest else 1.0 * number)
 
 
-@pytest.mark.parametrize(("honest", "most"), [(True, 301), (False, 345)])
+@pytest.mark.parametrize(("honest", "most"), [(True, 301), (False, 435)])
 def test_a_camera_that_lies_about_time_is_scored_no_faster_than_asked(honest: bool, most: int) -> None:
     clock = FakeClock()
     source = parse_source("rtsp://127.0.0.1/lies")

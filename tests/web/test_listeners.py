@@ -6,6 +6,7 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
+from functools import partial
 
 import httpx
 import pytest
@@ -16,7 +17,7 @@ from streamwatch.config.addresses import is_loopback
 from streamwatch.errors import ListenError
 from streamwatch.threads import ThreadGuard
 from streamwatch.web import connections
-from streamwatch.web.hosts import answers_to, name_of
+from streamwatch.web.hosts import answers_to, own_names
 from streamwatch.web.server import WebServer
 
 app = FastAPI()
@@ -29,7 +30,7 @@ def here() -> str:
 
 @pytest.fixture
 def server() -> Iterator[WebServer]:
-    made = WebServer(app, "127.0.0.1:0", name_of("https://cameras.example.org/streamwatch"))
+    made = WebServer(app, "127.0.0.1:0", partial(own_names, lambda: "https://cameras.example.org/streamwatch"))
     made.start(ThreadGuard(SystemClock()))
     yield made
     made.stop()

@@ -18,6 +18,7 @@ from streamwatch.model.embedding.backbone import ARCHITECTURES
 from streamwatch.model.regime import REGIMES
 from streamwatch.model.scoring.motion_field import SIZES_CELLS
 from streamwatch.model.scoring.tails import KNOTS
+from streamwatch.records import SPEED_GRID
 
 MAX_GRID = 256
 MAX_DIMS = 4096
@@ -27,7 +28,8 @@ MAX_UNIX_S = 1e11
 MIN_EPS = 1e-6
 MAX_MEAN = 1e9
 """Embeddings are activations, of a few hundred at most; with a whitener within its bound no distance overflows then."""
-_ROUNDING = 1.01
+_ROUNDING = 2.0
+"""Moments in float32 give up to 1.1 times the bound, where activations are in the hundreds."""
 
 _Finite = Annotated[float, Field(allow_inf_nan=False)]
 _Positive = Annotated[float, Field(allow_inf_nan=False, gt=0)]
@@ -155,6 +157,8 @@ class _Document(_Part):
             raise ValueError("`fields` are appearance, motion, or both in this order")
         if ("motion" in self.fields) != (self.motion is not None):
             raise ValueError("`motion` does not fit `fields`")
+        if "motion" in self.fields and self.grid != (SPEED_GRID, SPEED_GRID):
+            raise ValueError(f"`grid` is not that of speed, {SPEED_GRID}x{SPEED_GRID}")
         if (len(self.fields) == 2) != (self.fusion is not None):
             raise ValueError("`fusion` does not fit `fields`")
         return self
@@ -220,9 +224,9 @@ def _shapes_of_levels(
 def _check(name: str, tensor: Tensor | None, shape: tuple[int | None, ...]) -> None:
     if tensor is None:
         raise ValueError(f"{name} is missing")
-    kind = torch.float16 if name.endswith(".blocks") else torch.float32 if _is_single(name) else torch.float64
-    if tensor.dtype != kind:
-        raise ValueError(f"{name} is {tensor.dtype}, not {kind}")
+    kinds = _kinds_of(name)
+    if tensor.dtype not in kinds:
+        raise ValueError(f"{name} is {tensor.dtype}, not {' or '.join(map(str, kinds))}")
     if tensor.ndim != len(shape) or any(want not in (None, have) for want, have in zip(shape, tensor.shape, strict=True)):
         raise ValueError(f"{name} has the shape {tuple(tensor.shape)}, not {shape}")
     finite = ~torch.isnan(tensor) if name.endswith(".blocks") else torch.isfinite(tensor)  # rounded up, a block may be infinite
@@ -230,8 +234,12 @@ def _check(name: str, tensor: Tensor | None, shape: tuple[int | None, ...]) -> N
         raise ValueError(f"{name} holds values that are not finite")
 
 
-def _is_single(name: str) -> bool:
-    return name in {"mean", "whitener", "allowance"} or name.startswith(("moments.", "motion."))
+def _kinds_of(name: str) -> tuple[torch.dtype, ...]:
+    if name.endswith(".blocks"):
+        return (torch.float16,)
+    if name.startswith(("moments.", "motion.")):  # as precise as they were learned: `precision: reference` is float64
+        return (torch.float32, torch.float64)
+    return (torch.float32,) if name in {"mean", "whitener", "allowance"} else (torch.float64,)
 
 
 def _check_values(tensors: Mapping[str, Tensor], eps: float) -> None:
