@@ -217,11 +217,22 @@ def is_damaged(_folder: Path) -> list[DropReason | None]:
     return [guard.judge(at_s, key=key, corrupt=corrupt, damaged=False) for at_s, key, corrupt in course]
 
 
+def cannot_be_scored(folder: Path) -> list[DropReason | None]:
+    bench = Bench(folder)
+    bench.engine.broken.add("cam")
+    for _ in range(2):
+        bench.show()
+    dropped = {"camera": "cam", "reason": "fault"}
+    count = bench.metrics.registry.get_sample_value("streamwatch_camera_frames_dropped_total", dropped)
+    return [DropReason.FAULT] * round(count or 0)
+
+
 DROPS: dict[DropReason, Callable[[Path], list[DropReason | None]]] = {
     DropReason.DISPLACED: is_displaced,
     DropReason.STALE: is_stale,
     DropReason.AWAIT_KEYFRAME: is_damaged,
     DropReason.CORRUPT: is_damaged,
+    DropReason.FAULT: cannot_be_scored,
 }
 
 
