@@ -7,9 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from jinja2 import StrictUndefined, TemplateError
-from jinja2.sandbox import SandboxedEnvironment
+from jinja2 import TemplateError
 
+from streamwatch.alerts.bounded_templates import BoundedEnvironment
 from streamwatch.enums import EventType
 from streamwatch.errors import ConfigError, DeliveryError
 from streamwatch.store.messages import Message
@@ -127,17 +127,16 @@ def sentence(message: Message) -> str:
 
 
 def _templated(text: str) -> Render:
-    environment = SandboxedEnvironment(autoescape=False, undefined=StrictUndefined)
     try:
-        template = environment.from_string(text)
-    except TemplateError as error:
+        template = BoundedEnvironment().from_string(text)
+    except (TemplateError, RecursionError, UnicodeError) as error:
         raise ConfigError(f"the webhook's template is not valid ({error})") from None
 
     def render(message: Message) -> Body:
         values = {"message": message, "data": message.content, "type": message.type, "camera": message.camera}
         try:
             body = template.render(**values, sentence=sentence(message))
-        except (TemplateError, TypeError, ValueError, ArithmeticError, LookupError, AttributeError) as error:
+        except (TemplateError, TypeError, ValueError, ArithmeticError, LookupError, AttributeError, RecursionError) as error:
             raise DeliveryError(f"the template fails ({error.__class__.__name__}: {error})") from None
         return _checked(body, _JSON if body.lstrip()[:1] in ("{", "[") else "text/plain; charset=utf-8")
 
@@ -145,7 +144,10 @@ def _templated(text: str) -> Render:
 
 
 def _checked(text: str, content_type: str) -> Body:
-    content = text.encode()
+    try:
+        content = text.encode()
+    except UnicodeError:
+        raise DeliveryError("its body holds half a character") from None
     if len(content) > MAX_BODY_BYTES:
         raise DeliveryError(f"its body is {len(content)} bytes, and {MAX_BODY_BYTES} are the most")
     return Body(content, content_type)

@@ -51,6 +51,10 @@ class Secrets:
         return None
 
 
+_SECRET_KEY = re.compile(r"(?i)secret|pass|pwd|token|key|auth|cred|login")
+"""Keys whose values are never shown, whether they are known here or misspelt."""
+
+
 @dataclass
 class _Document:
     """A parsed file: its data, and for every key path the line and the text as written."""
@@ -74,7 +78,8 @@ class _Document:
 
     def problem(self, at: KeyPath, rule: str) -> None:
         """Note a fault: file, line, key path, value as written (never a secret's value), and rule."""
-        shown = f" = {mask_credentials(self.written[at])!r}" if at in self.written and "secret" not in at else ""
+        secret = any(isinstance(part, str) and _SECRET_KEY.search(part) for part in at)
+        shown = f" = {mask_credentials(self.written[at])!r}" if at in self.written and not secret else ""
         self.problems.append(f"{self.path}:{self.line(at)}: {_dotted(at)}{shown}: {rule}")
 
     def line(self, at: KeyPath) -> int:

@@ -82,11 +82,33 @@ def test_a_template_is_the_users() -> None:
         "{{ 1 / 0 }}",
         "{{ ''.__class__.__mro__[1].__subclasses__() }}",
         "{{ message.__init__.__globals__ }}",
+        "{{ 'x' * 100000000000 }}",
+        "{{ 10**9 * 'x' }}",
+        "{{ [0] * 10**10 }}",
+        "{{ 2 ** 10000000000 }}",
+        "{{ '%99999999999d' % 1 }}",
+        "{{ '%99999999999d' | format(1) }}",
+        "{{ '%.*f' | format(99999999999, 1) }}",
+        "{{ 'x' | center(99999999999) }}",
+        "{{ 'x' | indent(99999999999, true) }}",
+        "{{ 'x'.ljust(99999999999) }}",
+        "{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}",
     ],
 )
 def test_a_template_that_fails_or_reaches_out_is_no_body(template: str) -> None:
     with pytest.raises(DeliveryError, match="template fails"):
         renderer("template", template=template)(STARTED)
+
+
+def test_what_a_template_usually_says_is_rendered() -> None:
+    figures = "{{ '%.1f of %d' | format(1.25, 12345) }} {{ '%s' % camera }} {{ '-' * 3 }} {{ 2 ** 8 }}"
+    text = figures + " {{ 'ab' | center(6) }}| 10000 * 2"
+    assert renderer("template", template=text)(STARTED).content == b"1.2 of 12345 yard --- 256   ab  | 10000 * 2"
+
+
+def test_half_a_character_is_no_body() -> None:
+    with pytest.raises(DeliveryError, match="half a character"):
+        renderer("template", template="{{ '\\ud800' }}")(STARTED)
 
 
 def test_a_template_that_is_none_is_a_mistake_of_the_configuration() -> None:

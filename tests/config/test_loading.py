@@ -43,6 +43,7 @@ def test_the_smallest_file(tmp_path: Path) -> None:
     [
         ("colour: red\n" + MINIMAL, "c.yaml:1: colour = 'red': unknown key"),
         (MINIMAL + "    fpss: 3\n", "c.yaml:5: cameras.dock.fpss = '3': unknown key"),
+        (MINIMAL + "    password: hunter2\n", "c.yaml:5: cameras.dock.password: unknown key"),
         (MINIMAL + "    fps: quick\n", "c.yaml:5: cameras.dock.fps = 'quick': "),
         (MINIMAL + "    threshold: high\n", "c.yaml:5: cameras.dock.threshold = 'high': "),
         (MINIMAL + "    min_duration: 3\n", "c.yaml:5: cameras.dock.min_duration = '3': must be a duration with a unit"),
