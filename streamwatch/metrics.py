@@ -70,6 +70,11 @@ LinesReader = Callable[[], Mapping[str, int]]
 """Lines that were dropped because nobody read them, by stream."""
 
 
+def none_dropped() -> dict[str, int]:
+    """Of a daemon whose output nobody writes behind."""
+    return {"stdout": 0, "log": 0}
+
+
 class _LinesDropped(Collector):
     """Counted by the writers of the streams, and asked for when it is scraped."""
 

@@ -25,7 +25,7 @@ from streamwatch.config.changes import ON_CAMERA_RELOAD, ON_RELOAD, Effect
 from streamwatch.config.schema import LATER, CameraDefaults, Config
 from streamwatch.config.units import parse_budget_per_day, parse_duration_s, parse_share, parse_size_bytes
 from streamwatch.enums import CameraState
-from streamwatch.metrics import Metrics
+from streamwatch.metrics import Metrics, none_dropped
 from tools.footage import REPOSITORY
 
 DOCS = REPOSITORY / "docs"
@@ -56,6 +56,7 @@ def metrics_page() -> str:
     metrics.expect_endpoint("ENDPOINT")
     metrics.show_outbox(lambda: {"ENDPOINT": (0, 0.0)})
     metrics.show_device("cuda", lambda: {"total": 0})
+    metrics.show_dropped_lines(none_dropped)
     rows = "\n".join(_metric_rows(metrics.registry))
     return (
         f"# Metrics\n\n{GENERATED}`/metrics` is in OpenMetrics format, at `metrics.listen` or `--metrics-listen`. Names "

@@ -46,7 +46,7 @@ from streamwatch.health import Health
 from streamwatch.inference.engine import OnBatch, WatchedScene, device_memory
 from streamwatch.inference.factory import engine_of
 from streamwatch.inference.resilient_engine import LIVE_CPU_FRAMES, MAX_BATCH_FRAMES, ResilientEngine, ScoringEngine
-from streamwatch.metrics import Metrics
+from streamwatch.metrics import Metrics, none_dropped
 from streamwatch.model.embedding.identity import resolve_device
 from streamwatch.recalibration.in_force import InForce
 from streamwatch.recalibration.recalibrator import Recalibrator, WatchedFleet
@@ -100,7 +100,7 @@ class Surroundings:
     engine_factory: EngineFactory = make_engine
     write_evidence: WriteFile = write_atomically
     in_force: InForce | None = None
-    dropped_lines: Callable[[], Mapping[str, int]] = dict
+    dropped_lines: Callable[[], Mapping[str, int]] = none_dropped
 
 
 @dataclass(frozen=True)

@@ -26,8 +26,20 @@ PIPE_BYTES = 4096
 STOPS_WITHIN_S = 15.0
 
 
+@pytest.fixture
+def config(learned: Path, tmp_path: Path) -> Path:
+    """The same with a database of its own: what one run watched would raise the next one's thresholds."""
+    document = json.loads(learned.read_text())
+    (tmp_path / "data/models").mkdir(parents=True)
+    (tmp_path / "data/models/yard.safetensors").hardlink_to(learned.parent / "data/models/yard.safetensors")
+    document |= {"data_dir": str(tmp_path / "data"), "metrics": {"listen": f"127.0.0.1:{free_port()}"}}
+    path = tmp_path / "config.yaml"
+    path.write_text(json.dumps(document))
+    return path
+
+
 @pytest.fixture(scope="module")
-def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def learned(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A camera that shows something strange all the time."""
     folder = tmp_path_factory.mktemp("output")
     encode(folder / "normal.mp4", moving_square(300))
@@ -37,7 +49,7 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
             picture[80:110, 10:50] = (255, 240, 0)
     encode(folder / "today.mp4", iter(pictures))
     camera: dict[str, object] = {"source": str(folder / "today.mp4"), "normal": [str(folder / "normal.mp4")]}
-    path = write_config(folder, {"yard": camera}, metrics={"listen": f"127.0.0.1:{free_port()}"}, logging={"level": "debug"})
+    path = write_config(folder, {"yard": camera}, logging={"level": "debug"})
     fit = [sys.executable, "-m", "streamwatch", "fit", "-c", str(path), "yard"]
     subprocess.run(fit, check=True, capture_output=True, cwd=REPOSITORY)
     return path
@@ -101,7 +113,7 @@ def test_the_reader_of_standard_output_leaves(config: Path, tmp_path: Path) -> N
     reading, writing = os.pipe()
     os.close(reading)
     with (tmp_path / "log").open("wb") as log, running(config, writing, log.fileno()) as process:
-        wait_for_ended_events(config, process, 4)
+        wait_for_ended_events(config, process, 2)
         stop(process)
     os.close(writing)
     assert "Traceback" not in (tmp_path / "log").read_text()

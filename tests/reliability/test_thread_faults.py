@@ -40,6 +40,7 @@ FAULT_TAKES_S = 1.0
 """A camera is opened again after each."""
 LEFT_OUT = ("streamwatch.threads", "streamwatch.clock", "streamwatch.line_writer", "streamwatch.simulator", "streamwatch.cli")
 """The guard itself; the clock, which it waits by; and what is no part of a running daemon."""
+WAITING = ("streamwatch_queue_length", {"queue": "changes"})
 GUARDED = ("pipeline", "publisher", "evidence", "clips", "camera-cam0", "sender-ops", "deliver-ops", "housekeeping")
 
 
@@ -175,6 +176,7 @@ def test_whatever_a_thread_raises_it_comes_back_and_the_others_go_on(tmp_path: P
                 for methods in [{method} for method in sorted(seen)] if thread == "publisher" else [seen]:
                     unheard = injector.inject(thread, methods, HAPPENS_WITHIN_S + len(methods) * FAULT_TAKES_S)
                     faults[thread] += len(methods - unheard)
+                    assert wait_for(lambda: not site.metrics.registry.get_sample_value(*WAITING)), "changes are not stored"
                 problem = goes_on(site, injector, thread)
                 assert not problem, f"after faults in all methods of {thread}: {problem}"
                 assert faults[thread] >= 0.75 * len(seen), (thread, faults, unheard)
