@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import queue
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
@@ -31,6 +32,8 @@ from streamwatch.scenes.policy import ScenePolicy
 log = logging.getLogger(__name__)
 MAX_TRIES = 3
 """Of what others want done between two batches."""
+MAX_END_TRIES = 20
+"""To end an event that a fault left open: nobody else does before the daemon's next start."""
 
 
 class Pipeline:
@@ -59,6 +62,7 @@ class Pipeline:
         self._monitors = Monitors()
         self._posted: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._again: list[tuple[Callable[[], None], int]] = []
+        self._unended: Counter[str] = Counter()
 
     def post(self, action: Callable[[], None]) -> None:
         """Have ``action`` done between two batches."""
@@ -101,9 +105,14 @@ class Pipeline:
     def _end_as_crash(self, event: Event) -> None:
         change = EventChange(EventType.ANOMALY_ENDED, event.crashed(), self._clock.wall_s())
         failure = caught(lambda: self._reporter.report_changes([change]))
-        if failure is not None:
-            log.error("event %s could not be ended", event.id, exc_info=failure, extra=about(event))
-            self._reporter.forget_told(event)  # it would be the same the next time: the next start of the daemon closes it
+        if failure is None:
+            self._unended.pop(event.id, None)
+            return
+        log.error("event %s could not be ended", event.id, exc_info=failure, extra=about(event))
+        self._unended[event.id] += 1
+        if self._unended[event.id] >= MAX_END_TRIES:
+            self._reporter.forget_told(event)
+            del self._unended[event.id]
 
     def _score(self, frames: Sequence[Frame], alive: Callable[[], bool]) -> list[FrameScore]:
         """Recordings are scored whole or not at all; live, what is wrong with one camera's model is not the others'."""
