@@ -105,7 +105,7 @@ class Metrics:
         self.thread_faults = self._counter(
             "thread_faults", "Faults that a thread was begun again after, or a camera's scoring tried again.", ("thread",)
         )
-        build = self._info("build", "Version of streamwatch and of Python.")
+        build = Info("streamwatch_build", "Version of streamwatch and of Python.", registry=self.registry)
         build.info({"version": __version__, "python": platform.python_version()})
         ProcessCollector(registry=self.registry)
 
@@ -223,6 +223,3 @@ class Metrics:
 
     def _histogram(self, name: str, text: str, labels: tuple[str, ...], buckets: tuple[float, ...]) -> Histogram:
         return Histogram(f"streamwatch_{name}", text, labels, buckets=buckets, registry=self.registry)
-
-    def _info(self, name: str, text: str) -> Info:
-        return Info(f"streamwatch_{name}", text, registry=self.registry)

@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
+from streamwatch.retry import caught
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -41,10 +43,9 @@ class AttemptPool:
         def work() -> None:
             if not future.set_running_or_notify_cancel():
                 return
-            try:
-                future.set_result(function(item))
-            except BaseException as error:  # noqa: BLE001 - it is raised where the result is asked for
-                future.set_exception(error)
+            failure = caught(lambda: future.set_result(function(item)))
+            if failure is not None:
+                future.set_exception(failure)  # it is raised where the result is asked for
 
         with self._lock:
             if self._closed:

@@ -6,9 +6,6 @@ monitors until ``alive`` says that another thread has taken over, and asks that 
 
 from __future__ import annotations
 
-import logging
-import queue
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
@@ -19,21 +16,16 @@ from streamwatch.detection.batcher import Batcher
 from streamwatch.detection.camera_faults import CameraFaults
 from streamwatch.detection.camera_monitor import CameraMonitor
 from streamwatch.detection.monitors import Monitors
+from streamwatch.detection.posted import PostedActions
+from streamwatch.detection.reconciliation import Reconciliation
 from streamwatch.detection.reporter import Outputs, Reporter
 from streamwatch.enums import CameraState, DropReason, EndReason, EventType
 from streamwatch.ids import uuid7
 from streamwatch.inference.resilient_engine import IsolatingEngine
-from streamwatch.logs import about
 from streamwatch.metrics import Metrics
-from streamwatch.records import Event, EventChange, Frame, FrameScore, Notice
+from streamwatch.records import Frame, FrameScore, Notice
 from streamwatch.retry import caught
 from streamwatch.scenes.policy import ScenePolicy
-
-log = logging.getLogger(__name__)
-MAX_TRIES = 3
-"""Of what others want done between two batches."""
-MAX_END_TRIES = 20
-"""To end an event that a fault left open: nobody else does before the daemon's next start."""
 
 
 class Pipeline:
@@ -60,13 +52,12 @@ class Pipeline:
         self._status, self._metrics, self._clock = status, metrics, clock
         self._reporter = Reporter(outputs, status=status, metrics=metrics, clock=clock)
         self._monitors = Monitors()
-        self._posted: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
-        self._again: list[tuple[Callable[[], None], int]] = []
-        self._unended: Counter[str] = Counter()
+        self._posted = PostedActions(lasting=faults is not None)
+        self._reconciliation = Reconciliation(self._monitors, self._reporter, clock)
 
     def post(self, action: Callable[[], None]) -> None:
         """Have ``action`` done between two batches."""
-        self._posted.put(action)
+        self._posted.post(action)
 
     def run_once(self, alive: Callable[[], bool] = lambda: True) -> int:
         """Score one batch and act on it; the number of frames it held.
@@ -78,41 +69,16 @@ class Pipeline:
             EngineFailure: the device fails for good.
         """
         if self._faults is not None:
-            self._monitors.act(alive, self._reconcile)
+            self._monitors.act(alive, self._reconciliation.run)
         self.do_posted(alive)
         batch = self._batcher.next_batch() if alive() else []
         self.do_posted(alive)  # a camera that was just added may be in this batch
         frames: list[Frame] = []
-        self._monitors.act(alive, lambda: frames.extend(self._fresh(batch)))
+        self._monitors.act(
+            alive, lambda: frames.extend(fresh(batch, self._monitors, self._faults, self._status, self._clock.monotonic_s()))
+        )
         scored_frames = self._score(frames, alive)
         return sum(self._monitors.act(alive, partial(self._observe, scored)) for scored in scored_frames)
-
-    def _reconcile(self) -> None:
-        """End what was told and is open no more, and forget what is open and was not told: a fault came between.
-
-        It is as after a crash of the whole daemon, whose start closes what is left open.
-        """
-        told = self._reporter.told_open
-        for event in told:
-            monitor = self._monitors.of(event.camera)
-            if monitor is None or event.id not in monitor.open_ids:
-                self._end_as_crash(event)
-        for camera in self._monitors.cameras():
-            monitor = self._monitors.of(camera)
-            if monitor:
-                monitor.abandon_untold({event.id for event in told})
-
-    def _end_as_crash(self, event: Event) -> None:
-        change = EventChange(EventType.ANOMALY_ENDED, event.crashed(), self._clock.wall_s())
-        failure = caught(lambda: self._reporter.report_changes([change]))
-        if failure is None:
-            self._unended.pop(event.id, None)
-            return
-        log.error("event %s could not be ended", event.id, exc_info=failure, extra=about(event))
-        self._unended[event.id] += 1
-        if self._unended[event.id] >= MAX_END_TRIES:
-            self._reporter.forget_told(event)
-            del self._unended[event.id]
 
     def _score(self, frames: Sequence[Frame], alive: Callable[[], bool]) -> list[FrameScore]:
         """Recordings are scored whole or not at all; live, what is wrong with one camera's model is not the others'."""
@@ -129,30 +95,11 @@ class Pipeline:
             self._faults.record(camera, fault)
             failure = caught(partial(self.end_camera, camera, EndReason.CRASH))
             if failure is not None:
-                self._faults.record(camera, failure)  # what is left open is ended by ``_reconcile``
+                self._faults.record(camera, failure)  # what is left open is ended by the reconciliation
 
     def do_posted(self, alive: Callable[[], bool] = lambda: True) -> None:
         """Do what was posted, in order; live, what fails is tried again with the next batches, a few times."""
-        self._again, again = [], self._again
-        for action, tries in again:
-            self._monitors.act(alive, partial(self._try, action, tries))
-        while not self._posted.empty():
-            if not self._monitors.act(alive, self._do_next):
-                return
-
-    def _do_next(self) -> None:
-        self._try(self._posted.get(), 0)
-
-    def _try(self, action: Callable[[], None], tries: int) -> None:
-        if self._faults is None:
-            action()
-            return
-        failure = caught(action)
-        if failure is not None and tries + 1 < MAX_TRIES:
-            log.error("what was to be done between two batches failed; it is tried again", exc_info=failure)
-            self._again.append((action, tries + 1))
-        elif failure is not None:
-            raise failure
+        self._posted.do_all(partial(self._monitors.act, alive))
 
     def add(self, monitor: CameraMonitor) -> None:
         """Turn a camera's scores into events from now on."""
@@ -187,7 +134,7 @@ class Pipeline:
         for camera in self._monitors.cameras():
             self.end_camera(camera, reason)
         with self._monitors.in_charge():
-            self._reconcile()
+            self._reconciliation.run()
 
     def end_camera(self, camera: str, reason: EndReason) -> None:
         """End the camera's open events."""
@@ -211,23 +158,6 @@ class Pipeline:
         now_s = self._clock.wall_s()
         detail = (("silent_s", round(change.silent_s, 1)),)
         self._reporter.report_notice(Notice(uuid7(now_s), kind, change.camera, now_s, detail))
-
-    def _fresh(self, frames: Sequence[Frame]) -> list[Frame]:
-        """The frames that are young enough, of cameras that are still watched."""
-        now_s = self._clock.monotonic_s()
-        kept = []
-        for frame in frames:
-            monitor = self._monitors.of(frame.camera)
-            if monitor is None:
-                continue
-            if self._faults and self._faults.paused(frame.camera):
-                self._status.drop(frame.camera, DropReason.FAULT)
-                continue
-            if monitor.max_age_s is not None and now_s - frame.captured_at_s > monitor.max_age_s:
-                self._status.drop(frame.camera, DropReason.STALE)
-            else:
-                kept.append(frame)
-        return kept
 
     def _observe(self, scored: FrameScore) -> None:
         camera = scored.frame.camera
@@ -256,3 +186,21 @@ class Pipeline:
             self._engine.watch(monitor.camera, change.policy.scene)
             self._metrics.threshold.labels(monitor.camera).set(monitor.start_threshold)
         self._reporter.report_regime(monitor.camera, change.regime, change.policy)
+
+
+def fresh(
+    frames: Sequence[Frame], monitors: Monitors, faults: CameraFaults | None, status: FleetStatus, now_s: float
+) -> list[Frame]:
+    """The frames that are young enough, of cameras that are still watched and not left alone; the others are counted."""
+    kept = []
+    for frame in frames:
+        monitor = monitors.of(frame.camera)
+        if monitor is None:
+            continue
+        if faults and faults.paused(frame.camera):
+            status.drop(frame.camera, DropReason.FAULT)
+        elif monitor.max_age_s is not None and now_s - frame.captured_at_s > monitor.max_age_s:
+            status.drop(frame.camera, DropReason.STALE)
+        else:
+            kept.append(frame)
+    return kept

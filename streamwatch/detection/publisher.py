@@ -147,7 +147,7 @@ class Publisher:
         """Store it; False if it is given up, because a fault of ours keeps it from being stored and others wait."""
         again, self._tried = item is self._tried, item
         self._faults = self._faults if again else 0
-        failure = caught(lambda: self._record(item))
+        failure = caught(partial(_record, self._store, item))
         if isinstance(failure, AlreadyStored) and again:
             log.info("what was not acknowledged had been stored")  # the answer was lost, not the transaction
             return True
@@ -211,12 +211,6 @@ class Publisher:
         self._give_up.set()
         self.failed.set()
 
-    def _record(self, item: EventChange | Notice) -> None:
-        if isinstance(item, Notice):
-            self._store.record_notice(item)
-        else:
-            self._store.record(item)
-
     def _notify(self, publication: Publication) -> None:
         """Everybody who hears of what is stored."""
         item = publication.item
@@ -243,6 +237,13 @@ class Publisher:
             self.failed.set()
         elif failure is not None:
             log.error("a subscriber failed", exc_info=failure)
+
+
+def _record(store: EventRecorder, item: EventChange | Notice) -> None:
+    if isinstance(item, Notice):
+        store.record_notice(item)
+    else:
+        store.record(item)
 
 
 def _count(change: EventChange, captured_at_s: float | None, metrics: Metrics, clock: Clock) -> None:

@@ -211,15 +211,10 @@ class EventTracker:
     def _updates(self, at_wall_s: float) -> list[EventChange]:
         """An open event that has become an alert is told at once."""
         peak = self._state.peak
-        if self._event is None or peak is None or self._severity(peak) == self._event.severity:
+        if self._event is None or peak is None or _severity(peak, self._policy, self._event) == self._event.severity:
             return []
-        self._event = replace(self._event, peak=self._peak_at(peak), severity=self._severity(peak))
+        self._event = replace(self._event, peak=self._peak_at(peak), severity=_severity(peak, self._policy, self._event))
         return [EventChange(EventType.ANOMALY_UPDATED, self._event, at_wall_s)]
-
-    def _severity(self, peak: Sample) -> Severity:
-        """An alert stays one, whatever the thresholds become."""
-        was_alert = self._event is not None and self._event.severity == Severity.ALERT
-        return Severity.ALERT if was_alert or peak.score >= self._policy.alert_threshold else Severity.WARNING
 
     def _peak_at(self, sample: Sample) -> Peak:
         """The peak as it was noted when ``sample`` came."""
@@ -247,7 +242,7 @@ class EventTracker:
             start_threshold=policy.event_policy.start_threshold,
             end_threshold=policy.event_policy.end_threshold,
             predecessor_id=self._previous_id if change.successor else None,
-            severity=self._severity(change.peak),
+            severity=_severity(change.peak, self._policy, self._event),
             provisional=policy.provisional,
         )
 
@@ -260,5 +255,11 @@ class EventTracker:
             end_time_s=change.ended.time_s,
             peak=self._peak_at(change.peak),
             reason=change.reason,
-            severity=self._severity(change.peak),
+            severity=_severity(change.peak, self._policy, self._event),
         )
+
+
+def _severity(peak: Sample, policy: ZonePolicy, event: Event | None) -> Severity:
+    """An alert stays one, whatever the thresholds become."""
+    was_alert = event is not None and event.severity == Severity.ALERT
+    return Severity.ALERT if was_alert or peak.score >= policy.alert_threshold else Severity.WARNING

@@ -75,21 +75,14 @@ class Engine:
         """Whether ``watch`` would take the scene; raises as it does."""
         self.identity.require_same(scene.model.identity, where=f"camera {camera}")
         if scene.model.sees_appearance:
-            self._grid = self._grid or self._embedded_grid()
+            self._grid = self._grid or embedded_grid(self.embedder, self.device)
             if scene.model.grid != self._grid:
                 what = f"the model's grid is {scene.model.grid}, and the backbone's {self._grid}"
                 raise ModelMismatch(what, where=f"camera {camera}", hint="fit the camera again")
 
     def probe(self) -> None:
         """Embed a blank picture; raises whatever the device does."""
-        self._embedded_grid()
-
-    def _embedded_grid(self) -> tuple[int, int]:
-        with torch.no_grad():
-            blank = torch.zeros((1, INPUT_SIZE_PX, INPUT_SIZE_PX, 3), dtype=torch.uint8, device=self.device)
-            embedded = self.embedder(blank)
-            float(embedded.sum())  # waits for the device
-            return int(embedded.shape[1]), int(embedded.shape[2])
+        embedded_grid(self.embedder, self.device)
 
     def watch(self, camera: str, scene: WatchedScene) -> None:
         """Score ``camera`` with ``scene`` from now on, as a stream that begins.
@@ -210,3 +203,11 @@ def _rows_by_camera(frames: Sequence[Frame]) -> Mapping[str, list[int]]:
     for row, frame in enumerate(frames):
         rows.setdefault(frame.camera, []).append(row)
     return rows
+
+
+def embedded_grid(embedder: Embedder, device: torch.device) -> tuple[int, int]:
+    """(height, width) of what a blank picture embeds to; raises whatever the device does."""
+    with torch.no_grad():
+        embedded = embedder(torch.zeros((1, INPUT_SIZE_PX, INPUT_SIZE_PX, 3), dtype=torch.uint8, device=device))
+        float(embedded.sum())  # waits for the device
+        return int(embedded.shape[1]), int(embedded.shape[2])

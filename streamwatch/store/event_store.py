@@ -210,21 +210,22 @@ class EventStore:
         closed = [event.crashed() for event in left if cameras is None or event.camera in cameras]
         for at in range(0, len(closed), _IDS_AT_ONCE):  # a transaction each would be a minute for some ten thousand
             with writing(self._engine, "what a crash left open could not be closed") as connection:
-                self._close(connection, closed[at : at + _IDS_AT_ONCE])
+                _close(connection, self._router, closed[at : at + _IDS_AT_ONCE])
         return closed
-
-    def _close(self, connection: Connection, ended: Sequence[Event]) -> None:
-        """What an end changes of rows that are there, and whom to tell of it."""
-        changed = ("end_wall_s", "end_time_s", "reason")
-        statement = update(events).where(events.c.id == bindparam("of")).values({name: bindparam(name) for name in changed})
-        connection.execute(statement, [{"of": e.id, **{name: getattr(e, name) for name in changed}} for e in ended])
-        if self._router:
-            changes = [EventChange(EventType.ANOMALY_ENDED, event, event.peak.wall_s) for event in ended]
-            insert_messages(connection, [message for change in changes for message in self._router.of_change(change)])
 
     def close(self) -> None:
         """Release all connections."""
         self._engine.dispose()
+
+
+def _close(connection: Connection, router: MessageRouter | None, ended: Sequence[Event]) -> None:
+    """What an end changes of rows that are there, and whom to tell of it."""
+    changed = ("end_wall_s", "end_time_s", "reason")
+    statement = update(events).where(events.c.id == bindparam("of")).values({name: bindparam(name) for name in changed})
+    connection.execute(statement, [{"of": e.id, **{name: getattr(e, name) for name in changed}} for e in ended])
+    if router:
+        changes = [EventChange(EventType.ANOMALY_ENDED, event, event.peak.wall_s) for event in ended]
+        insert_messages(connection, [message for change in changes for message in router.of_change(change)])
 
 
 def _row(event: Event) -> dict[str, Any]:
