@@ -35,7 +35,7 @@ from streamwatch.metrics import Metrics
 from streamwatch.model.artifact.serialization import save_model
 from streamwatch.model.embedding.identity import BackboneSpec
 from streamwatch.records import EventChange, Frame, FrameScore, Notice, UInt8Array
-from streamwatch.retry import Backoff
+from streamwatch.retry import Backoff, caught
 from streamwatch.simulator.faults import Fault
 from streamwatch.simulator.media import Track, encode_track
 from streamwatch.simulator.server import SimulatedCamera
@@ -122,6 +122,8 @@ class Site:
     cameras: dict[str, SimulatedCamera]
     observed: Observed
     config_path: Path
+    failures: list[Exception] = field(default_factory=list)
+    """What the daemon ended with, if it did not end well."""
 
     @property
     def metrics(self) -> Metrics:
@@ -197,10 +199,12 @@ def running_site(
     evidence_dir: Path | None = None,
     write_evidence: WriteFile = write_atomically,
     guard_backoff: Backoff = GUARD_BACKOFF,
+    may_fail: bool = False,
 ) -> Iterator[Site]:
     """A daemon on ``count`` simulated cameras, all of them scoring when it is handed over.
 
     Args:
+        may_fail: what the daemon ends with is for the caller to look at, in ``failures``; else it is raised.
         more: keys of the configuration, beside or in the place of the usual ones; a mapping is merged.
         write_evidence: writes a file of evidence.
         evidence_dir: where its database and evidence are; None is its data folder.
@@ -226,9 +230,9 @@ def running_site(
         engine_factory=lambda *asked: _Spy(make_engine(*asked), observed, references),
     )
     service = Service(Config.model_validate(document), until_eof=False, config_file=ConfigFile(path), surroundings=around)
-    thread = threading.Thread(target=service.run, name="service")
-    thread.start()
     site = Site(service, cameras, observed, path)
+    thread = threading.Thread(target=lambda: site.failures.extend(filter(None, [caught(service.run)])), name="service")
+    thread.start()
     try:
         for name in cameras:
             if site.wait_scored(name, 0.0, 30) is None:
@@ -239,6 +243,8 @@ def running_site(
         thread.join(30)
         for camera in cameras.values():
             camera.stop()
+    if site.failures and not may_fail:
+        raise site.failures[0]
 
 
 def learn(folder: Path, cameras: Iterable[str], dims: int = DIMS, fps: float = RATE_HZ) -> None:

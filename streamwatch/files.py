@@ -10,6 +10,7 @@ import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TextIO
 
 from streamwatch.errors import FolderInUse, UsageError
 
@@ -50,6 +51,21 @@ def write_atomically(path: Path, content: str | bytes) -> None:
     try:
         with replacing(path) as temporary:
             temporary.write_bytes(content.encode() if isinstance(content, str) else content)
+    except OSError as error:
+        raise UsageError(f"cannot be written ({error.strerror})", where=path, hint="check the folder") from None
+
+
+@contextmanager
+def replaced_text(path: Path) -> Iterator[TextIO]:
+    """A text file to write piece by piece; complete when the block ends, or as it was.
+
+    Raises:
+        UsageError: the folder does not exist or cannot be written.
+    """
+    try:
+        with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+            yield file
+            file.flush()
     except OSError as error:
         raise UsageError(f"cannot be written ({error.strerror})", where=path, hint="check the folder") from None
 

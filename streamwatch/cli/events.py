@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import csv
 import importlib
-import io
 import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,6 +15,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from streamwatch.cli.event_export import stored_document, write_events
 from streamwatch.cli.options import required_config_option
 from streamwatch.clock import SystemClock
 from streamwatch.config.loading import load_config
@@ -28,16 +26,12 @@ from streamwatch.enums import Severity
 from streamwatch.errors import StreamwatchError
 from streamwatch.evidence.layout import KINDS, evidence_of, path_of
 from streamwatch.evidence.manifest import check_manifest
-from streamwatch.files import write_atomically
+from streamwatch.files import replaced_text
 from streamwatch.records import Event
 from streamwatch.store.event_store import EventQuery, EventStore
 from streamwatch.store.sessions import database_of, require_database
 
 PAGE = 1000
-COLUMNS = (
-    "id", "camera", "zone", "severity", "provisional", "label", "start", "end", "start_s", "end_s", "peak", "peak_s",
-    "peak_score", "start_threshold", "end_threshold", "reason", "predecessor",
-)  # fmt: skip
 
 
 class Moment(click.ParamType[float]):
@@ -144,14 +138,14 @@ def _text_of(name: str, value: Any) -> str:
 def export(config_path: Path, form: str, out: Path | None, **asked: Any) -> None:
     """Export all events that are asked for, the oldest last; retention keeps what was exported."""
     with _store(load_config(config_path)) as store:
-        documents = [stored_document(event) for event in _every(store, _query(PAGE, asked))]
-        text = json.dumps({"events": documents}) + "\n" if form == "json" else _csv(documents)
+        query = _query(PAGE, asked)
         if out is None:
-            click.echo(text, nl=False)
+            written = write_events(store, query, form, sys.stdout)
         else:
-            write_atomically(out, text)
-            click.echo(f"{out}: {len(documents)} events", err=True)
-        store.mark_exported([document["id"] for document in documents])
+            with replaced_text(out) as file:
+                written = write_events(store, query, form, file)
+            click.echo(f"{out}: {len(written)} events", err=True)
+        store.mark_exported(written)
 
 
 @command.command("verify")
@@ -192,11 +186,6 @@ def label_event(config_path: Path, event_id: str, label: str) -> None:
     click.echo(f"{event.id}: {label}{learned}")
 
 
-def stored_document(event: Event) -> dict[str, Any]:
-    """An event as it is shown: with its label."""
-    return {**event_document(event), "label": event.label}
-
-
 @contextmanager
 def _store(config: Config) -> Iterator[EventStore]:
     """The configuration's events; never makes a database where there is none."""
@@ -215,21 +204,6 @@ def _query(limit: int, asked: dict[str, Any]) -> EventQuery:
         label=asked["label"],
         limit=limit,
     )
-
-
-def _every(store: EventStore, query: EventQuery) -> Iterator[Event]:
-    """All pages of a query."""
-    while page := store.list_events(query):
-        yield from page
-        query = replace(query, before=(page[-1].start_wall_s, page[-1].id))
-
-
-def _csv(documents: list[dict[str, Any]]) -> str:
-    buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, COLUMNS, extrasaction="ignore", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(documents)
-    return buffer.getvalue()
 
 
 def _table(found: list[Event]) -> Table:

@@ -123,7 +123,7 @@ class Persistence:
 
     def _keep_house(self) -> None:
         """What asks the database now and then, so that neither cameras nor /metrics wait for it."""
-        refreshed_s = -OUTBOX_EVERY_S
+        refreshed_s, refused = -OUTBOX_EVERY_S, False
         while not self._clock.wait(self._stop, HOUSEKEEPING_EVERY_S):
             now_s = self._clock.monotonic_s()
             try:
@@ -134,8 +134,10 @@ class Persistence:
                 if now_s - self._supervised_s < SUPERVISED_S:
                     self.deliveries.beat()
                 self.snoozes.refresh()
+                refused = False
             except StoreError as error:  # the publisher will meet it too, and knows what to do
-                log.warning("housekeeping: %s", error)
+                log.log(logging.DEBUG if refused else logging.WARNING, "housekeeping: %s", error)
+                refused = True
 
     def _follow_file(self) -> None:
         if self._file.has_changed():

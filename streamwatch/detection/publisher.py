@@ -88,6 +88,7 @@ class Publisher:
         self._strict = writer.lossless
         self._waiting = WaitingChanges(clock, lossless=writer.lossless)
         self._tried: EventChange | Notice | None = None
+        self._open: set[str] = set()
         self._faults = 0
         self._hangs = self._loses = False
         self._ending = threading.Event()
@@ -220,6 +221,7 @@ class Publisher:
                 self._tell(partial(notice_subscriber, item))
             return
         _count(item, publication.captured_at_s, self._metrics, self._clock)
+        _count_open(item, self._open, self._metrics)
         evidence = publication.evidence
         if evidence is not None:
             self._writer.put(evidence)
@@ -248,15 +250,24 @@ def _record(store: EventRecorder, item: EventChange | Notice) -> None:
 
 def _count(change: EventChange, captured_at_s: float | None, metrics: Metrics, clock: Clock) -> None:
     """How many there are; and of a start how long it took since its deciding frame was decoded, the event as exemplar."""
-    event, ended = change.event, change.type == EventType.ANOMALY_ENDED
+    event = change.event
     metrics.events.labels(event.camera, change.type).inc()
-    if change.type != EventType.ANOMALY_UPDATED:
-        metrics.events_open.labels(event.camera).inc(-1 if ended else 1)
     if event.end_wall_s is not None:
         metrics.event_duration.observe(event.end_wall_s - event.start_wall_s)
     if change.type == EventType.ANOMALY_STARTED and captured_at_s is not None:
         latency_s = max(clock.monotonic_s() - captured_at_s, 0.0)
         metrics.frame_latency.labels(LatencyStage.CAPTURE_TO_EVENT).observe(latency_s, {"event_id": event.id})
+
+
+def _count_open(change: EventChange, opened: set[str], metrics: Metrics) -> None:
+    """How many are open; an end whose start was lost ends none."""
+    event_id, gauge = change.event.id, metrics.events_open.labels(change.event.camera)
+    if change.type == EventType.ANOMALY_STARTED and event_id not in opened:
+        opened.add(event_id)
+        gauge.inc()
+    elif change.type == EventType.ANOMALY_ENDED and event_id in opened:
+        opened.remove(event_id)
+        gauge.dec()
 
 
 class _Refused(Exception):
