@@ -67,7 +67,7 @@ def run_forever(
             return
 
 
-def caught(work: Callable[[], None]) -> Exception | None:
+def caught(work: Callable[[], object]) -> Exception | None:
     """Do ``work`` and return what it raised, for the caller to raise where it is waited for, or to log."""
     try:
         work()
