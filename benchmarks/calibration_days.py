@@ -38,8 +38,8 @@ from streamwatch.scenes.calibration_policy import CalibrationPolicy
 from streamwatch.scenes.model_files import CameraScenes, load_scenes
 from streamwatch.store.live_peaks import load_records
 from streamwatch.store.sessions import open_database
-from streamwatch.video.opener import PyAvOpener
 from streamwatch.video.sources import parse_source
+from streamwatch.video.streams.opener import PyAvOpener
 from tools.footage import SHARED_DATA, run_command
 
 DAYS, KILLED_AFTER = 5, 2.5

@@ -40,9 +40,9 @@ from streamwatch.simulator.faults import Fault
 from streamwatch.simulator.media import Track, encode_track
 from streamwatch.simulator.server import SimulatedCamera
 from streamwatch.threads import GUARD_BACKOFF
-from streamwatch.video.opener import PyAvOpener
 from streamwatch.video.scaling import Scaler
 from streamwatch.video.sources import parse_source
+from streamwatch.video.streams.opener import PyAvOpener
 from tools.footage import QUICK_PRECISION, encode
 
 RATE_HZ = 10

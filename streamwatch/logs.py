@@ -30,7 +30,7 @@ def set_up_logging(level: int, stream: TextIO | None = None) -> None:
     logging.basicConfig(level=level, handlers=[handler])
     for name in NOISY:
         logging.getLogger(name).setLevel(logging.WARNING)
-    logging.getLogger("libav").setLevel(logging.CRITICAL)  # video/live.py reads what FFmpeg says, and counts it
+    logging.getLogger("libav").setLevel(logging.CRITICAL)  # video/streams/live.py reads what FFmpeg says, and counts it
 
 
 class LineHandler(logging.Handler):

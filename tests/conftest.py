@@ -23,10 +23,10 @@ from streamwatch.model.embedding.identity import BackboneSpec, EmbeddingIdentity
 from streamwatch.model.fitting import fit
 from streamwatch.model.scene import SceneModel
 from streamwatch.records import Frame
-from streamwatch.video.opener import PyAvOpener
 from streamwatch.video.optical_flow import DEFAULT_STEP_S
 from streamwatch.video.reader import FrameReader, Pace, RetentionOptions
 from streamwatch.video.sources import parse_source
+from streamwatch.video.streams.opener import PyAvOpener
 from tools.footage import QUICK_PRECISION, REPOSITORY, SHARED_DATA, encode, moving_square, run_command
 
 __all__ = ["QUICK_PRECISION", "REPOSITORY", "encode", "moving_square", "run_command"]

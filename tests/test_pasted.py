@@ -20,11 +20,11 @@ from streamwatch.learning.footage import Footage
 from streamwatch.model.embedding.identity import BackboneSpec
 from streamwatch.model.scene import SceneModel
 from streamwatch.records import Frame, UInt8Array
-from streamwatch.video.opener import PyAvOpener
 from streamwatch.video.output import OverlayStyle
 from streamwatch.video.overlay import write_picture
 from streamwatch.video.reader import FrameReader, RetentionOptions
 from streamwatch.video.sources import parse_source
+from streamwatch.video.streams.opener import PyAvOpener
 from tests.conftest import QUICK_PRECISION, encode, read_moving, shared_file
 
 pytestmark = pytest.mark.slow(90)

@@ -25,11 +25,11 @@ from streamwatch.model.scoring.anomaly_map import paper_order_map, upsample
 from streamwatch.model.scoring.fusion import FieldMaps
 from streamwatch.model.scoring.motion_field import MotionField
 from streamwatch.model.scoring.stream_scorer import StreamScorer
-from streamwatch.video.decoded import Decoded
-from streamwatch.video.opener import PyAvOpener, Stream
 from streamwatch.video.optical_flow import DEFAULT_STEP_S
 from streamwatch.video.reader import FrameReader
 from streamwatch.video.sources import Segment, parse_source
+from streamwatch.video.streams.decoded import Decoded
+from streamwatch.video.streams.opener import PyAvOpener, Stream
 from tests.conftest import QUICK_PRECISION, inputs, read
 
 pytestmark = pytest.mark.slow(120)

@@ -24,8 +24,8 @@ from streamwatch.records import EventChange, Frame, Spread
 from streamwatch.store.event_store import EventStore
 from streamwatch.store.messages import Message
 from streamwatch.store.sessions import open_database
-from streamwatch.video.integrity import IntegrityGuard
-from streamwatch.video.live import disconnect_kind
+from streamwatch.video.streams.integrity import IntegrityGuard
+from streamwatch.video.streams.live import disconnect_kind
 from tests.detection.test_pipeline import BLACK, Bench, scene_policy
 from tests.store.test_event_store import event
 from tests.test_retry import FakeClock

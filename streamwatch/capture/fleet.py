@@ -8,11 +8,11 @@ from collections.abc import Callable
 from streamwatch.capture.camera import CameraContext, CameraWorker, PlaybackMode
 from streamwatch.capture.plans import SLACK_S, CameraPlan, ClipPlan
 from streamwatch.enums import DropReason
-from streamwatch.video.clip_feed import ClipFeed
-from streamwatch.video.clip_ring import ClipRing
-from streamwatch.video.live import PICTURE_WITHIN_S
-from streamwatch.video.opener import Opener, PyAvOpener
+from streamwatch.video.clips.feed import ClipFeed
+from streamwatch.video.clips.ring import ClipRing
 from streamwatch.video.reader import FrameReader, Pace, RetentionOptions
+from streamwatch.video.streams.live import PICTURE_WITHIN_S
+from streamwatch.video.streams.opener import Opener, PyAvOpener
 
 log = logging.getLogger(__name__)
 _GOLDEN = (5**0.5 - 1) / 2

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from streamwatch.config.schema import Config
 from streamwatch.evidence.privacy import privacy_of
-from streamwatch.video.clip_feed import Cover
-from streamwatch.video.opener import StreamOptions, stream_options
+from streamwatch.video.clips.feed import Cover
 from streamwatch.video.sources import Source, parse_source
+from streamwatch.video.streams.opener import StreamOptions, stream_options
 
 SLACK_S = 20.0
 

@@ -29,8 +29,8 @@ from streamwatch.learning.footage import Footage, expected_frames
 from streamwatch.recalibration.commands import in_force_of
 from streamwatch.scenes.model_files import load_scenes
 from streamwatch.scenes.policy import CalibratedPolicy, policies_for
-from streamwatch.video.opener import PyAvOpener
 from streamwatch.video.sources import parse_source
+from streamwatch.video.streams.opener import PyAvOpener
 
 
 @click.command("backtest")

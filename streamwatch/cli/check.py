@@ -35,8 +35,8 @@ def command(config_path: Path, probe_sources: bool) -> None:
 
 def _probe_all(config: Config) -> None:
     from streamwatch.learning.footage import probe
-    from streamwatch.video.opener import PyAvOpener, stream_options
     from streamwatch.video.sources import parse_source
+    from streamwatch.video.streams.opener import PyAvOpener, stream_options
 
     failed: list[str] = []
     for name, camera in config.cameras.items():

@@ -35,7 +35,7 @@ from streamwatch.evaluation.tracks import tracks_of
 from streamwatch.files import write_atomically
 from streamwatch.model.embedding.identity import BackboneSpec, resolve_device
 from streamwatch.model.scoring.fusion import Features
-from streamwatch.video.opener import PyAvOpener
+from streamwatch.video.streams.opener import PyAvOpener
 
 
 @click.command("evaluate")

@@ -25,10 +25,10 @@ from streamwatch.model.artifact.serialization import load_model
 from streamwatch.model.embedding.identity import BackboneSpec
 from streamwatch.model.scene import SceneModel
 from streamwatch.records import FrameScore, SourceSummary
-from streamwatch.video.opener import PyAvOpener
 from streamwatch.video.output import MapFolder, OverlayStyle, OverlayVideo, Sink
 from streamwatch.video.reader import FrameReader, RetentionOptions
 from streamwatch.video.sources import Source, parse_source
+from streamwatch.video.streams.opener import PyAvOpener
 
 _CAMERA = "score"
 

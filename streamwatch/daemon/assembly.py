@@ -57,8 +57,8 @@ from streamwatch.scenes.calibration_status import CalibrationStatus
 from streamwatch.scenes.model_files import UsedModelFiles, load_scenes, log_mismatches
 from streamwatch.store.event_store import EventQuery
 from streamwatch.threads import GUARD_BACKOFF, ThreadGuard
-from streamwatch.video.clip_ring import ClipRing
-from streamwatch.video.opener import Opener
+from streamwatch.video.clips.ring import ClipRing
+from streamwatch.video.streams.opener import Opener
 from streamwatch.web.hosts import own_names
 from streamwatch.web.page import page_app
 from streamwatch.web.server import WebServer

@@ -21,8 +21,8 @@ from streamwatch.learning.footage import Footage
 from streamwatch.learning.publish_model import publish_model
 from streamwatch.records import SPEED_GRID, Event, EventChange
 from streamwatch.scenes.calibration_policy import calibration_policy_of
-from streamwatch.video.opener import PyAvOpener
 from streamwatch.video.sources import parse_source
+from streamwatch.video.streams.opener import PyAvOpener
 
 CAMERA = "square"
 _NORMAL_SEED, _WATCHED_SEED, _ANOTHER_SEED = 11, 23, 37

@@ -29,9 +29,9 @@ from streamwatch.model.scoring.levels import APPEARANCE, MOTION, FieldUnits
 from streamwatch.model.scoring.stream_scorer import StreamScorer
 from streamwatch.model.scoring.temporal import CausalFilter
 from streamwatch.records import Float32Array, Frame
-from streamwatch.video.opener import Opener
 from streamwatch.video.reader import FrameReader
 from streamwatch.video.sources import Source
+from streamwatch.video.streams.opener import Opener
 
 _GATE_LEVEL = 1.0
 _TIMED_FRAMES = 64

@@ -21,7 +21,7 @@ from streamwatch.evaluation.scene_run import SceneResult, Settings, evaluate_sce
 from streamwatch.learning.footage import Footage, expected_frames
 from streamwatch.model.embedding.backbone import architecture
 from streamwatch.model.embedding.weights import load_backbone
-from streamwatch.video.opener import PyAvOpener
+from streamwatch.video.streams.opener import PyAvOpener
 
 OnScene = Callable[[SceneResult, bool], None]
 

@@ -27,11 +27,11 @@ from streamwatch.model.scene import SceneModel
 from streamwatch.model.scoring.anomaly_map import upsample
 from streamwatch.model.scoring.fusion import Features
 from streamwatch.records import Frame, FrameScore
-from streamwatch.video.opener import Opener
 from streamwatch.video.optical_flow import DEFAULT_STEP_S
 from streamwatch.video.overlay import heat_overlay
 from streamwatch.video.reader import FrameReader, RetentionOptions
 from streamwatch.video.sources import Source
+from streamwatch.video.streams.opener import Opener
 
 GALLERY_OF_EACH = 2
 _LADDER_START = 0.25

@@ -21,8 +21,8 @@ from streamwatch.evidence.collector import ClipDone
 from streamwatch.records import Event
 from streamwatch.retry import caught
 from streamwatch.threads import ThreadGuard
-from streamwatch.video.clip_file import ClipFile
-from streamwatch.video.clip_ring import ClipRing, Cursor
+from streamwatch.video.clips.file import ClipFile
+from streamwatch.video.clips.ring import ClipRing, Cursor
 
 log = logging.getLogger(__name__)
 EVERY_S = 0.25

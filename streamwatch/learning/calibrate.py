@@ -25,8 +25,8 @@ from streamwatch.model.scene import SceneModel
 from streamwatch.records import Frame, FrameScore
 from streamwatch.scenes.calibration_policy import CalibrationPolicy, calibration_policy_of
 from streamwatch.scenes.model_files import watched
-from streamwatch.video.opener import PyAvOpener, stream_options
 from streamwatch.video.sources import Source
+from streamwatch.video.streams.opener import PyAvOpener, stream_options
 
 
 def calibrate_on(

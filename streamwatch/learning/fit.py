@@ -23,7 +23,7 @@ from streamwatch.model.scene import SceneModel
 from streamwatch.model.scoring.motion_field import MotionField
 from streamwatch.records import Frame, SourceSummary
 from streamwatch.scenes.calibration_policy import CalibrationPolicy
-from streamwatch.video.opener import Opener
+from streamwatch.video.streams.opener import Opener
 
 
 @dataclass(frozen=True)

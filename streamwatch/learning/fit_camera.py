@@ -25,8 +25,8 @@ from streamwatch.records import SPEED_GRID
 from streamwatch.scenes.calibration_policy import CalibrationPolicy, calibration_policy_of
 from streamwatch.scenes.model_files import path_for
 from streamwatch.scenes.policy import budgets_of
-from streamwatch.video.opener import PyAvOpener, StreamOptions, stream_options
 from streamwatch.video.sources import parse_source
+from streamwatch.video.streams.opener import PyAvOpener, StreamOptions, stream_options
 
 GRID = (SPEED_GRID, SPEED_GRID)
 MIN_OF_REGIME = 200

@@ -13,9 +13,9 @@ from streamwatch.learning.segment_index import Exclusion, SegmentIndex
 from streamwatch.model.calibration.prequential import GAP_S
 from streamwatch.model.scoring.fusion import Features
 from streamwatch.records import Frame
-from streamwatch.video.opener import Opener
 from streamwatch.video.reader import FrameReader, Pace
 from streamwatch.video.sources import Source
+from streamwatch.video.streams.opener import Opener
 
 SOURCE_GAP_S = 2 * GAP_S
 """Between two sources on the time line: enough to begin a new stretch."""

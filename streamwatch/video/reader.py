@@ -11,12 +11,12 @@ from streamwatch.clock import Clock
 from streamwatch.enums import DropReason
 from streamwatch.errors import SourceEmpty, UnusablePicture
 from streamwatch.records import Frame, SourceSummary
-from streamwatch.video.clip_feed import ClipFeed
-from streamwatch.video.decoded import Decoded
-from streamwatch.video.opener import Opener, Stream
+from streamwatch.video.clips.feed import ClipFeed
 from streamwatch.video.optical_flow import MotionEstimator
 from streamwatch.video.scaling import DecodedPicture, Scaler
 from streamwatch.video.sources import Segment, Source
+from streamwatch.video.streams.decoded import Decoded
+from streamwatch.video.streams.opener import Opener, Stream
 from streamwatch.video.wall_clock import WallClockMapper
 
 log = logging.getLogger(__name__)

@@ -20,7 +20,7 @@ from streamwatch.evaluation.datasets.ucsd import labels_of, load_ucsd
 from streamwatch.evaluation.scene_run import Settings, thinned
 from streamwatch.model.embedding.identity import BackboneSpec
 from streamwatch.model.scoring.anomaly_map import upsample
-from streamwatch.video.opener import PyAvOpener
+from streamwatch.video.streams.opener import PyAvOpener
 from tests.conftest import Cli, CliResult, encode, moving_square, read
 
 pytestmark = pytest.mark.slow(110)

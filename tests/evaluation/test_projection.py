@@ -13,7 +13,7 @@ from streamwatch.clock import SystemClock
 from streamwatch.evaluation.datasets.shanghaitech import load_shanghaitech
 from streamwatch.evaluation.scene_run import Settings, evaluate_scene
 from streamwatch.model.embedding.identity import BackboneSpec
-from streamwatch.video.opener import PyAvOpener
+from streamwatch.video.streams.opener import PyAvOpener
 from tests.conftest import encode, moving_square
 
 TRAINED_FRAMES = 12 * 5000  # the 12 scenes that have test clips, 5,000 frames each

@@ -15,9 +15,9 @@ from streamwatch.config.schema import Clips
 from streamwatch.enums import EndReason
 from streamwatch.evidence.clips import LATE_S, ClipRecorder
 from streamwatch.records import Event, UInt8Array
-from streamwatch.video.clip_feed import KEY_FRAME_EVERY_S, ClipFeed
-from streamwatch.video.clip_ring import ClipRing
-from streamwatch.video.decoded import Decoded
+from streamwatch.video.clips.feed import KEY_FRAME_EVERY_S, ClipFeed
+from streamwatch.video.clips.ring import ClipRing
+from streamwatch.video.streams.decoded import Decoded
 from tests.store.test_event_store import event
 from tests.test_retry import FakeClock
 

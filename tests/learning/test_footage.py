@@ -10,8 +10,8 @@ from streamwatch.clock import SystemClock
 from streamwatch.errors import UsageError
 from streamwatch.learning.footage import SOURCE_GAP_S, Footage, readers_of, timeline
 from streamwatch.learning.segment_index import Exclusion, SegmentIndex, SourcePosition, parse_exclusion, require_known
-from streamwatch.video.opener import PyAvOpener
 from streamwatch.video.sources import parse_source
+from streamwatch.video.streams.opener import PyAvOpener
 from tests.conftest import encode, moving_square
 
 

@@ -23,9 +23,9 @@ from streamwatch.simulator.authentication import Credentials
 from streamwatch.simulator.faults import Fault
 from streamwatch.simulator.media import Track, encode_track, load_track
 from streamwatch.simulator.server import SimulatedCamera
-from streamwatch.video.opener import PyAvOpener, StreamOptions
 from streamwatch.video.reader import FrameReader
 from streamwatch.video.sources import parse_source
+from streamwatch.video.streams.opener import PyAvOpener, StreamOptions
 from tests.conftest import REPOSITORY, encode, moving_square
 from tests.simulator.test_media import encoded
 

@@ -10,8 +10,8 @@ import numpy as np
 from streamwatch.errors import SourceError, UsageError
 from streamwatch.evaluation.datasets.dataset import ArrayMasks, Dataset, SceneData, TestClip, Truth
 from streamwatch.learning.footage import probe
-from streamwatch.video.opener import Opener
 from streamwatch.video.sources import Source, parse_source
+from streamwatch.video.streams.opener import Opener
 
 LAYOUT = (
     "training/videos/SS_CCC.avi, testing/frames/SS_CCCC/NNN.jpg, "

@@ -10,7 +10,7 @@ from av.video.stream import VideoStream
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamwatch.video.clip_ring import JUMP_S, ClipRing, Cursor
+from streamwatch.video.clips.ring import JUMP_S, ClipRing, Cursor
 
 TEMPLATE = cast("VideoStream", object())
 TICK = Fraction(1, 10)

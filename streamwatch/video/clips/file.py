@@ -7,7 +7,7 @@ from pathlib import Path
 import av
 from av.stream import Stream
 
-from streamwatch.video.clip_ring import CodedPacket, StreamRun
+from streamwatch.video.clips.ring import CodedPacket, StreamRun
 
 FRAGMENT_US = 1_000_000
 _OPTIONS = {"movflags": "empty_moov+default_base_moof", "frag_duration": str(FRAGMENT_US), "flush_packets": "1"}

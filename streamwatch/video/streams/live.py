@@ -12,9 +12,9 @@ from av.video.stream import VideoStream
 from streamwatch.clock import Clock
 from streamwatch.enums import DisconnectKind
 from streamwatch.errors import SourceDisconnected, SourceEmpty
-from streamwatch.video.decoded import Decoded, limit_size
-from streamwatch.video.integrity import IntegrityGuard, Timeline
 from streamwatch.video.sources import Segment
+from streamwatch.video.streams.decoded import Decoded, limit_size
+from streamwatch.video.streams.integrity import IntegrityGuard, Timeline
 
 # PyAV reports FFmpeg's EXIT when its interrupt callback, i.e. our timeout, ended a call (docs/decisions/0012-live-streams.md).
 TIMEOUT_ERRORS = (av.error.ExitError, av.error.TimeoutError)

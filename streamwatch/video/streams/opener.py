@@ -18,9 +18,9 @@ from streamwatch.clock import Clock, SystemClock
 from streamwatch.config.schema import CameraDefaults
 from streamwatch.enums import DisconnectKind
 from streamwatch.errors import SourceDisconnected, SourceEmpty, SourceError, SourceNotFound, StreamwatchError
-from streamwatch.video.decoded import MAX_STILL_PIXELS, Decoded, limit_size
-from streamwatch.video.live import TIMEOUT_ERRORS, LiveStream, disconnect_kind, open_live
 from streamwatch.video.sources import Segment
+from streamwatch.video.streams.decoded import MAX_STILL_PIXELS, Decoded, limit_size
+from streamwatch.video.streams.live import TIMEOUT_ERRORS, LiveStream, disconnect_kind, open_live
 
 
 @dataclass(frozen=True, slots=True)

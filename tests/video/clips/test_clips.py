@@ -18,13 +18,13 @@ from av.video.stream import VideoStream
 
 from streamwatch.clock import SystemClock
 from streamwatch.records import Float64Array, UInt8Array
-from streamwatch.video.clip_feed import KEY_FRAME_EVERY_S, ClipFeed, Cover
-from streamwatch.video.clip_file import ClipFile
-from streamwatch.video.clip_ring import ClipRing
-from streamwatch.video.opener import PyAvOpener
+from streamwatch.video.clips.feed import KEY_FRAME_EVERY_S, ClipFeed, Cover
+from streamwatch.video.clips.file import ClipFile
+from streamwatch.video.clips.ring import ClipRing
 from streamwatch.video.overlay import black_out, pixelate, write_picture
 from streamwatch.video.reader import FrameReader, Pace, RetentionOptions
 from streamwatch.video.sources import parse_source
+from streamwatch.video.streams.opener import PyAvOpener
 from tests.conftest import encode, moving_square, shared_file
 
 CODECS = {

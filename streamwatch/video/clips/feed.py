@@ -13,9 +13,9 @@ from av.container import OutputContainer
 from av.video.stream import VideoStream
 
 from streamwatch.records import UInt8Array
-from streamwatch.video.clip_ring import ClipRing
-from streamwatch.video.decoded import Decoded
+from streamwatch.video.clips.ring import ClipRing
 from streamwatch.video.scaling import DecodedPicture
+from streamwatch.video.streams.decoded import Decoded
 
 COPYABLE = frozenset({"h264", "hevc", "mpeg4", "av1", "vp9"})
 """Codecs whose packets an MP4 file takes as they are, and that players play."""

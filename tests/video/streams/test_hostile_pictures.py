@@ -16,11 +16,11 @@ import pytest
 from streamwatch.clock import SystemClock
 from streamwatch.enums import DisconnectKind, DropReason
 from streamwatch.errors import SourceDisconnected, SourceError
-from streamwatch.video.decoded import MAX_STILL_PIXELS, Decoded
-from streamwatch.video.live import PICTURE_WITHIN_S, LiveStream
-from streamwatch.video.opener import PyAvOpener, ignore_packet
 from streamwatch.video.reader import FrameReader, Pace
 from streamwatch.video.sources import Segment, parse_source
+from streamwatch.video.streams.decoded import MAX_STILL_PIXELS, Decoded
+from streamwatch.video.streams.live import PICTURE_WITHIN_S, LiveStream
+from streamwatch.video.streams.opener import PyAvOpener, ignore_packet
 from tests.test_retry import FakeClock
 
 

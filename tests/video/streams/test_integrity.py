@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from streamwatch.video.integrity import AWAIT_AT_MOST_S, LEAST_STEP_S, GapDetector, IntegrityGuard, Timeline
+from streamwatch.video.streams.integrity import AWAIT_AT_MOST_S, LEAST_STEP_S, GapDetector, IntegrityGuard, Timeline
 from streamwatch.video.wall_clock import SLEW_PER_S, WallClockMapper
 from tests.test_retry import FakeClock
 

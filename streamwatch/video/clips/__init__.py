@@ -1,0 +1,1 @@
+"""Video held in memory, and the clips of events that are cut from it."""
