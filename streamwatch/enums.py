@@ -12,6 +12,7 @@ class EventType(StrEnum):
     ANOMALY_UPDATED = "anomaly.updated"
     ANOMALY_ENDED = "anomaly.ended"
     CAMERA_OFFLINE = "camera.offline"
+    CAMERA_UNUSABLE = "camera.unusable"
     CAMERA_ONLINE = "camera.online"
     CAMERA_TAMPER = "camera.tamper"
     MODEL_DRIFT = "model.drift"
@@ -27,6 +28,7 @@ CAMERA_EVENT_TYPES = (
     EventType.ANOMALY_UPDATED,
     EventType.ANOMALY_ENDED,
     EventType.CAMERA_OFFLINE,
+    EventType.CAMERA_UNUSABLE,
     EventType.CAMERA_ONLINE,
     EventType.CAMERA_TAMPER,
     EventType.MODEL_DRIFT,
@@ -63,6 +65,7 @@ class CameraState(StrEnum):
     CALIBRATING = "calibrating"
     RECONNECTING = "reconnecting"
     OFFLINE = "offline"
+    UNUSABLE = "unusable"
     FINISHED = "finished"
     FAILED = "failed"
 

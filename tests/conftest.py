@@ -24,7 +24,8 @@ from streamwatch.model.fitting import fit
 from streamwatch.model.scene import SceneModel
 from streamwatch.records import Frame
 from streamwatch.video.optical_flow import DEFAULT_STEP_S
-from streamwatch.video.reader import FrameReader, Pace, RetentionOptions
+from streamwatch.video.pace import Pace
+from streamwatch.video.reader import FrameReader, RetentionOptions
 from streamwatch.video.sources import parse_source
 from streamwatch.video.streams.opener import PyAvOpener
 from tools.footage import QUICK_PRECISION, REPOSITORY, SHARED_DATA, encode, moving_square, run_command

@@ -18,7 +18,7 @@ from streamwatch.capture.liveness import LivenessChange
 from streamwatch.capture.slots import FrameSlots
 from streamwatch.config.schema import Alerts
 from streamwatch.daemon.degraded import DegradedState
-from streamwatch.enums import Degradation, DisconnectKind, DropReason, EndReason, EventType, MessageState
+from streamwatch.enums import CameraState, Degradation, DisconnectKind, DropReason, EndReason, EventType, MessageState
 from streamwatch.events.decision import EventPolicy
 from streamwatch.records import EventChange, Frame, Spread
 from streamwatch.store.event_store import EventStore
@@ -132,6 +132,13 @@ def goes_and_comes_back(folder: Path) -> list[EventType]:
     return types_of(bench)
 
 
+def sends_nothing_of_use(folder: Path) -> list[EventType]:
+    bench = Bench(folder)
+    bench.pipeline.change_liveness(LivenessChange("cam", False, 31.0, DropReason.CORRUPT, 310))
+    assert bench.status.state_of("cam") is CameraState.UNUSABLE
+    return types_of(bench)
+
+
 def drifts(folder: Path) -> list[EventType]:
     bench = Bench(folder)
     bench.engine.spread = Spread(14.0, 0.3)
@@ -171,6 +178,7 @@ TYPES: dict[EventType, Callable[[Path], list[EventType]]] = {
     EventType.ANOMALY_ENDED: goes_and_comes_back,
     EventType.CAMERA_OFFLINE: goes_and_comes_back,
     EventType.CAMERA_ONLINE: goes_and_comes_back,
+    EventType.CAMERA_UNUSABLE: sends_nothing_of_use,
     EventType.CAMERA_TAMPER: lambda folder: types_of(tampered(folder)),
     EventType.MODEL_DRIFT: drifts,
     EventType.MODEL_READY: ends_its_calibration,

@@ -35,6 +35,8 @@ TYPES = {
     "anomaly.updated": "the event became more severe",
     "anomaly.ended": "the event is over; sent once",
     "camera.offline": "a camera was silent for `offline_after`",
+    "camera.unusable": "pictures came for `offline_after`, `pictures` of them, and none can be scored (`reason`: corrupt, "
+    "await_keyframe)",
     "camera.online": "it is back",
     "camera.tamper": "the picture cannot be watched (`tamper`: GlobalSceneChange, ImageTooDark, ImageTooBright, "
     "ImageTooBlurry, SignalLoss), or can again (`active`)",

@@ -116,6 +116,7 @@ def sentence(message: Message) -> str:
         EventType.ANOMALY_UPDATED: f"{camera}: it goes on{where}",
         EventType.ANOMALY_ENDED: f"{camera}: it is over{where}, peak {content.get('peak_score')} ({content.get('reason')})",
         EventType.CAMERA_OFFLINE: f"{camera} is silent",
+        EventType.CAMERA_UNUSABLE: f"{camera} sends pictures of which none can be used ({content.get('reason')})",
         EventType.CAMERA_ONLINE: f"{camera} is back",
         EventType.CAMERA_TAMPER: f"{camera}: {content.get('tamper')} {'begins' if content.get('active') else 'is over'}",
         EventType.MODEL_DRIFT: f"{camera}: the scene {'has drifted' if content.get('active') else 'is as it was learned'}",

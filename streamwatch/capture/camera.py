@@ -17,9 +17,11 @@ from streamwatch.metrics import Metrics
 from streamwatch.records import Frame
 from streamwatch.retry import Backoff, caught, run_forever
 from streamwatch.threads import ThreadGuard
-from streamwatch.video.reader import FrameReader
+from streamwatch.video.reader import FrameReader, ReaderListeners
 
 log = logging.getLogger(__name__)
+MAX_PACED_WAIT_S = 10.0
+"""A recording that plays at its own pace does not wait longer for its next frame."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,7 @@ class CameraContext:
 
     Attributes:
         on_frame: told of every frame that a camera hands over.
+        on_picture: told of every picture that comes, and why it cannot be used if so.
         on_end: told when a camera has come to its end, with the error that ended it if any.
         guard: begins a live camera's reading again after a fault of ours.
     """
@@ -38,6 +41,7 @@ class CameraContext:
     status: FleetStatus
     health: Health
     on_frame: Callable[[str], None]
+    on_picture: Callable[[str, DropReason | None], None]
     on_end: Callable[[str, StreamwatchError | None], None]
     guard: ThreadGuard
     backoff: Backoff = field(default_factory=Backoff)
@@ -62,19 +66,19 @@ class CameraWorker:
     """Reads one camera until its source ends, or for ever if it is live.
 
     Args:
-        make_reader: makes the reader; told what to call for each frame that must not be scored.
+        make_reader: makes the reader, which tells of every picture.
     """
 
     def __init__(
         self,
         name: str,
-        make_reader: Callable[[Callable[[DropReason], None]], FrameReader],
+        make_reader: Callable[[ReaderListeners], FrameReader],
         context: CameraContext,
         playing: PlaybackMode,
     ) -> None:
         self.name, self.playing = name, playing
         self._context = context
-        self._reader = make_reader(self._count_drop)
+        self._reader = make_reader(ReaderListeners(self._count_drop, self._heed))
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -109,6 +113,7 @@ class CameraWorker:
         self._beat()
         started_s = self._context.clock.monotonic_s()
         for frame in self._reader.frames():
+            started_s -= self._skipped_s(frame, started_s)
             if self.playing.paced and self._context.clock.wait(self._stop, self._lead_s(frame, started_s)):
                 return
             self._beat()
@@ -125,6 +130,17 @@ class CameraWorker:
     def _lead_s(self, frame: Frame, started_s: float) -> float:
         return started_s + frame.time_s - self._context.clock.monotonic_s()
 
+    def _skipped_s(self, frame: Frame, started_s: float) -> float:
+        """How much of a wait for a frame is left out: a recording's gap is not waited for, but told."""
+        lead_s = self._lead_s(frame, started_s) if self.playing.paced else 0.0
+        if lead_s <= MAX_PACED_WAIT_S:
+            return 0.0
+        what = (
+            f"nothing was recorded for {lead_s:.0f} s until {frame.time_s:.0f} s; going on there after {MAX_PACED_WAIT_S:g} s"
+        )
+        log.warning("camera %s: %s", self.name, what, extra={"camera": self.name})
+        return lead_s - MAX_PACED_WAIT_S
+
     def _hand_over(self, frame: Frame) -> None:
         if self._stop.is_set():
             return
@@ -132,9 +148,15 @@ class CameraWorker:
         self._context.on_frame(self.name)
         self._context.slots.put(frame, self._stop)
 
-    def _count_drop(self, reason: DropReason) -> None:
-        """A frame came that must not be scored; the stream is alive."""
+    def _heed(self, reason: DropReason | None) -> bool:
+        """A picture came: the stream is alive, whether or not it is scored. False if it is to stop."""
         self._beat()
+        if not self._stop.is_set():
+            self._context.on_picture(self.name, reason)
+        return not self._stop.is_set()
+
+    def _count_drop(self, reason: DropReason) -> None:
+        """A frame was due that must not be scored."""
         if not self._stop.is_set():
             self._context.status.receive(self.name)
             self._context.status.drop(self.name, reason)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 
 from streamwatch.capture.camera import CameraContext, CameraWorker, PlaybackMode
 from streamwatch.capture.plans import SLACK_S, CameraPlan, ClipPlan
-from streamwatch.enums import DropReason
 from streamwatch.video.clips.feed import ClipFeed
 from streamwatch.video.clips.ring import ClipRing
-from streamwatch.video.reader import FrameReader, Pace, RetentionOptions
+from streamwatch.video.pace import Pace
+from streamwatch.video.reader import FrameReader, ReaderListeners, RetentionOptions
 from streamwatch.video.streams.live import PICTURE_WITHIN_S
 from streamwatch.video.streams.opener import Opener, PyAvOpener
 
@@ -99,7 +98,7 @@ class Fleet:
 
         feed = self._feed(camera, plan.clips) if plan.clips else None
 
-        def make_reader(on_drop: Callable[[DropReason], None]) -> FrameReader:
+        def make_reader(listeners: ReaderListeners) -> FrameReader:
             return FrameReader(
                 camera,
                 plan.source,
@@ -108,7 +107,7 @@ class Fleet:
                 pace=Pace(plan.fps, phase),
                 retention=RetentionOptions(pictures=True, feed=feed),
                 motion_step_s=plan.motion_step_s,
-                on_drop=on_drop,
+                listeners=listeners,
             )
 
         return CameraWorker(camera, make_reader, self._context, playing)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from streamwatch.config.schema import Config
 from streamwatch.evidence.privacy import privacy_of
 from streamwatch.video.clips.feed import Cover
-from streamwatch.video.sources import Source, parse_source
+from streamwatch.video.sources import Source, camera_source
 from streamwatch.video.streams.opener import StreamOptions, stream_options
 
 SLACK_S = 20.0
@@ -50,7 +50,7 @@ def source_of(config: Config, camera: str) -> Source:
         SourceNotFound, SourceEmpty: it is a file or folder that is not there.
     """
     text = config.cameras[camera].source.get_secret_value()
-    return parse_source(text, frame_rate_hz=config.settings(camera).frame_rate, awaited=True)
+    return camera_source(text, config.settings(camera), awaited=True)
 
 
 def plan_of(config: Config, camera: str, motion_step_s: float | None) -> CameraPlan:

@@ -29,7 +29,7 @@ from streamwatch.learning.footage import Footage, expected_frames
 from streamwatch.recalibration.commands import in_force_of
 from streamwatch.scenes.model_files import load_scenes
 from streamwatch.scenes.policy import CalibratedPolicy, policies_for
-from streamwatch.video.sources import parse_source
+from streamwatch.video.sources import camera_source
 from streamwatch.video.streams.opener import PyAvOpener
 
 
@@ -96,7 +96,7 @@ def command(
 
 def _expected(config: Config, camera: str, sources: Sequence[str]) -> int | None:
     settings = config.settings(camera)
-    parsed = tuple(parse_source(source, frame_rate_hz=settings.frame_rate) for source in sources)
+    parsed = tuple(camera_source(source, settings) for source in sources)
     if any(source.live for source in parsed):
         raise UsageError("a live source never ends", hint="record it first")
     return expected_frames(Footage(parsed, fps=None if settings.fps == "native" else settings.fps), PyAvOpener())

@@ -17,7 +17,7 @@ from streamwatch.inference.factory import engine_of
 from streamwatch.learning.calibrate import calibrate_camera
 from streamwatch.scenes.model_files import camera_model_paths
 from streamwatch.scenes.policy import budgets_of
-from streamwatch.video.sources import Source, parse_source
+from streamwatch.video.sources import Source, camera_source
 
 
 @click.command("calibrate")
@@ -62,7 +62,7 @@ def _sources(config: Config, camera: str, texts: tuple[str, ...]) -> tuple[Sourc
     texts = texts or config.cameras[camera].normal
     if not texts:
         raise UsageError(f"camera {camera}: no footage to calibrate on", hint="give a SOURCE, or set `normal`")
-    parsed = tuple(parse_source(text, frame_rate_hz=config.settings(camera).frame_rate) for text in texts)
+    parsed = tuple(camera_source(text, config.settings(camera)) for text in texts)
     if any(source.live for source in parsed):
         raise UsageError("a live source never ends", hint="record it first, or use `fit --live`")
     return parsed

@@ -34,21 +34,30 @@ def command(config_path: Path, probe_sources: bool) -> None:
 
 
 def _probe_all(config: Config) -> None:
+    failed = [
+        name
+        for name, camera in config.cameras.items()
+        if not all([_opens(config, name, text) for text in (camera.source.get_secret_value(), *camera.normal)])  # noqa: C419
+    ]
+    if failed:
+        raise SourceError(f"sources of {len(failed)} camera(s) cannot be opened: {', '.join(failed)}")
+
+
+def _opens(config: Config, camera: str, text: str) -> bool:
+    """Open one source of a camera, the one that is watched or one that is learned from, and say what came of it."""
     from streamwatch.learning.footage import probe
-    from streamwatch.video.sources import parse_source
+    from streamwatch.video.sources import camera_source
     from streamwatch.video.streams.opener import PyAvOpener, stream_options
 
-    failed: list[str] = []
-    for name, camera in config.cameras.items():
-        settings = config.settings(name)
-        opener = PyAvOpener(stream_options(settings))
-        try:
-            source = parse_source(camera.source.get_secret_value(), frame_rate_hz=settings.frame_rate)
-            extent = probe(source, opener)
-            length = f", {extent.frames} frames declared" if extent.frames else ""
-            click.echo(f"camera {name}: {source.label}: opens{length}")
-        except StreamwatchError as error:
-            click.echo(f"camera {name}: {error}", err=True)
-            failed.append(name)
-    if failed:
-        raise SourceError(f"{len(failed)} source(s) cannot be opened: {', '.join(failed)}")
+    settings = config.settings(camera)
+    try:
+        source = camera_source(text, settings)
+        extent = probe(source, PyAvOpener(stream_options(settings)))
+    except StreamwatchError as error:
+        click.echo(f"camera {camera}: {error}", err=True)
+        return False
+    length = f", {extent.frames} frames declared" if extent.frames else ""
+    click.echo(f"camera {camera}: {source.label}: opens{length}")
+    for remark in extent.remarks:
+        click.echo(f"camera {camera}: warning: {remark}", err=True)
+    return True

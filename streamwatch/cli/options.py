@@ -49,7 +49,7 @@ frame_rate_option = click.option(
     type=click.FloatRange(min=0, min_open=True),
     default=10.0,
     show_default=True,
-    help="Frames per second of image folders.",
+    help="Frames per second of image folders, and of files without times and rate.",
 )
 
 

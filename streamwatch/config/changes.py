@@ -54,6 +54,7 @@ ON_CAMERA_RELOAD: Mapping[str, Effect] = {
     "privacy": Effect.CAMERA,
     "fps": Effect.CAMERA,
     "frame_rate": Effect.CAMERA,
+    "stream": Effect.CAMERA,
     "alarm_budget": Effect.LIVE,
     "min_duration": Effect.LIVE,
     "end_delay": Effect.LIVE,

@@ -66,7 +66,12 @@ class CameraDefaults(Model):
     """What a camera uses unless it says otherwise."""
 
     fps: Fps = Field(5.0, description="frames per second to score, or native = every frame")
-    frame_rate: Number = Field(10.0, gt=0, le=1000, description="frames per second of an image folder")
+    frame_rate: Number = Field(
+        10.0, gt=0, le=1000, description="frames per second of an image folder, or of a file without times and rate"
+    )
+    stream: Count | None = Field(
+        None, ge=0, le=99, description="which of several video streams, from 0; unset = the default one, else the largest"
+    )
     alarm_budget: BudgetPerDay = Field(1.0, description="false alarms allowed, like 1/day")
     min_duration: DurationS = Field(1.0, description="how long a score must hold to open an event")
     end_delay: DurationS = Field(2.0, description="how long a dip is bridged")
@@ -109,6 +114,7 @@ class CameraConfig(Model):
     privacy: tuple[Polygon, ...] = Field((), description="polygons blacked out in what is stored or shown")
     fps: Fps | None = None
     frame_rate: Number | None = Field(None, gt=0, le=1000)
+    stream: Count | None = Field(None, ge=0, le=99)
     alarm_budget: BudgetPerDay | None = None
     min_duration: DurationS | None = None
     end_delay: DurationS | None = None

@@ -353,6 +353,7 @@ class _Assembly:
             self._status,
             self._health,
             on_frame=self._hooks.frame_came,
+            on_picture=self._hooks.picture_came,
             on_end=self._ends.record,
             guard=self._guard,
             backoff=self._around.backoff,

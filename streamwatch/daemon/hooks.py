@@ -12,7 +12,7 @@ from streamwatch.daemon.config_file import CurrentConfig
 from streamwatch.daemon.degraded import DegradedState
 from streamwatch.detection.publisher import Publisher
 from streamwatch.detection.waiting import Publication
-from streamwatch.enums import Degradation, EventType
+from streamwatch.enums import Degradation, DropReason, EventType
 from streamwatch.ids import uuid7
 from streamwatch.metrics import Metrics
 from streamwatch.records import Notice
@@ -65,8 +65,11 @@ class Hooks:
 
     def frame_came(self, camera: str) -> None:
         """A camera handed over a frame."""
-        self._liveness.record(camera)
         self._status.set_state(camera, self._calibration.state_of(camera))
+
+    def picture_came(self, camera: str, unusable: DropReason | None) -> None:
+        """A camera sent a picture, whether or not it can be used."""
+        self._liveness.record(camera, unusable)
 
     def may_keep(self, camera: str) -> bool:
         """Whether pictures of ``camera`` may be stored as the model sees them, where nothing is blacked out."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from typing import Any
 
 from streamwatch.capture.liveness import LivenessChange
 from streamwatch.capture.status import FleetStatus
@@ -152,12 +153,9 @@ class Pipeline:
             if change.online:
                 monitor.restart()
             else:
-                self._status.set_state(change.camera, CameraState.OFFLINE)
+                self._status.set_state(change.camera, CameraState.UNUSABLE if change.unusable else CameraState.OFFLINE)
                 self.end_camera(change.camera, EndReason.CAMERA_LOST)
-        kind = EventType.CAMERA_ONLINE if change.online else EventType.CAMERA_OFFLINE
-        now_s = self._clock.wall_s()
-        detail = (("silent_s", round(change.silent_s, 1)),)
-        self._reporter.report_notice(Notice(uuid7(now_s), kind, change.camera, now_s, detail))
+        self._reporter.report_notice(liveness_notice(change, self._clock.wall_s()))
 
     def _observe(self, scored: FrameScore) -> None:
         camera = scored.frame.camera
@@ -186,6 +184,16 @@ class Pipeline:
             self._engine.watch(monitor.camera, change.policy.scene)
             self._metrics.threshold.labels(monitor.camera).set(monitor.start_threshold)
         self._reporter.report_regime(monitor.camera, change.regime, change.policy)
+
+
+def liveness_notice(change: LivenessChange, now_s: float) -> Notice:
+    """What is told of a camera that fell silent, became unusable, or came back."""
+    detail: tuple[tuple[str, Any], ...] = (("silent_s", round(change.silent_s, 1)),)
+    kind = EventType.CAMERA_ONLINE if change.online else EventType.CAMERA_OFFLINE
+    if change.unusable:
+        kind = EventType.CAMERA_UNUSABLE
+        detail += (("reason", change.unusable.value), ("pictures", change.pictures))
+    return Notice(uuid7(now_s), kind, change.camera, now_s, detail)
 
 
 def fresh(

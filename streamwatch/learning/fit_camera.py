@@ -109,7 +109,7 @@ def camera_task(config: Config, name: str, sources: tuple[str, ...], live_s: flo
     if not texts:
         raise UsageError(f"camera {name}: no footage to learn from", hint="give a SOURCE, set `normal`, or use --live 20m")
     footage = replace(
-        _footage(texts, live_s, settings.frame_rate),
+        _footage(texts, live_s, settings.frame_rate, settings.stream),
         fps=None if settings.fps == "native" else settings.fps,
         features=settings.features,
         motion_step_s=settings.motion_step,
@@ -129,8 +129,8 @@ def model_task(path: Path, sources: tuple[str, ...], live_s: float | None, frame
     return FitTask(path.stem, path, footage, StreamOptions())
 
 
-def _footage(texts: tuple[str, ...], live_s: float | None, frame_rate: float) -> Footage:
-    sources = tuple(parse_source(text, frame_rate_hz=frame_rate) for text in texts)
+def _footage(texts: tuple[str, ...], live_s: float | None, frame_rate: float, stream: int | None = None) -> Footage:
+    sources = tuple(parse_source(text, frame_rate_hz=frame_rate, stream=stream) for text in texts)
     if any(source.live for source in sources) and live_s is None:
         raise UsageError("a live source never ends", hint="say how long to learn with --live 20m")
     return Footage(sources, limit_s=live_s)

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from itertools import takewhile
 
 from streamwatch.clock import Clock
-from streamwatch.errors import StreamwatchError
+from streamwatch.errors import SourceError, StreamwatchError
 from streamwatch.learning.segment_index import Exclusion, SegmentIndex
 from streamwatch.model.calibration.prequential import GAP_S
 from streamwatch.model.scoring.fusion import Features
 from streamwatch.records import Frame
-from streamwatch.video.reader import FrameReader, Pace
+from streamwatch.video.pace import Pace
+from streamwatch.video.reader import FrameReader
 from streamwatch.video.sources import Source
 from streamwatch.video.streams.opener import Opener
 
@@ -61,7 +62,7 @@ def timeline(footage: Footage, readers: Sequence[FrameReader], index: SegmentInd
     limit_s = footage.limit_s
     for source, reader in zip(footage.sources, readers, strict=True):
         segment: int | None = None
-        frames = reader.frames()
+        frames = reader.frames() if len(readers) == 1 else _if_readable(reader)
         for frame in frames if limit_s is None else takewhile(lambda f: f.time_s < limit_s, frames):
             if frame.segment != segment:
                 segment, count = frame.segment, count + 1
@@ -73,26 +74,43 @@ def timeline(footage: Footage, readers: Sequence[FrameReader], index: SegmentInd
         begins_s = last_s
 
 
+def _if_readable(reader: FrameReader) -> Iterator[Frame]:
+    """The frames of one of several sources; one that cannot be read is left out, and its summary says so."""
+    try:
+        yield from reader.frames()
+    except SourceError as error:
+        reader.give_up(error)
+
+
 @dataclass(frozen=True)
 class Extent:
-    """What a source declares about itself before it is read."""
+    """What a source declares about itself before it is read, and what its user should know of it."""
 
     frames: int
     duration_s: float
+    remarks: tuple[str, ...] = ()
 
 
 def probe(source: Source, opener: Opener) -> Extent:
-    """Open every segment of ``source`` once and add up what they declare.
+    """Open every segment of ``source`` once and add up what they declare; of several, one that cannot be opened is left out.
 
     Raises:
-        SourceError, SourceNotFound: one cannot be opened.
+        SourceError: none can be opened.
     """
-    frames, duration_s = 0, 0.0
+    frames, duration_s, remarks = 0, 0.0, source.remarks
+    refused: list[SourceError] = []
     for segment in source.segments:
-        with opener.open(segment) as stream:
-            frames += stream.declared_frames
-            duration_s += stream.declared_duration_s
-    return Extent(frames, duration_s)
+        try:
+            with opener.open(segment) as stream:
+                frames += stream.declared_frames
+                duration_s += stream.declared_duration_s
+                remarks += tuple(f"{segment.label}: {remark}" for remark in stream.remarks)
+        except SourceError as error:
+            refused.append(error)
+            remarks += (f"{segment.label}: left out: {error.what}",)
+    if len(refused) == len(source.segments):
+        raise refused[0]
+    return Extent(frames, duration_s, remarks)
 
 
 def expected_frames(footage: Footage, opener: Opener, excluded: Sequence[Exclusion] = ()) -> int | None:
@@ -104,7 +122,9 @@ def expected_frames(footage: Footage, opener: Opener, excluded: Sequence[Exclusi
         try:
             extent = probe(source, opener)
         except StreamwatchError:
-            return None  # reading it for real says why
+            if len(footage.sources) == 1:
+                return None  # reading it for real says why
+            continue
         frames = extent.frames if footage.fps is None else min(extent.frames, extent.duration_s * footage.fps)
         total += frames * (1 - _share_excluded(source, extent, excluded))
     return int(total) or None

@@ -48,7 +48,9 @@ def signature_of(footage: Footage) -> str:
     for segment in (segment for source in footage.sources for segment in source.segments):
         files = segment.images or ((Path(segment.location),) if segment.kind == "video" else ())
         stats = [file.stat() for file in files]
-        stamps.append([segment.kind, segment.label, segment.frame_rate_hz, [[s.st_size, s.st_mtime_ns] for s in stats]])
+        stamps.append(
+            [segment.kind, segment.label, segment.frame_rate_hz, segment.stream, [[s.st_size, s.st_mtime_ns] for s in stats]]
+        )
     how = [footage.fps, footage.limit_s, footage.features, footage.motion_step_s, INPUT_SIZE_PX, RESIZE_KERNEL]
     return hashlib.sha256(json.dumps([stamps, how]).encode()).hexdigest()
 

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from streamwatch.records import SPEED_GRID, Float32Array, UInt8Array
+from streamwatch.video.orientation import UPRIGHT, Orientation
 from streamwatch.video.scaling import Scaler
 
 DEFAULT_STEP_S = 0.2
@@ -133,6 +134,7 @@ class _Past:
     time_s: float
     grey: UInt8Array | None
     frame: av.VideoFrame | None = None
+    orientation: Orientation = UPRIGHT
 
 
 class MotionEstimator:
@@ -148,10 +150,10 @@ class MotionEstimator:
         self._past: deque[_Past] = deque()
         self._measured: deque[tuple[float, Float32Array]] = deque()
 
-    def remember(self, frame: av.VideoFrame, time_s: float) -> None:
+    def remember(self, frame: av.VideoFrame, time_s: float, orientation: Orientation = UPRIGHT) -> None:
         """Note a frame that is not scored itself: one to be scored may need it."""
         if not self._past or time_s - self._past[-1].time_s >= _SPACING * self._step_s:
-            self._past.append(_Past(time_s, None, frame))
+            self._past.append(_Past(time_s, None, frame, orientation))
             self._forget(time_s)
 
     def speed(self, pixels: UInt8Array, time_s: float) -> Float32Array | None:
@@ -207,7 +209,7 @@ class MotionEstimator:
         if past.grey is None:
             if past.frame is None:
                 raise AssertionError("a past picture without content")
-            past.grey = grey_of(self._scaler.model_input(past.frame))
+            past.grey = grey_of(self._scaler.model_input(past.frame, past.orientation))
             past.frame = None
         return past.grey
 

@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Protocol, Self
 
 import av
+import cv2
 import numpy as np
 from av.container import OutputContainer
 from av.video.stream import VideoStream
@@ -98,21 +99,26 @@ class OverlayVideo:
         self._stream: VideoStream | None = None
 
     def __enter__(self) -> Self:
-        self._container: OutputContainer = av.open(str(self._working), "w", format="mp4")
+        self._container: OutputContainer = av.open(f"file:{self._working}", "w", format="mp4")
         return self
 
     def add(self, scored: FrameScore) -> None:
         """Encode one frame."""
         picture = self._style.draw(scored)
-        picture = np.ascontiguousarray(picture[: picture.shape[0] // 2 * 2, : picture.shape[1] // 2 * 2])
         stream = self._stream or self._open_stream(picture)
+        if picture.shape[:2] != (stream.height, stream.width):  # of a folder of pictures of many sizes; or odd
+            picture = np.asarray(cv2.resize(picture, (stream.width, stream.height), interpolation=cv2.INTER_AREA), np.uint8)
         frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
         frame.time_base, frame.pts = _VIDEO_TIME_BASE, round(scored.frame.time_s / _VIDEO_TIME_BASE)
-        self._container.mux(stream.encode(frame))
+        try:
+            self._container.mux(stream.encode(frame))
+        except av.error.FFmpegError as error:
+            what = f"pictures of {stream.width}x{stream.height} cannot be written as a video ({error.strerror})"
+            raise UsageError(what, where=self._path, hint="write --maps instead") from None
 
     def _open_stream(self, picture: UInt8Array) -> VideoStream:
         stream = self._container.add_stream("libx264", rate=_NOMINAL_RATE_HZ, options={"crf": "20", "preset": "veryfast"})
-        stream.height, stream.width = picture.shape[:2]
+        stream.height, stream.width = (max(side // 2 * 2, 2) for side in picture.shape[:2])
         stream.pix_fmt = "yuv420p"
         stream.codec_context.time_base = _VIDEO_TIME_BASE
         self._stream = stream

@@ -10,6 +10,7 @@ import numpy as np
 from streamwatch.records import Box, Float32Array, UInt8Array
 
 _BAR_WIDTH_PX = 14
+_MAX_HEIGHT_PX = 4320
 _MAX_OPACITY = 0.65
 _MIN_WIDTH_PX = 640
 PIXELATED_COLUMNS = 32
@@ -92,7 +93,8 @@ def encode_jpeg(picture: UInt8Array) -> bytes:
 
 
 def _enlarged(picture: UInt8Array) -> UInt8Array:
-    factor = -(-_MIN_WIDTH_PX // picture.shape[1])
+    height, width = picture.shape[:2]
+    factor = min(-(-_MIN_WIDTH_PX // width), max(_MAX_HEIGHT_PX // height, 1))
     return np.asarray(picture.repeat(factor, axis=0).repeat(factor, axis=1)) if factor > 1 else picture
 
 

@@ -12,6 +12,7 @@ from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoRef
 
 from streamwatch.errors import UnusablePicture
 from streamwatch.records import INPUT_SIZE_PX, UInt8Array
+from streamwatch.video.orientation import UPRIGHT, Orientation
 
 _KERNEL = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
 
@@ -47,27 +48,31 @@ class Scaler:
     def __init__(self) -> None:
         self._input = VideoReformatter()
 
-    def model_input(self, frame: av.VideoFrame) -> UInt8Array:
-        """A decoded frame as (256, 256, 3) RGB uint8.
+    def model_input(self, frame: av.VideoFrame, orientation: Orientation = UPRIGHT) -> UInt8Array:
+        """A decoded frame, turned, as (256, 256, 3) RGB uint8.
 
         Raises:
             UnusablePicture: swscale refuses its size or format.
         """
-        return _rgb(self._input, frame, INPUT_SIZE_PX, INPUT_SIZE_PX)
+        return orientation.turn(_rgb(self._input, frame, INPUT_SIZE_PX, INPUT_SIZE_PX))
 
 
 class DecodedPicture:
-    """A decoded frame kept by reference; converted only when somebody looks at it."""
+    """A decoded frame kept by reference; converted only when somebody looks at it.
 
-    __slots__ = ("_frame", "height", "width")
+    Attributes:
+        width, height: in pixels, of the turned picture.
+    """
 
-    def __init__(self, frame: av.VideoFrame) -> None:
-        self._frame = frame
-        self.width, self.height = frame.width, frame.height
+    __slots__ = ("_frame", "_orientation", "height", "width")
+
+    def __init__(self, frame: av.VideoFrame, orientation: Orientation = UPRIGHT) -> None:
+        self._frame, self._orientation = frame, orientation
+        self.width, self.height = orientation.size(frame.width, frame.height)
 
     def rgb(self) -> UInt8Array:
         """(height, width, 3) RGB uint8 at the camera's own size."""
-        return _rgb(VideoReformatter(), self._frame, self.width, self.height)
+        return self._orientation.turn(_rgb(VideoReformatter(), self._frame, self._frame.width, self._frame.height))
 
 
 def _rgb(reformatter: VideoReformatter, frame: av.VideoFrame, width: int, height: int) -> UInt8Array:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import glob
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
-from urllib.parse import urlsplit
+from urllib.parse import unquote
 
+from streamwatch.config.schema import CameraDefaults
 from streamwatch.errors import SourceEmpty, SourceNotFound, mask_credentials
+from streamwatch.video.folders import ANIMATED, PICTURES, contents_of, in_order, say_left_out, visible_files
 
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff"})
 DEFAULT_FRAME_RATE_HZ = 10.0
-_URL = re.compile(r"^[a-zA-Z][a-zA-Z0-9+.-]*://")
+_MEMORY = Path("/dev") / "shm"
+_URL = re.compile(r"^([a-zA-Z][a-zA-Z0-9+.-]*)(://.*)$", re.DOTALL)
+_FILE_URL = re.compile(r"^file://(localhost)?(?=/)", re.IGNORECASE)
 
 Kind = Literal["video", "images", "live", "device"]
 
@@ -25,13 +29,15 @@ class Segment:
     Attributes:
         location: path or URL; may hold credentials, so show ``label`` instead.
         images: the picture files of an ``images`` segment, in order.
-        frame_rate_hz: pictures per second of an ``images`` segment.
+        frame_rate_hz: pictures per second of an ``images`` segment, and of a recording that holds neither times nor a rate.
+        stream: which of several video streams, counted from 0; None leaves it to us.
     """
 
     kind: Kind
     location: str
     images: tuple[Path, ...] = ()
     frame_rate_hz: float = DEFAULT_FRAME_RATE_HZ
+    stream: int | None = None
 
     @property
     def label(self) -> str:
@@ -44,10 +50,15 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Segments that are read one after the other as one stream."""
+    """Segments that are read one after the other as one stream.
+
+    Attributes:
+        remarks: what its user should know of how it was understood: which files are left out.
+    """
 
     label: str
     segments: tuple[Segment, ...]
+    remarks: tuple[str, ...] = ()
 
     @property
     def live(self) -> bool:
@@ -55,66 +66,115 @@ class Source:
         return any(s.kind in ("live", "device") for s in self.segments)
 
 
-def parse_source(text: str, *, frame_rate_hz: float = DEFAULT_FRAME_RATE_HZ, awaited: bool = False) -> Source:
+def parse_source(
+    text: str, *, frame_rate_hz: float = DEFAULT_FRAME_RATE_HZ, stream: int | None = None, awaited: bool = False
+) -> Source:
     """Resolve a file, a folder of images or videos, a glob, a device or a URL.
 
-    A glob may match videos, images or folders; videos and folders become segments in name order, and the
-    images of one folder one segment.
+    A name that is there is a file, whatever it looks like. A glob may match videos, images or folders; videos and folders
+    become segments in natural order, and the images of one folder one segment.
 
     Args:
+        frame_rate_hz, stream: see Segment.
         awaited: a device may be absent: it is opened again and again, as a camera on the network is.
 
     Raises:
         SourceNotFound: nothing is there.
         SourceEmpty: a folder without pictures or videos.
     """
-    if _URL.match(text):
-        return _url_source(text, frame_rate_hz)
-    if text.startswith("/dev/"):
-        return _device_source(text, awaited=awaited)
-    path = Path(text).expanduser()
-    if path.is_file() or path.is_dir():
-        return Source(text, _segments([path], frame_rate_hz))
-    matches = sorted(Path(p) for p in glob.glob(str(path), recursive=True))  # noqa: PTH207 - Path.glob takes hidden files too
-    if not matches:
+    how = _How(frame_rate_hz, stream)
+    if url := _URL.match(text):
+        if url[1].lower() == "file":
+            return _file_source(text, how)
+        location = url[1].lower() + url[2]
+        return Source(mask_credentials(location), (Segment("live", location, stream=stream),))
+    if _is_device(text):
+        return _device_source(text, stream, awaited=awaited)
+    paths = _paths_of(text)
+    if not paths:
         raise SourceNotFound("no such file, folder or glob", where=text, hint="check the path")
-    return Source(text, _segments(matches, frame_rate_hz))
+    return _source_of(text, paths, how)
 
 
-def _url_source(text: str, frame_rate_hz: float) -> Source:
-    if text.startswith("file://"):
-        return parse_source(urlsplit(text).path, frame_rate_hz=frame_rate_hz)
-    return Source(mask_credentials(text), (Segment("live", text),))
+def camera_source(text: str, settings: CameraDefaults, *, awaited: bool = False) -> Source:
+    """Resolve a name as a camera's settings have it read; raises as ``parse_source``."""
+    return parse_source(text, frame_rate_hz=settings.frame_rate, stream=settings.stream, awaited=awaited)
 
 
-def _device_source(text: str, *, awaited: bool) -> Source:
+@dataclass(frozen=True, slots=True)
+class _How:
+    """How local segments are read; see Segment."""
+
+    frame_rate_hz: float
+    stream: int | None
+
+    def pictures(self, folder: Path, images: tuple[Path, ...]) -> Segment:
+        return Segment("images", str(folder), images, self.frame_rate_hz)
+
+    def recording(self, path: Path) -> Segment:
+        return Segment("video", str(path), (), self.frame_rate_hz, self.stream)
+
+
+def _file_source(text: str, how: _How) -> Source:
+    """A ``file://`` URL: percent signs stand for what cannot be written (RFC 8089)."""
+    raw = _FILE_URL.sub("", text)
+    paths = [path for path in (Path(unquote(raw)), Path(raw)) if path.exists()][:1]
+    if not paths:
+        raise SourceNotFound("no such file or folder", where=text, hint="it is file:///absolute/path, with %20 for a space")
+    return _source_of(text, paths, how)
+
+
+def _is_device(text: str) -> bool:
+    """Whether it names a device, there or not; what is under /dev/shm are files."""
+    path = Path(text)
+    return path.is_relative_to("/dev") and not path.is_relative_to(_MEMORY) and not path.is_file()
+
+
+def _device_source(text: str, stream: int | None, *, awaited: bool) -> Source:
     if not awaited and not Path(text).exists():
         raise SourceNotFound("no such device", where=text, hint="list yours with `v4l2-ctl --list-devices`")
-    return Source(text, (Segment("device", text),))
+    return Source(text, (Segment("device", text, stream=stream),))
 
 
-def _segments(paths: list[Path], frame_rate_hz: float) -> tuple[Segment, ...]:
+def _paths_of(text: str) -> list[Path]:
+    """What a name means: itself, if that is there; with its ~, if there is such a user; or what it matches."""
+    for name in (text, os.path.expanduser(text)):  # noqa: PTH111 - which leaves ~ alone where there is no such user
+        if Path(name).exists():
+            return [Path(name)]
+        if matches := glob.glob(name, recursive=True):  # noqa: PTH207 - Path.glob takes hidden files too
+            return in_order(map(Path, matches))
+    return []
+
+
+def _source_of(label: str, paths: list[Path], how: _How) -> Source:
     segments: list[Segment] = []
-    images = [p for p in paths if p.is_file() and p.suffix.lower() in IMAGE_SUFFIXES]
-    for path in paths:
-        if path.is_dir():
-            segments.extend(_folder_segments(path, frame_rate_hz))
-        elif path.suffix.lower() not in IMAGE_SUFFIXES:
-            segments.append(Segment("video", str(path)))
-    if images:
-        segments.append(Segment("images", str(images[0].parent), tuple(sorted(images)), frame_rate_hz))
-    return tuple(segments)
-
-
-def _folder_segments(folder: Path, frame_rate_hz: float) -> list[Segment]:
-    """A folder's images as one segment, else its videos, else its subfolders' images."""
-    files = sorted(p for p in folder.iterdir() if p.is_file() and not p.name.startswith("."))
-    images = tuple(p for p in files if p.suffix.lower() in IMAGE_SUFFIXES)
-    if images:
-        return [Segment("images", str(folder), images, frame_rate_hz)]
+    remarks: list[str | None] = []
+    files = [path for path in paths if path.is_file()]
+    if len(paths) == 1 and files:
+        alone = files[0]
+        still = alone.suffix.lower() in PICTURES - ANIMATED
+        return Source(label, (how.pictures(alone.parent, (alone,)) if still else how.recording(alone),))
+    for folder in (path for path in paths if path.is_dir()):
+        segments.extend(_folder_segments(folder, how, remarks))
     if files:
-        return [Segment("video", str(p)) for p in files]
-    inner = [s for sub in sorted(folder.iterdir()) if sub.is_dir() for s in _folder_segments(sub, frame_rate_hz)]
-    if not inner:
-        raise SourceEmpty("the folder holds no pictures or videos", where=folder, hint="give a folder of images or videos")
-    return inner
+        segments.extend(_segments(label, files, how, remarks))
+    if not segments:
+        raise SourceEmpty("holds no pictures or videos", where=label, hint="give a folder of images or videos")
+    return Source(label, tuple(segments), tuple(remark for remark in remarks if remark))
+
+
+def _segments(place: str, files: list[Path], how: _How, remarks: list[str | None]) -> list[Segment]:
+    found = contents_of(files)
+    remarks.append(say_left_out(place, found.left_out))
+    if found.pictures:
+        return [how.pictures(found.pictures[0].parent, found.pictures)]
+    return [how.recording(path) for path in found.recordings]
+
+
+def _folder_segments(folder: Path, how: _How, remarks: list[str | None]) -> list[Segment]:
+    """A folder's recordings, else its images as one segment, else what its subfolders hold."""
+    segments = _segments(str(folder), visible_files(folder), how, remarks)
+    if segments:
+        return segments
+    inner = in_order(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    return [segment for sub in inner for segment in _folder_segments(sub, how, remarks)]

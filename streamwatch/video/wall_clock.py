@@ -8,6 +8,9 @@ SLEW_PER_S = 0.001
 """A camera's clock drifts by seconds a day (4 s measured: docs/decisions/0012-live-streams.md), i.e. 0.00005; this follows
 it 20 times over."""
 STEP_BEYOND_S = 30.0
+"""A stream that was held back on its way shows what was; by more than this it is a clock that is wrong."""
+MAX_AHEAD_S = 1.0
+"""No picture shows what is yet to come: a camera whose clock is fast, or that sends more than it says, is held here."""
 
 
 class WallClockMapper:
@@ -37,9 +40,11 @@ class WallClockMapper:
         return self._last_wall_s
 
     def _correction_s(self, time_s: float) -> float:
-        """Towards the wall clock, by at most a thousandth of the time that passed; far behind it, at once."""
+        """Towards the wall clock, by at most a thousandth of the time that passed; far behind it or ahead of it, at once."""
         behind_s = self._clock.wall_s() - (self._base_s + time_s)
         if behind_s > STEP_BEYOND_S:
             return behind_s
+        if behind_s < -MAX_AHEAD_S:
+            return behind_s + MAX_AHEAD_S
         most_s = SLEW_PER_S * max(time_s - self._last_time_s, 0.0)
         return max(-most_s, min(most_s, behind_s))

@@ -111,6 +111,7 @@ BY_HAND: dict[str, Any] = {
     "privacy": [[[0, 0], [1, 0], [1, 1]]],
     "zones": {"gate": {"polygon": [[0, 0], [1, 0], [1, 1]]}},
     "threshold": 7.0,
+    "stream": 1,
     "schedule": ["Mon 00:00-01:00"],
     "retention.min_free": "7%",
     "health.ready_share": "7%",

@@ -23,7 +23,7 @@ from streamwatch.simulator.authentication import Credentials
 from streamwatch.simulator.faults import Fault
 from streamwatch.simulator.media import Track, encode_track, load_track
 from streamwatch.simulator.server import SimulatedCamera
-from streamwatch.video.reader import FrameReader
+from streamwatch.video.reader import FrameReader, ReaderListeners
 from streamwatch.video.sources import parse_source
 from streamwatch.video.streams.opener import PyAvOpener, StreamOptions
 from tests.conftest import REPOSITORY, encode, moving_square
@@ -69,7 +69,7 @@ def reader(url: str, drops: Counter[str] | None = None, transport: str = "tcp", 
         parse_source(url),
         opener=PyAvOpener(StreamOptions(transport, timeout_s, timeout_s)),
         clock=SystemClock(),
-        on_drop=lambda reason: counted.update([reason]),
+        listeners=ReaderListeners(lambda reason: counted.update([reason])),
     )
 
 

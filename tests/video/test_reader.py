@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from streamwatch.clock import SystemClock
 from streamwatch.errors import SourceEmpty, SourceError, SourceNotFound
 from streamwatch.records import Frame
-from streamwatch.video.reader import FrameReader, Pace, Pacer
+from streamwatch.video.pace import Pace, Pacer
+from streamwatch.video.reader import FrameReader
 from streamwatch.video.sources import parse_source
 from streamwatch.video.streams.opener import PyAvOpener
 from tests.conftest import encode, moving_square, read, reader_of, shared_file

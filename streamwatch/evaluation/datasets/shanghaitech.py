@@ -10,6 +10,7 @@ import numpy as np
 from streamwatch.errors import SourceError, UsageError
 from streamwatch.evaluation.datasets.dataset import ArrayMasks, Dataset, SceneData, TestClip, Truth
 from streamwatch.learning.footage import probe
+from streamwatch.video.folders import in_order
 from streamwatch.video.sources import Source, parse_source
 from streamwatch.video.streams.opener import Opener
 
@@ -49,11 +50,11 @@ def _require_layout(root: Path) -> None:
 
 
 def _videos(root: Path) -> list[Path]:
-    return sorted((root / "training/videos").glob("[0-9]*_*.avi"))
+    return in_order((root / "training/videos").glob("[0-9]*_*.avi"))
 
 
 def _clips(root: Path) -> list[Path]:
-    return sorted(p for p in (root / "testing/frames").glob("[0-9]*_*") if p.is_dir())
+    return in_order(p for p in (root / "testing/frames").glob("[0-9]*_*") if p.is_dir())
 
 
 def _scene_of(path: Path) -> str:

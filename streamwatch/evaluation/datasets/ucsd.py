@@ -9,6 +9,7 @@ import numpy as np
 
 from streamwatch.errors import UsageError
 from streamwatch.evaluation.datasets.dataset import Dataset, PictureMasks, SceneData, TestClip, Truth
+from streamwatch.video.folders import in_order, visible_files
 from streamwatch.video.sources import parse_source
 
 LAYOUT = "Train/TrainNNN/*.tif, Test/TestNNN/*.tif and Test/TestNNN_gt/*.bmp (or a UCSDped*.m with gt_frame ranges)"
@@ -22,8 +23,8 @@ def load_ucsd(root: Path) -> Dataset:
     Raises:
         UsageError: ``root`` does not have the layout.
     """
-    train = sorted(p for p in (root / "Train").glob("Train[0-9]*") if p.is_dir())
-    test = sorted(p for p in (root / "Test").glob("Test[0-9]*") if p.is_dir() and not p.name.endswith("_gt"))
+    train = in_order(p for p in (root / "Train").glob("Train[0-9]*") if p.is_dir())
+    test = in_order(p for p in (root / "Test").glob("Test[0-9]*") if p.is_dir() and not p.name.endswith("_gt"))
     if not train or not test:
         found = ", ".join(sorted(p.name for p in root.iterdir())[:6]) if root.is_dir() else "no such folder"
         raise UsageError(f"not UCSD Ped1 or Ped2: expected {LAYOUT}, found {found}", where=root, hint="give its root folder")
@@ -44,7 +45,7 @@ def _frame_ranges(root: Path) -> dict[int, str]:
 def _clip(folder: Path, expression: str | None, problems: list[str]) -> TestClip:
     source = parse_source(str(folder), frame_rate_hz=FRAME_RATE_HZ)
     frames = sum(len(segment.images) for segment in source.segments)
-    masks = tuple(sorted(folder.with_name(f"{folder.name}_gt").glob("*.bmp")))
+    masks = tuple(visible_files(folder.with_name(f"{folder.name}_gt"), "*.bmp"))
     if masks and len(masks) != frames:
         problems.append(f"clip {folder.name}: {frames} frames, but {len(masks)} masks: it counts in no figure")
         return TestClip(folder.name, source, None)

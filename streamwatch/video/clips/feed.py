@@ -73,7 +73,7 @@ class ClipFeed:
             return
         if due and decoded.drop_reason is None and not self._given_up:
             try:
-                self._encode(DecodedPicture(decoded.frame).rgb(), time_s)
+                self._encode(DecodedPicture(decoded.frame, decoded.orientation).rgb(), time_s)
             except _REFUSED as error:  # evidence must never stop detection
                 log.warning("clips are not kept of a camera whose pictures cannot be encoded: %s", error)
                 self._given_up, self._encoder = True, None

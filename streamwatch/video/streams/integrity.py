@@ -16,6 +16,10 @@ AWAIT_AT_MOST_S = 20.0
 JUMP_S = 10.0
 LEAST_STEP_S = 1e-6
 """Less than a tick of any clock of video (90 kHz): what is left of a repeated time after it was shifted."""
+ALONE = frozenset({"mjpeg"})
+"""Codecs of which a lost picture harms no other."""
+_ALIKE = 2
+"""So many intervals after a gap that are as long as it: the camera is slower now."""
 _REMEMBERED = 64
 _GAP_FACTOR = 1.6
 _TYPICAL_QUANTILE = 0.9
@@ -70,27 +74,50 @@ class Timeline:
 
 
 class IntegrityGuard:
-    """Decides picture by picture; see the module's text."""
+    """Decides picture by picture; see the module's text.
 
-    def __init__(self) -> None:
-        self._gaps = GapDetector()
+    Args:
+        gaps_tell: whether a gap in the times means that something was lost: not where the decoder or the transport says so.
+    """
+
+    def __init__(self, *, gaps_tell: bool = True) -> None:
+        self._gaps = GapDetector() if gaps_tell else None
         self._awaiting_since_s: float | None = 0.0
         self._last_s: float | None = None
+        self._harmed = True
+        self._gap_s: float | None = None
+        self._alike = 0
 
-    def judge(self, time_s: float, *, key: bool, corrupt: bool, damaged: bool) -> DropReason | None:
+    def judge(self, time_s: float, *, key: bool, corrupt: bool, damaged: bool, unbroken: bool = False) -> DropReason | None:
         """Why the picture may not be scored; None if it may.
 
         Args:
             key: it is coded by itself.
             corrupt: the decoder flags this very picture.
             damaged: something was lost or could not be decoded since the picture before it.
+            unbroken: the stream's own numbers say that nothing is missing before it: a gap is a slower rate.
         """
-        gap = self._last_s is not None and self._gaps.is_gap(time_s - self._last_s)
+        gap = self._follow_gaps(time_s) and not unbroken
         self._last_s = time_s
-        if damaged or gap or corrupt:
+        if damaged or corrupt or gap:
             self._awaiting_since_s = time_s
+        self._harmed |= damaged or corrupt
         if corrupt:
             return DropReason.CORRUPT
         if key or (self._awaiting_since_s is not None and time_s - self._awaiting_since_s >= AWAIT_AT_MOST_S):
-            self._awaiting_since_s = None
+            self._awaiting_since_s, self._harmed = None, False
         return None if self._awaiting_since_s is None else DropReason.AWAIT_KEYFRAME
+
+    def _follow_gaps(self, time_s: float) -> bool:
+        """Whether something may be missing before this picture; what was taken for a gap and goes on is a slower rate."""
+        if self._gaps is None or self._last_s is None:
+            return False
+        interval_s = time_s - self._last_s
+        gap = self._gaps.is_gap(interval_s)
+        if self._gap_s is not None and 1 / _GAP_FACTOR <= interval_s / self._gap_s <= _GAP_FACTOR:
+            self._alike += 1
+            if self._alike >= _ALIKE and not self._harmed:
+                self._awaiting_since_s = None
+            return False
+        self._gap_s, self._alike = (interval_s if gap else None), 0
+        return gap

@@ -11,25 +11,20 @@ from av.video.stream import VideoStream
 
 from streamwatch.clock import Clock
 from streamwatch.enums import DisconnectKind
-from streamwatch.errors import SourceDisconnected, SourceEmpty
+from streamwatch.errors import SourceDisconnected
+from streamwatch.video.orientation import Orientation, orientation_of
 from streamwatch.video.sources import Segment
-from streamwatch.video.streams.decoded import Decoded, limit_size
-from streamwatch.video.streams.integrity import IntegrityGuard, Timeline
+from streamwatch.video.streams.choice import choose_stream, say_choice
+from streamwatch.video.streams.complaints import heard, listen
+from streamwatch.video.streams.decoded import TIMEOUT_ERRORS, Decoded, has_clock, limit_size
+from streamwatch.video.streams.frame_numbers import numbers_of
+from streamwatch.video.streams.integrity import ALONE, IntegrityGuard, Timeline
 
-# PyAV reports FFmpeg's EXIT when its interrupt callback, i.e. our timeout, ended a call (docs/decisions/0012-live-streams.md).
-TIMEOUT_ERRORS = (av.error.ExitError, av.error.TimeoutError)
 _AUTH_ERRORS = (av.error.HTTPUnauthorizedError, av.error.HTTPForbiddenError)
 PICTURE_WITHIN_S = 45.0
 """A stream that sends, and of which nothing can be decoded for so long, is begun again: twice what cameras with rare key frames
 need, and less than the watchdog waits before it leaves a thread behind."""
 _RESIZED = "the picture's size changed"
-_HARMLESS = (
-    "deprecated pixel format",
-    "co located POCs unavailable",
-    "non-existing PPS",
-    "no frame!",
-    "Could not find codec parameters",
-)
 
 
 def disconnect_kind(error: av.error.FFmpegError, *, opening: bool) -> DisconnectKind:
@@ -51,7 +46,7 @@ def open_live(segment: Segment, *, transport: str, timeout_s: tuple[float, float
     Raises:
         av.error.FFmpegError: it cannot be connected to; see ``disconnect_kind``.
     """
-    av.logging.set_level(av.logging.WARNING)  # off by default; what FFmpeg complains of is how lost packets show
+    listen()  # what FFmpeg complains of is how lost packets show
     # Not fflags=nobuffer: it throws away what probing read, and with it the first key frame (FFmpeg 8.1). Short probing
     # keeps the delay low as well, and what it read is decoded at once.
     options = {"analyzeduration": "500000", "fpsprobesize": "0"}
@@ -59,26 +54,30 @@ def open_live(segment: Segment, *, transport: str, timeout_s: tuple[float, float
         options |= {"rtsp_transport": transport}
     if transport == "udp":  # over TCP nothing is reordered, and a queue would hold back what follows a gap
         options |= {"reorder_queue_size": "64", "max_delay": "300000"}
-    return av.open(segment.location, options=options, timeout=timeout_s)
+    return av.open(segment.location, options=options, timeout=timeout_s, metadata_errors="replace")
 
 
 class LiveStream:
     """Decodes a live stream; it never ends by itself, so that its end is a disconnect."""
 
     def __init__(self, container: InputContainer, segment: Segment, clock: Clock) -> None:
-        if not container.streams.video:
-            raise SourceEmpty("holds no video stream", where=segment.label, hint="check the stream's path")
         self.decode_errors = 0
         self.on_packet: Callable[[av.Packet[VideoStream]], None] = lambda _: None
         self._container, self._segment, self._clock = container, segment, clock
-        self._stream: VideoStream = container.streams.video[0]
+        self._stream = choose_stream(container.streams.video, segment.stream, segment.label)
         self._stream.thread_count = 1
         limit_size(self._stream, segment.label)
         rate = self._stream.average_rate or self._stream.guessed_rate
         self._timeline = Timeline(1.0 / float(rate) if rate else 0.1)
-        self._guard = IntegrityGuard()
-        self._size: tuple[int, int] | None = None
+        self._began_s = None if has_clock(container) else clock.monotonic_s()
+        codec = self._stream.codec_context.name
+        self._guard = IntegrityGuard(gaps_tell=codec not in ALONE)
+        self._numbers = numbers_of(self._stream)
+        self._follows: bool | None = None
+        self._shape: tuple[int, int, Orientation] | None = None
         self._damaged = False
+        self._coded_alone = codec == "mjpeg"
+        self._coded: bytes | None = None
 
     @property
     def coded(self) -> VideoStream | None:
@@ -94,6 +93,22 @@ class LiveStream:
     def declared_duration_s(self) -> float:
         """See Stream: none."""
         return 0.0
+
+    @property
+    def starts_s(self) -> float | None:
+        """See Stream: with its first picture."""
+        return None
+
+    @property
+    def cut_short_of_s(self) -> float:
+        """See Stream: it has no end."""
+        return 0.0
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """See Stream."""
+        choice = say_choice(self._container.streams.video, self._stream)
+        return (choice,) if choice else ()
 
     def pictures(self) -> Iterator[Decoded]:
         """Every picture with its judgement; see Stream.
@@ -114,9 +129,8 @@ class LiveStream:
 
     def _next_frames(self, packets: Iterator[av.Packet[VideoStream]]) -> list[av.VideoFrame]:
         """The next packet's pictures; damage on the way is noted."""
-        with av.logging.Capture(local=True) as complaints:
-            frames = self._decoded(packets)
-        self._damaged |= any(_means_damage(level, text) for level, _, text in complaints)
+        frames, damaged = heard(lambda: self._decoded(packets))
+        self._damaged |= damaged
         return frames
 
     def _decoded(self, packets: Iterator[av.Packet[VideoStream]]) -> list[av.VideoFrame]:
@@ -126,6 +140,10 @@ class LiveStream:
                 raise self._lost("the stream ended", DisconnectKind.EOF)
             self._damaged |= packet.is_corrupt
             self.on_packet(packet)
+            self._coded = bytes(packet) if self._coded_alone else None
+            if self._numbers is not None and packet.size:
+                self._follows = self._numbers.follows(bytes(packet))
+                self._damaged |= self._follows is False
             return packet.decode()
         except av.error.InvalidDataError:
             self.decode_errors += 1
@@ -139,22 +157,25 @@ class LiveStream:
             raise self._lost(what, kind) from None
 
     def _judged(self, frame: av.VideoFrame) -> Decoded:
-        size = (frame.width, frame.height)
-        if self._size not in (None, size):
-            raise self._lost(f"{_RESIZED} to {size[0]}x{size[1]}", DisconnectKind.INVALID_DATA, at_once=True)
-        self._size = size
-        raw_s = None if frame.pts is None or frame.time_base is None else float(frame.pts * frame.time_base)
-        time_s, jumped = self._timeline.advance(raw_s)
+        orientation = orientation_of(frame, self._coded)
+        shape = (frame.width, frame.height, orientation)
+        if self._shape not in (None, shape):
+            raise self._lost(f"{_RESIZED} to {shape[0]}x{shape[1]}", DisconnectKind.INVALID_DATA, at_once=True)
+        self._shape = shape
+        time_s, jumped = self._time_of(frame)
         damaged, self._damaged = self._damaged or jumped, False
-        drop_reason = self._guard.judge(time_s, key=bool(frame.key_frame), corrupt=frame.is_corrupt, damaged=damaged)
-        return Decoded(frame, time_s, drop_reason)
+        known = bool(self._follows)
+        drop_reason = self._guard.judge(
+            time_s, key=bool(frame.key_frame), corrupt=frame.is_corrupt, damaged=damaged, unbroken=known
+        )
+        return Decoded(frame, time_s, drop_reason, orientation)
+
+    def _time_of(self, frame: av.VideoFrame) -> tuple[float, bool]:
+        """Its time, and whether the camera's clock jumped there; of a stream that has no clock, when the picture arrived."""
+        if self._began_s is not None:
+            return self._timeline.advance(self._clock.monotonic_s() - self._began_s)[0], False
+        raw_s = None if frame.pts is None or frame.time_base is None else float(frame.pts * frame.time_base)
+        return self._timeline.advance(raw_s)
 
     def _lost(self, what: str, kind: DisconnectKind, *, at_once: bool = False) -> SourceDisconnected:
         return SourceDisconnected(what, where=self._segment.label, kind=kind, retry="at_once" if at_once else "backoff")
-
-
-def _means_damage(level: int, text: str) -> bool:
-    """Whether a line of FFmpeg's log tells of lost or undecodable data ("RTP: missed 3 packets", "concealing 40 DC")."""
-    if any(harmless in text for harmless in _HARMLESS):
-        return False
-    return level <= av.logging.ERROR or "missed" in text or "conceal" in text or "corrupt" in text.lower()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import errno
-import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -19,8 +17,10 @@ from streamwatch.config.schema import CameraDefaults
 from streamwatch.enums import DisconnectKind
 from streamwatch.errors import SourceDisconnected, SourceEmpty, SourceError, SourceNotFound, StreamwatchError
 from streamwatch.video.sources import Segment
-from streamwatch.video.streams.decoded import MAX_STILL_PIXELS, Decoded, limit_size
-from streamwatch.video.streams.live import TIMEOUT_ERRORS, LiveStream, disconnect_kind, open_live
+from streamwatch.video.streams.decoded import Decoded, reason_of
+from streamwatch.video.streams.live import LiveStream, disconnect_kind, open_live
+from streamwatch.video.streams.pictures import ImageStream
+from streamwatch.video.streams.recording import RecordingStream
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +37,8 @@ def stream_options(settings: CameraDefaults) -> StreamOptions:
     return StreamOptions(settings.transport, settings.open_timeout, settings.read_timeout)
 
 
+_TEXT_FORMATS = frozenset({"tty", "bin", "adf", "idf", "xbin", "lrc"})
+"""FFmpeg animates text as a terminal of old would."""
 PacketListener = Callable[["av.Packet[VideoStream]"], None]
 
 
@@ -67,7 +69,22 @@ class Stream(Protocol):
 
     @property
     def declared_duration_s(self) -> float:
-        """Duration that the container declares; 0 if it does not."""
+        """About how long it is, as the container declares; 0 if it does not."""
+        ...
+
+    @property
+    def starts_s(self) -> float | None:
+        """The picture time that a player shows as 0; None if that is the first picture's."""
+        ...
+
+    @property
+    def cut_short_of_s(self) -> float:
+        """How long the video is declared to be, if less of it was there by the end; else 0."""
+        ...
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What its user should know of how it is read."""
         ...
 
     def pictures(self) -> Iterator[Decoded]:
@@ -98,7 +115,7 @@ class PyAvOpener:
         container = self._open_container(segment)
         try:
             live = segment.kind in ("live", "device")
-            yield LiveStream(container, segment, self._clock) if live else VideoFileStream(container, segment)
+            yield LiveStream(container, segment, self._clock) if live else RecordingStream(container, segment)
         finally:
             container.close()
 
@@ -110,9 +127,18 @@ class PyAvOpener:
                 timeout_s = (self._options.open_timeout_s, self._options.read_timeout_s)
                 return open_live(segment, transport=self._options.transport, timeout_s=timeout_s)
             _require_bytes(segment)
-            return av.open(segment.location)
+            return _open_file(segment)
         except av.error.FFmpegError as error:
             raise open_error(segment, error) from None
+
+
+def _open_file(segment: Segment) -> InputContainer:
+    """Open a local file, whatever its name looks like: ``cam:1.mp4`` is no protocol."""
+    container = av.open(f"file:{segment.location}", metadata_errors="replace")
+    if container.format.name in _TEXT_FORMATS:
+        container.close()
+        raise SourceError("not a video, but text", where=segment.label, hint="give a recording or a folder of them")
+    return container
 
 
 def open_error(segment: Segment, error: av.error.FFmpegError) -> StreamwatchError:
@@ -122,7 +148,7 @@ def open_error(segment: Segment, error: av.error.FFmpegError) -> StreamwatchErro
     if isinstance(error, av.error.FileNotFoundError):
         return SourceNotFound("no such file", where=segment.label, hint="check the path")
     return SourceError(
-        f"not a readable video ({_reason(error)})", where=segment.label, hint="check it with `ffprobe`; it may be cut off"
+        f"not a readable video ({reason_of(error)})", where=segment.label, hint="check it with `ffprobe`; it may be cut off"
     )
 
 
@@ -133,125 +159,10 @@ def _connect_error(segment: Segment, error: av.error.FFmpegError) -> SourceDisco
             "the camera refuses the user or password", where=segment.label, hint="correct them", kind=kind, retry="slowly"
         )
     hint = "check address and power"
-    return SourceDisconnected(f"cannot connect ({_reason(error)})", where=segment.label, hint=hint, kind=kind)
-
-
-def _reason(error: av.error.FFmpegError) -> str:
-    if isinstance(error, TIMEOUT_ERRORS):
-        return "timed out"
-    return error.strerror or os.strerror(error.errno or errno.EIO)
+    return SourceDisconnected(f"cannot connect ({reason_of(error)})", where=segment.label, hint=hint, kind=kind)
 
 
 def _require_bytes(segment: Segment) -> None:
     path = Path(segment.location)
     if path.is_file() and path.stat().st_size == 0:
         raise SourceEmpty("the file is empty (0 bytes)", where=segment.label, hint="record it again")
-
-
-class VideoFileStream:
-    """Decodes the first video stream of a container."""
-
-    def __init__(self, container: InputContainer, segment: Segment) -> None:
-        if not container.streams.video:
-            raise SourceEmpty("holds no video stream", where=segment.label, hint="give a file with video in it")
-        self.decode_errors = 0
-        self.on_packet: PacketListener = ignore_packet
-        self._container, self._segment = container, segment
-        self._stream: VideoStream = container.streams.video[0]
-        self._stream.thread_count = 1
-        limit_size(self._stream, segment.label)
-        rate = self._stream.average_rate or self._stream.guessed_rate
-        self._frame_s = 1.0 / float(rate) if rate else 0.1
-        # AVI stores no presentation times, and FFmpeg hands decode times out in their place, which B-frames
-        # put out of order; decode times are in order.
-        self._use_dts = container.format.name == "avi"
-
-    @property
-    def coded(self) -> VideoStream | None:
-        """See Stream."""
-        return self._stream
-
-    @property
-    def declared_frames(self) -> int:
-        """See Stream."""
-        return int(self._stream.frames or 0)
-
-    @property
-    def declared_duration_s(self) -> float:
-        """See Stream."""
-        return (self._container.duration or 0) / av.time_base
-
-    def pictures(self) -> Iterator[Decoded]:
-        """See Stream."""
-        last_s: float | None = None
-        step_s = self._frame_s
-        for frame in self._frames():
-            time_s = self._time_of(frame)
-            if time_s is None or (last_s is not None and time_s <= last_s):
-                time_s = 0.0 if last_s is None else last_s + step_s
-            elif last_s is not None:
-                step_s = time_s - last_s  # a nominal rate may count fields: some AVIs say 50 and hold 25 pictures a second
-            last_s = time_s
-            yield Decoded(frame, time_s)
-
-    def _time_of(self, frame: av.VideoFrame) -> float | None:
-        ticks = frame.dts if self._use_dts else frame.pts
-        if ticks is None or frame.time_base is None:
-            return None
-        return float(ticks * frame.time_base)
-
-    def _frames(self) -> Iterator[av.VideoFrame]:
-        packets = self._container.demux(self._stream)
-        while True:
-            try:
-                packet = next(packets, None)
-                if packet is None:
-                    return
-                self.on_packet(packet)
-                yield from packet.decode()
-            except av.error.InvalidDataError:
-                self.decode_errors += 1
-            except av.error.EOFError:
-                return
-            except av.error.FFmpegError as error:
-                raise SourceError(f"reading failed ({_reason(error)})", where=self._segment.label) from None
-
-
-class ImageStream:
-    """Decodes image files one after the other at a stated rate."""
-
-    def __init__(self, segment: Segment) -> None:
-        self.decode_errors = 0
-        self.on_packet: PacketListener = ignore_packet
-        self._segment = segment
-
-    @property
-    def coded(self) -> VideoStream | None:
-        """See Stream: none."""
-        return None
-
-    @property
-    def declared_frames(self) -> int:
-        """See Stream."""
-        return len(self._segment.images)
-
-    @property
-    def declared_duration_s(self) -> float:
-        """See Stream."""
-        return self.declared_frames / self._segment.frame_rate_hz
-
-    def pictures(self) -> Iterator[Decoded]:
-        """See Stream; a picture that cannot be decoded is counted and left out."""
-        for index, path in enumerate(self._segment.images):
-            frame = self._decode(path)
-            if frame is not None:
-                yield Decoded(frame, index / self._segment.frame_rate_hz)
-
-    def _decode(self, path: Path) -> av.VideoFrame | None:
-        try:
-            with av.open(str(path)) as container:
-                limit_size(container.streams.video[0], path.name, MAX_STILL_PIXELS)
-                return next(container.decode(video=0), None)
-        except (av.error.FFmpegError, SourceError, IndexError):
-            self.decode_errors += 1
-            return None

@@ -22,7 +22,8 @@ from streamwatch.video.clips.feed import KEY_FRAME_EVERY_S, ClipFeed, Cover
 from streamwatch.video.clips.file import ClipFile
 from streamwatch.video.clips.ring import ClipRing
 from streamwatch.video.overlay import black_out, pixelate, write_picture
-from streamwatch.video.reader import FrameReader, Pace, RetentionOptions
+from streamwatch.video.pace import Pace
+from streamwatch.video.reader import FrameReader, RetentionOptions
 from streamwatch.video.sources import parse_source
 from streamwatch.video.streams.opener import PyAvOpener
 from tests.conftest import encode, moving_square, shared_file

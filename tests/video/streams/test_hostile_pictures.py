@@ -12,11 +12,13 @@ import av
 import cv2
 import numpy as np
 import pytest
+from av.stream import Disposition
 
 from streamwatch.clock import SystemClock
 from streamwatch.enums import DisconnectKind, DropReason
 from streamwatch.errors import SourceDisconnected, SourceError
-from streamwatch.video.reader import FrameReader, Pace
+from streamwatch.video.pace import Pace
+from streamwatch.video.reader import FrameReader, ReaderListeners
 from streamwatch.video.sources import Segment, parse_source
 from streamwatch.video.streams.decoded import MAX_STILL_PIXELS, Decoded
 from streamwatch.video.streams.live import PICTURE_WITHIN_S, LiveStream
@@ -27,7 +29,15 @@ from tests.test_retry import FakeClock
 class Unscalable:
     """A stream in which every third picture is one that the scaler refuses."""
 
-    decode_errors, declared_frames, declared_duration_s, coded = 0, 0, 0.0, None
+    decode_errors, declared_frames, declared_duration_s, cut_short_of_s, starts_s, remarks, coded = (
+        0,
+        0,
+        0.0,
+        0.0,
+        None,
+        (),
+        None,
+    )
     on_packet = staticmethod(ignore_packet)
 
     def pictures(self) -> Iterator[Decoded]:
@@ -48,7 +58,12 @@ def test_a_picture_that_cannot_be_scaled_is_dropped_as_damage_and_the_others_are
     dropped: list[DropReason] = []
     source = parse_source(str(tmp_path / "a.mp4"))
     reader = FrameReader(
-        "cam", source, opener=Unscalable(), clock=SystemClock(), motion_step_s=motion_step_s, on_drop=dropped.append
+        "cam",
+        source,
+        opener=Unscalable(),
+        clock=SystemClock(),
+        motion_step_s=motion_step_s,
+        listeners=ReaderListeners(dropped.append),
     )
     assert len(list(reader.frames())) == 6
     assert dropped == [DropReason.CORRUPT] * 3
@@ -61,12 +76,17 @@ def test_a_live_stream_of_which_nothing_can_be_decoded_is_lost_after_a_while() -
         while True:
             clock.now_s += 1.0
             read.append(clock.now_s)
-            yield SimpleNamespace(is_corrupt=False, decode=list)
+            yield SimpleNamespace(is_corrupt=False, size=0, decode=list)
 
     coded = SimpleNamespace(
-        codec_context=SimpleNamespace(width=64, height=48, options={}), average_rate=None, guessed_rate=None, thread_count=0
+        codec_context=SimpleNamespace(width=64, height=48, options={}, name="h264", extradata=None),
+        average_rate=None,
+        guessed_rate=None,
+        thread_count=0,
+        disposition=Disposition.default,
     )
-    container: Any = SimpleNamespace(streams=SimpleNamespace(video=[coded]), demux=packets)
+    shape = SimpleNamespace(flags=0)
+    container: Any = SimpleNamespace(streams=SimpleNamespace(video=[coded]), demux=packets, format=shape)
     segment = Segment("live", "http://127.0.0.1/endless")
     with pytest.raises(SourceDisconnected, match="nothing of it could be decoded") as lost:
         list(LiveStream(container, segment, clock).pictures())

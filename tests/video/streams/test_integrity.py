@@ -10,7 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from streamwatch.video.streams.integrity import AWAIT_AT_MOST_S, LEAST_STEP_S, GapDetector, IntegrityGuard, Timeline
-from streamwatch.video.wall_clock import SLEW_PER_S, WallClockMapper
+from streamwatch.video.wall_clock import MAX_AHEAD_S, SLEW_PER_S, STEP_BEYOND_S, WallClockMapper
 from tests.test_retry import FakeClock
 
 GOP = 10
@@ -105,6 +105,39 @@ def test_a_cameras_drift_is_followed_and_wall_time_never_runs_backwards() -> Non
     assert np.all(np.diff(seen) > 0)
     assert max(map(abs, errors_s)) < 0.01
     assert SLEW_PER_S > 0.0005
+
+
+@pytest.mark.parametrize("factor", [1.3, 8.0, 0.2])
+def test_wall_time_is_never_far_from_arrival_whatever_the_camera_stamps(factor: float) -> None:
+    clock = FakeClock()
+    wall = WallClockMapper(clock, live=True)
+    wall.connect()
+    errors_s = []
+    for n in range(6000):
+        clock.now_s = n / 10
+        errors_s.append(wall.at(n / 10 * factor) - clock.wall_s())
+    assert max(errors_s) <= MAX_AHEAD_S + 1e-6
+    assert min(errors_s) >= -STEP_BEYOND_S - 1e-6
+
+
+@pytest.mark.parametrize("slower", [2.0, 5.0, 10.0])
+def test_a_camera_that_slows_down_is_soon_known_to_be_slower(slower: float) -> None:
+    times_s = [*(n / 10 for n in range(40)), *(3.9 + n * slower / 10 for n in range(1, 30))]
+    assert judged(times_s, gop=1000) == [None] * 40 + ["await_keyframe"] * 2 + [None] * 27
+
+
+def test_a_gap_is_no_slower_rate_and_damage_is_not_forgotten_for_one() -> None:
+    times_s = [*(n / 10 for n in range(40)), *(4.5 + n / 10 for n in range(40))]
+    assert judged(times_s, gop=60) == [None] * 40 + ["await_keyframe"] * 20 + [None] * 20
+    slowed_s = [*(n / 10 for n in range(40)), *(4.9 + n for n in range(15))]
+    assert judged(slowed_s, frozenset({40}), gop=50) == [None] * 40 + ["await_keyframe"] * 10 + [None] * 5
+
+
+def test_a_slower_rate_is_no_damage_where_the_streams_own_numbers_go_on() -> None:
+    times_s = [*(n / 10 for n in range(40)), *(4.0 + n for n in range(10))]
+    guard = IntegrityGuard()
+    told = [guard.judge(t, key=n == 0, corrupt=False, damaged=False, unbroken=True) for n, t in enumerate(times_s)]
+    assert told == [None] * 50
 
 
 def test_wall_time_does_not_run_backwards_over_a_reconnect_nor_when_the_clock_is_set_back() -> None:

@@ -1,0 +1,49 @@
+"""Which of several video streams is watched: files hold previews and cover art beside the film, cameras a small stream beside
+the large one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from av.stream import Disposition
+from av.video.stream import VideoStream
+
+from streamwatch.errors import SourceEmpty, SourceError
+
+_STILL = Disposition.attached_pic | Disposition.still_image | Disposition.timed_thumbnails
+
+
+def choose_stream(streams: Sequence[VideoStream], wanted: int | None, label: str) -> VideoStream:
+    """The stream that is wanted; else of those that move the default one, the largest of several, the first of equals.
+
+    Args:
+        wanted: which one, counted from 0 as FFmpeg's ``v:0`` is; None leaves it to us.
+        label: of the source, for errors.
+
+    Raises:
+        SourceEmpty: there is none, or nothing but cover art; SourceError: the wanted one is not there.
+    """
+    if not streams:
+        raise SourceEmpty("holds no video stream", where=label, hint="give a source with video in it")
+    if wanted is not None and wanted >= len(streams):
+        there = "it holds one, 0" if len(streams) == 1 else f"it holds 0 to {len(streams) - 1}"
+        raise SourceError(f"has no video stream {wanted}", where=label, hint=f"{there}; correct `stream`")
+    if wanted is not None:
+        return streams[wanted]
+    moving = [stream for stream in streams if not stream.disposition & _STILL]
+    if not moving:
+        raise SourceEmpty("holds a cover picture and no video", where=label, hint="give a source with video in it")
+    return max(moving, key=lambda stream: (bool(stream.disposition & Disposition.default), _pixels(stream)))
+
+
+def say_choice(streams: Sequence[VideoStream], chosen: VideoStream) -> str | None:
+    """Which of several it is, in words; None of a source with one."""
+    if len(streams) == 1:
+        return None
+    sizes = ", ".join(f"{n}: {s.codec_context.width}x{s.codec_context.height}" for n, s in enumerate(streams))
+    return f"of {len(streams)} video streams ({sizes}), {list(streams).index(chosen)} is read; `stream` names another"
+
+
+def _pixels(stream: VideoStream) -> int:
+    return stream.codec_context.width * stream.codec_context.height

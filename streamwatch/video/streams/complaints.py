@@ -1,0 +1,38 @@
+"""What FFmpeg says while it decodes: much of what is lost or undecodable shows in its log and nowhere else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import av
+
+_HARMLESS = (
+    "deprecated pixel format",
+    "co located POCs unavailable",
+    "non-existing PPS",
+    "no frame!",
+    "Could not find codec parameters",
+    "APP fields",
+    "EXIF",
+)
+Decoded = TypeVar("Decoded")
+
+
+def listen() -> None:
+    """Have FFmpeg say what it finds wrong: it is silent by default."""
+    av.logging.set_level(av.logging.WARNING)
+
+
+def heard(work: Callable[[], Decoded]) -> tuple[Decoded, bool]:
+    """What ``work`` returns, and whether FFmpeg told of damage while it was done in this thread; see ``listen``."""
+    with av.logging.Capture(local=True) as complaints:
+        done = work()
+    return done, any(means_damage(level, text) for level, _, text in complaints)
+
+
+def means_damage(level: int, text: str) -> bool:
+    """Whether a line of FFmpeg's log tells of lost or undecodable data ("RTP: missed 3 packets", "concealing 40 DC")."""
+    if any(harmless in text for harmless in _HARMLESS):
+        return False
+    return level <= av.logging.ERROR or "missed" in text or "conceal" in text or "corrupt" in text.lower()

@@ -1,0 +1,101 @@
+"""What a camera's thread makes of what comes, with a reader that is told what to send."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import av
+import pytest
+
+from streamwatch.capture.camera import MAX_PACED_WAIT_S, CameraContext, CameraWorker, PlaybackMode
+from streamwatch.capture.slots import FrameSlots
+from streamwatch.capture.status import FleetStatus
+from streamwatch.enums import DropReason
+from streamwatch.health import Health
+from streamwatch.metrics import Metrics
+from streamwatch.threads import ThreadGuard
+from streamwatch.video.reader import FrameReader, ReaderListeners
+from streamwatch.video.sources import Segment, parse_source
+from streamwatch.video.streams.decoded import Decoded
+from streamwatch.video.streams.opener import ignore_packet
+from tests.test_retry import FakeClock
+
+
+class Sending:
+    """A stream of given pictures: their times, and why they cannot be used if so."""
+
+    decode_errors, declared_frames, declared_duration_s, cut_short_of_s, starts_s, remarks, coded = (
+        0,
+        0,
+        0.0,
+        0.0,
+        None,
+        (),
+        None,
+    )
+    on_packet = staticmethod(ignore_packet)
+
+    def __init__(self, pictures: Iterator[tuple[float, DropReason | None]]) -> None:
+        self._pictures = pictures
+
+    def pictures(self) -> Iterator[Decoded]:
+        for time_s, reason in self._pictures:
+            yield Decoded(av.VideoFrame(64, 48, "yuv420p"), time_s, reason)
+
+    @contextmanager
+    def open(self, _segment: Segment) -> Iterator[Any]:
+        yield self
+
+
+def a_worker(
+    tmp_path: Path, pictures: Iterator[tuple[float, DropReason | None]], came: list[DropReason | None], *, paced: bool
+) -> tuple[CameraWorker, FakeClock]:
+    clock, metrics = FakeClock(), Metrics()
+    status = FleetStatus(metrics)
+    (tmp_path / "a.mp4").touch()
+    context = CameraContext(
+        slots=FrameSlots(depth=1, lossless=False, on_drop=status.drop),
+        clock=clock,
+        metrics=metrics,
+        status=status,
+        health=Health(clock),
+        on_frame=lambda _camera: None,
+        on_picture=lambda _camera, reason: came.append(reason),
+        on_end=lambda *_: None,
+        guard=ThreadGuard(clock),
+    )
+
+    def make_reader(listeners: ReaderListeners) -> FrameReader:
+        source = parse_source(str(tmp_path / "a.mp4"))
+        return FrameReader("cam", source, opener=Sending(pictures), clock=clock, listeners=listeners)
+
+    return CameraWorker("cam", make_reader, context, PlaybackMode(live=False, paced=paced)), clock
+
+
+def test_a_reader_of_which_nothing_can_be_used_hears_that_it_is_to_stop(tmp_path: Path) -> None:
+    came: list[DropReason | None] = []
+    endless = ((n / 10, DropReason.CORRUPT) for n in itertools.count())
+
+    def stopping() -> Iterator[tuple[float, DropReason | None]]:
+        for n, picture in enumerate(endless):
+            if n == 50:
+                worker.stop()
+            yield picture
+
+    worker, _ = a_worker(tmp_path, stopping(), came, paced=False)
+    worker.run_once()
+    assert came == [DropReason.CORRUPT] * 50
+
+
+def test_a_gap_in_a_paced_recording_is_told_and_skipped(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    times_s = [*(n / 10 for n in range(20)), *(7202 + n / 10 for n in range(20))]
+    worker, clock = a_worker(tmp_path, iter([(t, None) for t in times_s]), [], paced=True)
+    with caplog.at_level(logging.WARNING):
+        worker.run_once()
+    assert clock.now_s == pytest.approx(1.9 + MAX_PACED_WAIT_S + 1.9, abs=0.01)
+    assert "nothing was recorded for 7200 s" in caplog.text

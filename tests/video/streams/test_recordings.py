@@ -1,0 +1,219 @@
+"""Recordings as people have them: damaged, without times, with sound or pictures beside the video."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from fractions import Fraction
+from itertools import pairwise
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+from av.stream import Disposition
+
+from streamwatch.clock import SystemClock
+from streamwatch.errors import SourceEmpty, SourceError
+from streamwatch.records import Frame, UInt8Array
+from streamwatch.video.reader import FrameReader
+from streamwatch.video.sources import parse_source
+from streamwatch.video.streams.choice import choose_stream, say_choice
+from streamwatch.video.streams.frame_numbers import FrameNumbers
+from streamwatch.video.streams.opener import PyAvOpener
+
+RATE_HZ = 10
+COUNT = 40
+KEY_EVERY = 10
+CODECS = {"h264": "libx264", "hevc": "libx265", "mpeg4": "mpeg4", "mjpeg": "mjpeg"}
+OPTIONS = {
+    "h264": {"x264-params": f"keyint={KEY_EVERY}:min-keyint={KEY_EVERY}:scenecut=0:bframes=0:log-level=none"},
+    "hevc": {"x265-params": f"keyint={KEY_EVERY}:min-keyint={KEY_EVERY}:scenecut=0:bframes=0:log-level=none"},
+    "mpeg4": {"g": str(KEY_EVERY), "qscale": "3"},
+    "mjpeg": {"qscale": "3"},
+}
+FORMS = [("h264", "ts"), ("h264", "mp4"), ("hevc", "mkv"), ("mpeg4", "avi"), ("mjpeg", "avi")]
+GREY_LEVELS = 24
+"""More than coding changes of a smooth scene, and less than a smear of another picture."""
+
+
+def scene(number: int) -> UInt8Array:
+    """A smooth picture in which everything moves, so that what is concealed is wrong."""
+    y, x = np.mgrid[:96, :128]
+    waves = 128 + 100 * np.sin((x + 7 * number) / 9.0) * np.cos((y - 4 * number) / 13.0)
+    return np.repeat(waves.astype(np.uint8)[..., None], 3, axis=2)
+
+
+def packets_of(codec: str) -> tuple[list[av.Packet[Any]], Any]:
+    encoder: Any = av.CodecContext.create(CODECS[codec], "w")
+    encoder.width, encoder.height = 128, 96
+    encoder.pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
+    encoder.time_base, encoder.framerate = Fraction(1, RATE_HZ), Fraction(RATE_HZ)
+    encoder.options = OPTIONS[codec]
+    encoder.thread_count = 1
+    packets = []
+    for number in range(COUNT):
+        frame = av.VideoFrame.from_ndarray(scene(number), format="rgb24").reformat(format=encoder.pix_fmt)
+        frame.pts, frame.time_base = number, encoder.time_base
+        packets += encoder.encode(frame)
+    return [*packets, *encoder.encode(None)], encoder
+
+
+def write(path: Path, codec: str, keep: Callable[[int], bool] = lambda _n: True) -> None:
+    """A recording of the scene without some of its packets."""
+    with av.open(str(path), "w") as container:
+        stream: Any = container.add_stream(CODECS[codec], rate=RATE_HZ, options=OPTIONS[codec])
+        stream.width, stream.height = 128, 96
+        stream.pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
+        stream.codec_context.thread_count = 1
+        for number, packet in enumerate(coded(stream)):
+            if keep(number):
+                container.mux(packet)
+
+
+def coded(stream: Any) -> Iterable[av.Packet[Any]]:
+    for number in range(COUNT):
+        frame = av.VideoFrame.from_ndarray(scene(number), format="rgb24").reformat(format=stream.pix_fmt)
+        yield from stream.encode(frame)
+    yield from stream.encode(None)
+
+
+def read(path: Path, **how: Any) -> tuple[list[Frame], FrameReader]:
+    reader = FrameReader("cam", parse_source(str(path), **how), opener=PyAvOpener(), clock=SystemClock())
+    return list(reader.frames()), reader
+
+
+def wrong(frames: list[Frame]) -> list[float]:
+    """Times of pictures that are not what the scene was then."""
+    found = []
+    for frame in frames:
+        expected = av.VideoFrame.from_ndarray(scene(round(frame.time_s * RATE_HZ)), format="rgb24")
+        pixels = expected.reformat(width=256, height=256).to_ndarray(format="rgb24").astype(int)
+        if np.median(np.abs(pixels - frame.pixels.astype(int))) > GREY_LEVELS:
+            found.append(frame.time_s)
+    return found
+
+
+@pytest.mark.parametrize("codec", CODECS)
+def test_a_whole_recording_is_read_whole(codec: str, tmp_path: Path) -> None:
+    write(tmp_path / "whole.mkv", codec)
+    frames, reader = read(tmp_path / "whole.mkv")
+    assert len(frames) == COUNT
+    assert wrong(frames) == []
+    assert reader.summary().warnings == ()
+
+
+@pytest.mark.parametrize("codec", ["h264", "hevc", "mpeg4"])
+@pytest.mark.parametrize("lost", [range(13, 16), range(10, 11), range(24, 27)])
+def test_pictures_after_lost_ones_wait_for_a_key_frame_and_are_counted(codec: str, lost: range, tmp_path: Path) -> None:
+    write(tmp_path / "lossy.mkv", codec, lambda number: number not in lost)
+    frames, reader = read(tmp_path / "lossy.mkv")
+    assert wrong(frames) == []
+    assert len(frames) >= COUNT - KEY_EVERY - len(lost)
+    assert reader.summary().decode_errors > 0 or len(frames) + len(lost) == COUNT
+
+
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize(
+    ("codec", "suffix"), [("h264", "ts"), ("h264", "mp4"), ("hevc", "mkv"), ("mpeg4", "avi"), ("mjpeg", "avi")]
+)
+def test_flipped_bits_are_never_shown_for_long_and_times_stay_within_the_recording(
+    codec: str, suffix: str, seed: int, tmp_path: Path
+) -> None:
+    path, random = tmp_path / f"flipped.{suffix}", np.random.default_rng(seed)
+    write(path, codec)
+    content = bytearray(path.read_bytes())
+    for at in random.integers(len(content) // 8, len(content), 12):
+        content[at] ^= 1 << int(random.integers(8))
+    path.write_bytes(content)
+    try:
+        frames, _ = read(path)
+    except SourceError:
+        return
+    times_s = [frame.time_s for frame in frames]
+    assert all(b > a for a, b in pairwise(times_s))
+    with av.open(str(path), metadata_errors="replace") as container:
+        stream = container.streams.video[0]
+        own_s = float((stream.duration or 0) * (stream.time_base or 0))
+        said_s = max((container.duration or 0) / av.time_base, own_s)  # which a flipped bit may have made longer
+    assert not times_s or times_s[-1] < max(COUNT / RATE_HZ, said_s) + 1.0
+
+
+def test_a_stream_joined_in_mid_group_is_read_from_its_first_key_frame(tmp_path: Path) -> None:
+    packets, _ = packets_of("h264")
+    (tmp_path / "mid.h264").write_bytes(b"".join(bytes(packet) for packet in packets[5:]))
+    frames, _ = read(tmp_path / "mid.h264")
+    assert len(frames) == COUNT - KEY_EVERY
+
+
+@pytest.mark.parametrize("codec", ["h264", "hevc"])
+def test_a_raw_stream_runs_at_the_rate_that_its_own_headers_say(codec: str, tmp_path: Path) -> None:
+    packets, _ = packets_of(codec)
+    (tmp_path / f"raw.{codec}").write_bytes(b"".join(map(bytes, packets)))
+    frames, reader = read(tmp_path / f"raw.{codec}", frame_rate_hz=3)
+    assert [frame.time_s for frame in frames] == pytest.approx([n / RATE_HZ for n in range(COUNT)])
+    assert reader.summary().warnings == ()
+
+
+def test_a_raw_stream_that_says_nothing_runs_at_the_rate_that_the_user_says_and_it_is_told(tmp_path: Path) -> None:
+    packets, _ = packets_of("mjpeg")
+    (tmp_path / "raw.mjpeg").write_bytes(b"".join(map(bytes, packets)))
+    frames, reader = read(tmp_path / "raw.mjpeg", frame_rate_hz=4)
+    assert frames[-1].time_s == pytest.approx((COUNT - 1) / 4)
+    assert "taken as 4 frames/s" in reader.summary().warnings[0]
+
+
+@pytest.mark.parametrize("keep", [lambda n: n < COUNT // 2, lambda n: n >= COUNT // 2])
+def test_sound_that_is_longer_is_no_missing_video(keep: Callable[[int], bool], tmp_path: Path) -> None:
+    path = tmp_path / "loud.mp4"
+    with av.open(str(path), "w") as container:
+        stream: Any = container.add_stream("libx264", rate=RATE_HZ, options=OPTIONS["h264"])
+        stream.width, stream.height, stream.pix_fmt = 128, 96, "yuv420p"
+        sound: Any = container.add_stream("aac", rate=8000)
+        for number, packet in enumerate(coded(stream)):
+            if keep(number):
+                container.mux(packet)
+        for number in range(COUNT * 800 // 1024):
+            silence = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
+            silence.sample_rate, silence.pts = 8000, number * 1024
+            container.mux(sound.encode(silence))
+        container.mux(sound.encode(None))
+    frames, reader = read(path)
+    first_s = 0.0 if keep(0) else COUNT / 2 / RATE_HZ
+    assert [frame.time_s for frame in frames] == pytest.approx([first_s + n / RATE_HZ for n in range(COUNT // 2)], abs=0.01)
+    assert reader.summary().warnings == ()
+
+
+def a_stream(width: int, height: int, disposition: Disposition = Disposition(0)) -> Any:  # noqa: B008 - an enum's member
+    return SimpleNamespace(codec_context=SimpleNamespace(width=width, height=height), disposition=disposition)
+
+
+def test_the_default_stream_is_read_else_the_largest_never_a_cover() -> None:
+    preview, film = a_stream(64, 48), a_stream(1920, 1080)
+    default, cover = a_stream(640, 480, Disposition.default), a_stream(3000, 3000, Disposition.attached_pic)
+    assert choose_stream([preview, film], None, "x") is film
+    assert choose_stream([preview, film, default], None, "x") is default
+    assert choose_stream([cover, preview], None, "x") is preview
+    assert choose_stream([preview, film], 0, "x") is preview
+    assert "1 is read" in str(say_choice([preview, film], film))
+    assert say_choice([film], film) is None
+    with pytest.raises(SourceEmpty, match="cover picture"):
+        choose_stream([cover], None, "x")
+    with pytest.raises(SourceEmpty, match="no video"):
+        choose_stream([], None, "x")
+    with pytest.raises(SourceError, match="no video stream 2"):
+        choose_stream([preview, film], 2, "x")
+
+
+def test_frame_numbers_tell_what_is_missing_and_nothing_else() -> None:
+    packets, _ = packets_of("h264")
+    for lost in (range(0), range(12, 14), range(3, 9)):
+        numbers = FrameNumbers(b"")
+        told = [numbers.follows(bytes(packet)) for n, packet in enumerate(packets) if n not in lost]
+        assert [n for n, follows in enumerate(told) if follows is False] == ([lost.start] if len(lost) else [])
+
+
+@pytest.mark.parametrize("content", [b"", b"\x00\x00\x01", b"\x00\x00\x01\x67", b"\x00\x00\x01\x65\x00" * 9, bytes(range(256))])
+def test_frame_numbers_of_nonsense_are_unknown(content: bytes) -> None:
+    assert FrameNumbers(content).follows(content) is None
