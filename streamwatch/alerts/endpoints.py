@@ -6,11 +6,13 @@ import importlib
 import logging
 import random
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import httpx
 
+from streamwatch.alerts.bodies.formats import renderer
 from streamwatch.alerts.deadline import Deadline, DeadlineTransport
-from streamwatch.alerts.formats import renderer
+from streamwatch.alerts.present import PresentState
 from streamwatch.alerts.router import MQTT
 from streamwatch.alerts.sender import Attempted, EndpointSender, SendingOptions
 from streamwatch.alerts.signature import key_of
@@ -22,6 +24,18 @@ from streamwatch.store.leases import Outbox
 
 SOURCE = "urn:streamwatch"
 OnAttempt = Callable[[Attempted], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """What a broker is told of beside messages.
+
+    Attributes:
+        cameras: those that are announced.
+    """
+
+    cameras: Sequence[str]
+    present: PresentState
 
 
 def webhook_of(webhook: Webhook, clock: Clock) -> WebhookTransport:
@@ -38,7 +52,7 @@ def webhook_of(webhook: Webhook, clock: Clock) -> WebhookTransport:
     deadline = Deadline(clock)
     transport = DeadlineTransport(deadline, webhook.concurrency)
     client = httpx.Client(timeout=webhook.timeout, follow_redirects=False, transport=transport, trust_env=False)
-    render = renderer(webhook.format, url=url, source=SOURCE, template=webhook.template)
+    render = renderer(webhook.format, url=url, source=SOURCE, template=webhook.template, clock=clock)
     return WebhookTransport(url, secrets, render, client, clock, webhook.timeout, deadline)
 
 
@@ -56,7 +70,7 @@ def sender_of(webhook: Webhook, outbox: Outbox, clock: Clock, on_attempt: OnAtte
 
 
 def mqtt_sender_of(
-    mqtt: Mqtt, cameras: Sequence[str], outbox: Outbox, clock: Clock, on_attempt: OnAttempt = lambda _: None
+    mqtt: Mqtt, site: Site, outbox: Outbox, clock: Clock, on_attempt: OnAttempt = lambda _: None
 ) -> EndpointSender:
     """The sender of the broker.
 
@@ -67,8 +81,9 @@ def mqtt_sender_of(
         module = importlib.import_module("streamwatch.alerts.mqtt")  # its library is an extra
     except ImportError:
         raise ConfigError("`alerts.mqtt` needs the MQTT library", hint="pip install 'streamwatch[mqtt]'") from None
-    broker = module.Broker(mqtt.url.get_secret_value(), mqtt.topic, mqtt.discovery or "", cameras, mqtt.timeout, SOURCE)
-    transport = module.MqttTransport(broker)
+    url = mqtt.url.get_secret_value()
+    broker = module.Broker(url, mqtt.topic, mqtt.discovery or "", site.cameras, mqtt.timeout, SOURCE)
+    transport = module.MqttTransport(broker, site.present)
     return EndpointSender(
         MQTT,
         outbox,
@@ -81,8 +96,8 @@ def mqtt_sender_of(
 
 
 def senders_of(
-    alerts: Alerts, cameras: Sequence[str], outbox: Outbox, clock: Clock, on_attempt: OnAttempt = lambda _: None
+    alerts: Alerts, site: Site, outbox: Outbox, clock: Clock, on_attempt: OnAttempt = lambda _: None
 ) -> list[EndpointSender]:
     """The senders of all endpoints; raises as the functions above."""
     senders = [sender_of(webhook, outbox, clock, on_attempt) for webhook in alerts.webhooks]
-    return senders + ([mqtt_sender_of(alerts.mqtt, cameras, outbox, clock, on_attempt)] if alerts.mqtt else [])
+    return senders + ([mqtt_sender_of(alerts.mqtt, site, outbox, clock, on_attempt)] if alerts.mqtt else [])

@@ -5,7 +5,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 
-from streamwatch.alerts.endpoints import senders_of
+from streamwatch.alerts.bodies.alertmanager import REPEAT_S
+from streamwatch.alerts.endpoints import Site, senders_of
 from streamwatch.alerts.router import MQTT, Links, NotificationRouter
 from streamwatch.alerts.sender import Attempted, EndpointSender, run_all
 from streamwatch.clock import Clock
@@ -43,12 +44,14 @@ class DeliveryManager:
     ) -> None:
         self._alerts, self._outbox, self._administration = alerts, outbox, administration
         self._router, self._cameras = router, tuple(cameras)
+        self.present = router.present
         self._metrics, self._clock = metrics, clock
         self._senders = self._built(alerts)
         self._stop = threading.Event()
         self._threads: list[threading.Thread] = []
         self._guard: ThreadGuard | None = None
         self._beats_due_s: dict[str, float] = {}
+        self._repeat_due_s = 0.0
         self._seen: Waiting = {}
         metrics.show_outbox(lambda: self._seen)
         self._expect_endpoints()
@@ -76,7 +79,8 @@ class DeliveryManager:
             ConfigError: a secret or a template is none; the old ones go on then.
         """
         if alerts != self._alerts:
-            senders = senders_of(alerts, cameras, self._outbox, self._clock, self._record)
+            self.present.forget_listeners()
+            senders = senders_of(alerts, Site(tuple(cameras), self.present), self._outbox, self._clock, self._record)
             self.stop()
             self._alerts, self._senders, self._stop = alerts, senders, threading.Event()
             self._expect_endpoints()
@@ -86,6 +90,7 @@ class DeliveryManager:
             for sender in self._senders:
                 sender.announce(cameras)
         self._cameras = tuple(cameras)
+        self.present.keep(self._cameras)
         self._router.follow(alerts, links)
 
     def deliver_now(self, notice: Notice) -> None:
@@ -104,7 +109,7 @@ class DeliveryManager:
         return True
 
     def beat(self) -> None:
-        """Write the heartbeats that are due; called again and again.
+        """Write the heartbeats that are due, and send again what goes on to whom forgets it; called again and again.
 
         Raises:
             StoreError: the database refuses.
@@ -114,13 +119,24 @@ class DeliveryManager:
             if webhook.heartbeat and now_s >= self._beats_due_s.get(webhook.name, float("-inf")):
                 self._beats_due_s[webhook.name] = now_s + webhook.heartbeat
                 self._outbox.put_heartbeat(self._router.heartbeat(webhook.name, self._clock.wall_s()))
+        if now_s >= self._repeat_due_s and not self._stop.is_set():
+            self._repeat_due_s = now_s + REPEAT_S
+            self._repeat()
+
+    def _repeat(self) -> None:
+        forgetful = {webhook.name for webhook in self._alerts.webhooks if webhook.format == "alertmanager"}
+        if not (standing := self.present.standing(forgetful - set(self._administration.disabled()))):
+            return
+        senders = {sender.name: sender for sender in self._senders}
+        for message in standing:
+            senders[message.endpoint].send_now(message)
 
     def refresh(self) -> None:
         """Look what waits; /metrics shows what was seen last, and never waits for the database."""
         self._seen = self._waiting()
 
     def _built(self, alerts: Alerts) -> list[EndpointSender]:
-        return senders_of(alerts, self._cameras, self._outbox, self._clock, self._record)
+        return senders_of(alerts, Site(self._cameras, self.present), self._outbox, self._clock, self._record)
 
     def _waiting(self) -> Waiting:
         """Messages that wait by endpoint, and the Unix time of the oldest; empty while the database cannot be read."""

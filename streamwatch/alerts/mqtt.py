@@ -2,7 +2,8 @@
 
 Topics below the configured one: ``events/CAMERA`` has every message as a CloudEvent; ``cameras/CAMERA/anomaly`` (ON, OFF) and
 ``cameras/CAMERA/connection`` (online, offline) are retained; ``status`` is ``online``, and ``offline`` by last will. Home
-Assistant finds the cameras by a retained discovery message for one device.
+Assistant finds the cameras by a retained discovery message for one device. Messages come from the outbox, in order and perhaps
+late; retained states are what is so now, published on every change and all of them with every connection.
 """
 
 from __future__ import annotations
@@ -17,21 +18,15 @@ from urllib.parse import unquote, urlsplit
 from paho.mqtt.client import Client, MQTTMessageInfo
 from paho.mqtt.enums import CallbackAPIVersion
 
-from streamwatch.alerts.formats import cloudevent
+from streamwatch.alerts.bodies.formats import cloudevent
+from streamwatch.alerts.present import ANOMALY, CONNECTION, PresentState
 from streamwatch.alerts.webhook import DeliveryResult
-from streamwatch.enums import EventType
 from streamwatch.errors import ConfigError
 from streamwatch.store.messages import Message
 
 AT_LEAST_ONCE = 1
 PORTS = {"mqtt": 1883, "mqtts": 8883}
 RECONNECT_S = (1, 30)
-_STATES: dict[str, tuple[str, str]] = {
-    EventType.ANOMALY_STARTED: ("anomaly", "ON"),
-    EventType.ANOMALY_ENDED: ("anomaly", "OFF"),
-    EventType.CAMERA_OFFLINE: ("connection", "offline"),
-    EventType.CAMERA_ONLINE: ("connection", "online"),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +54,8 @@ class MqttTransport:
         ConfigError: the URL is none of a broker.
     """
 
-    def __init__(self, broker: Broker) -> None:
-        self._broker = broker
+    def __init__(self, broker: Broker, present: PresentState) -> None:
+        self._broker, self._present = broker, present
         self._connected = threading.Event()
         parts = urlsplit(broker.url)
         if parts.scheme not in PORTS or not parts.hostname:
@@ -76,24 +71,25 @@ class MqttTransport:
         self._client.on_disconnect = lambda *_: self._connected.clear()
         self._client.connect_async(parts.hostname, parts.port or PORTS[parts.scheme])
         self._client.loop_start()
+        present.listen(self._publish_state)
 
     def send(self, message: Message) -> DeliveryResult:
-        """Publish it, and the camera's state that follows from it."""
+        """Publish it."""
         if not self._connected.wait(self._broker.timeout_s):
             return DeliveryResult(False, error="not connected to the broker")
         topic, body = self._broker.topic, json.dumps(cloudevent(message, self._broker.source))
         name = message.camera or "system"
-        sent = [self._client.publish(f"{topic}/events/{name}", body, AT_LEAST_ONCE)]
-        if message.type in _STATES:
-            kind, state = _STATES[message.type]
-            sent.append(self._client.publish(f"{topic}/cameras/{name}/{kind}", state, AT_LEAST_ONCE, retain=True))
-        if all(self._acknowledged(info) for info in sent):
+        if self._acknowledged(self._client.publish(f"{topic}/events/{name}", body, AT_LEAST_ONCE)):
             return DeliveryResult(True)
         return DeliveryResult(False, error="the broker did not acknowledge it")
 
     def announce(self, cameras: Sequence[str]) -> None:
         """Announce other cameras, at once if connected, else with the next connection."""
+        gone = set(self._broker.cameras) - set(cameras)
         self._broker = replace(self._broker, cameras=tuple(cameras))
+        for camera in gone:
+            for what in (CONNECTION, ANOMALY):
+                self._publish_state(camera, what, "")  # which removes what is retained
         if self._connected.is_set():
             self._publish_discovery()
 
@@ -117,6 +113,11 @@ class MqttTransport:
         client.publish(f"{self._broker.topic}/status", "online", AT_LEAST_ONCE, retain=True)
         self._connected.set()  # first: who announces other cameras meanwhile publishes them, too
         self._publish_discovery()
+        self._present.tell_all(self._publish_state)
+
+    def _publish_state(self, camera: str, what: str, state: str) -> None:
+        if self._connected.is_set():  # else all are published with the connection
+            self._client.publish(f"{self._broker.topic}/cameras/{camera}/{what}", state, AT_LEAST_ONCE, retain=True)
 
     def _publish_discovery(self) -> None:
         broker = self._broker

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
 
+from streamwatch.alerts.bodies.alertmanager import goes_on
+from streamwatch.alerts.present import PresentState
 from streamwatch.clock import Clock
 from streamwatch.config.arming import armed
 from streamwatch.config.schema import Alerts, Webhook
@@ -17,6 +20,10 @@ from streamwatch.records import Event, EventChange, Notice
 from streamwatch.store.messages import NewMessage
 
 MAX_BOXES = 32
+_SUBJECT_LENGTH = 36
+_CONDITIONS: dict[str, str] = dict.fromkeys(
+    (EventType.CAMERA_OFFLINE, EventType.CAMERA_UNUSABLE, EventType.CAMERA_ONLINE), "connection"
+)
 _SEVERITIES = tuple(Severity)
 MQTT = "mqtt"
 """The name of the broker among the endpoints."""
@@ -71,6 +78,7 @@ class NotificationRouter:
     def __init__(self, alerts: Alerts, clock: Clock, links: Links = no_links) -> None:
         self._alerts, self._clock, self._links = alerts, clock, links
         self._last: tuple[EventChange | Notice, list[NewMessage]] | None = None
+        self.present = PresentState()
 
     def follow(self, alerts: Alerts, links: Links) -> None:
         """Route by other endpoints from now on, with other links."""
@@ -81,6 +89,7 @@ class NotificationRouter:
         last = self._last
         if last is None or last[0] is not change:
             self._last = last = (change, self._of_change(change))
+            self.present.follow_change(change)
         return last[1]
 
     def _of_change(self, change: EventChange) -> list[NewMessage]:
@@ -95,11 +104,11 @@ class NotificationRouter:
         last = self._last
         if last is None or last[0] is not notice:
             self._last = last = (notice, self._of_notice(notice))
+            self.present.follow_notice(notice)
         return last[1]
 
     def _of_notice(self, notice: Notice) -> list[NewMessage]:
-        subject = f"{notice.camera}/{notice.type}"[:36]
-        told = _Notification(notice.type, notice.camera, None, subject, notice.at_wall_s, notice_document(notice))
+        told = _Notification(notice.type, notice.camera, None, condition_of(notice), notice.at_wall_s, notice_document(notice))
         # What is told past the outbox, because the database is what fails, comes again by it: under the same id.
         return self._messages(told, notice.id if notice.type == EventType.SYSTEM_DEGRADED else None)
 
@@ -116,10 +125,18 @@ class NotificationRouter:
         names += [MQTT] if mqtt and any(fnmatchcase(notification.type, pattern) for pattern in mqtt.events) else []
         now_s = self._clock.wall_s()
         one_id = message_id or uuid7(now_s)
-        return [
-            NewMessage(one_id, name, notification.subject, notification.type, notification.camera, notification.content, now_s)
-            for name in names
-        ]
+        subject, kind, content = notification.subject, notification.type, notification.content
+        messages = [NewMessage(one_id, name, subject, kind, notification.camera, content, now_s) for name in names]
+        self.present.stand(subject, messages, goes_on=goes_on(kind, content))
+        return messages
+
+
+def condition_of(notice: Notice) -> str:
+    """What a notice is about, so that what begins it and what ends it arrive in order: at most 36 letters."""
+    detail = dict(notice.detail)
+    condition = _CONDITIONS.get(notice.type, notice.type)
+    text = "/".join(str(part) for part in (notice.camera, condition, detail.get("what"), detail.get("tamper")) if part)
+    return text if len(text) <= _SUBJECT_LENGTH else hashlib.sha256(text.encode()).hexdigest()[:_SUBJECT_LENGTH]
 
 
 def wants(webhook: Webhook, notification: _Notification) -> bool:

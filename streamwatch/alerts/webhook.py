@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import httpx
 
+from streamwatch.alerts.bodies.formats import Render
 from streamwatch.alerts.deadline import Deadline
-from streamwatch.alerts.formats import Render
 from streamwatch.alerts.retry_schedule import parse_retry_after_s
 from streamwatch.alerts.signature import signed_headers
 from streamwatch.clock import Clock

@@ -13,7 +13,8 @@ from typing import Any
 
 import click
 
-from streamwatch.alerts.endpoints import senders_of, webhook_of
+from streamwatch.alerts.endpoints import Site, senders_of, webhook_of
+from streamwatch.alerts.present import PresentState
 from streamwatch.alerts.sender import run_all
 from streamwatch.cli.options import required_config_option
 from streamwatch.clock import SystemClock
@@ -157,7 +158,8 @@ def send(config_path: Path, until_empty: bool) -> None:
     config = load_config(config_path)
     with database_of(config) as engine:
         outbox = OutboxAdministration(engine)
-        threads = run_all(senders_of(config.alerts, config.enabled_cameras, Outbox(engine), clock), stop, ThreadGuard(clock))
+        site = Site(config.enabled_cameras, PresentState())  # of which this process knows nothing: it publishes no states
+        threads = run_all(senders_of(config.alerts, site, Outbox(engine), clock), stop, ThreadGuard(clock))
         while not clock.wait(stop, 0.2):
             if until_empty and not any(depth.pending for depth in outbox.depths().values()):
                 stop.set()

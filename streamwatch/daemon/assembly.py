@@ -197,7 +197,7 @@ class _Assembly:
         writer = self._writer()
         collector = EvidenceCollector(clips=clips, may_keep=self._hooks.may_keep, on_clip=writer.put)
         publisher = self._make_publisher(persistence, writer)
-        self._hooks.connect(publisher, persistence.deliveries.deliver_now)
+        self._hooks.connect(publisher, persistence.deliveries)
         slots = FrameSlots(depth=LOSSLESS_DEPTH if self._until_eof else 1, lossless=self._until_eof, on_drop=self._status.drop)
         pipeline = self._pipeline(slots, engine, publisher, collector, writer)
         fleet = self._fleet(slots, rings)

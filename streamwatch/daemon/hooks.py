@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
+from streamwatch.alerts.manager import DeliveryManager
 from streamwatch.capture.liveness import Liveness
 from streamwatch.capture.status import FleetStatus
 from streamwatch.clock import Clock
@@ -44,12 +45,13 @@ class Hooks:
         self._calibration, self._metrics, self._clock, self._device = calibration, metrics, clock, device
         self._publisher: Publisher | None = None
         self._deliver_now: Callable[[Notice], None] = lambda _: None
+        self._connected: Callable[[str], None] = lambda _: None
         self._told: dict[Degradation, Notice] = {}
         self.degraded = DegradedState(self._report_degraded)
 
-    def connect(self, publisher: Publisher, deliver_now: Callable[[Notice], None]) -> None:
-        """From now on what is degraded is told, and of the database's own faults past it."""
-        self._publisher, self._deliver_now = publisher, deliver_now
+    def connect(self, publisher: Publisher, deliveries: DeliveryManager) -> None:
+        """From now on what is degraded is told, and of the database's own faults past it, and who is connected is known."""
+        self._publisher, self._deliver_now, self._connected = publisher, deliveries.deliver_now, deliveries.present.connected
 
     def stuck(self, what: Degradation) -> None:
         """It is so, and the notice of it may never be stored: it is delivered now as well."""
@@ -65,6 +67,7 @@ class Hooks:
 
     def frame_came(self, camera: str) -> None:
         """A camera handed over a frame."""
+        self._connected(camera)
         self._status.set_state(camera, self._calibration.state_of(camera))
 
     def picture_came(self, camera: str, unusable: DropReason | None) -> None:

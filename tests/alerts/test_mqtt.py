@@ -18,10 +18,11 @@ from paho.mqtt.enums import CallbackAPIVersion
 from pydantic import ValidationError
 
 from streamwatch.alerts.manager import DeliveryManager
-from streamwatch.alerts.router import NotificationRouter
+from streamwatch.alerts.router import NotificationRouter, no_links
 from streamwatch.clock import SystemClock
 from streamwatch.config.schema import Alerts
 from streamwatch.enums import EventType
+from streamwatch.ids import uuid7
 from streamwatch.metrics import Metrics
 from streamwatch.records import EventChange, Notice
 from streamwatch.store.administration import OutboxAdministration
@@ -149,7 +150,9 @@ def test_states_are_retained_and_messages_are_cloudevents(broker: Broker, desk: 
     desk.store.record_notice(Notice("0" * 36, EventType.CAMERA_OFFLINE, "yard", time.time()))
     wait_for(lambda: listener.last("site/cameras/yard/connection") == b"offline")
     assert desk.deliveries.drain(WITHIN_S)
-    assert [e["type"] for e in listener.events()][:2] == ["streamwatch.anomaly.started", "streamwatch.anomaly.ended"]
+    wait_for(lambda: len(listener.events()) == 3)
+    told = [e["type"] for e in listener.events()]
+    assert [kind for kind in told if "anomaly" in kind] == ["streamwatch.anomaly.started", "streamwatch.anomaly.ended"]
     late = Listener(broker, "late")
     wait_for(lambda: late.last("site/cameras/yard/anomaly") == b"OFF")
     wait_for(lambda: late.last("site/status") == b"online")
@@ -157,6 +160,38 @@ def test_states_are_retained_and_messages_are_cloudevents(broker: Broker, desk: 
     assert announced["components"]["yard_anomaly"]["state_topic"] == "site/cameras/yard/anomaly"
     assert announced["availability_topic"] == "site/status"
     assert all(retained for _, _, retained in late.heard)
+    for one in (listener, late):
+        one.close()
+
+
+def test_what_is_retained_is_what_is_so_after_an_outage_whatever_the_messages_say(broker: Broker, desk: Desk) -> None:
+    broker.kill()
+    for kind in (EventType.CAMERA_OFFLINE, EventType.CAMERA_ONLINE):
+        desk.store.record_notice(Notice(uuid7(time.time()), kind, "yard", time.time()))
+    opened = event(time.time(), "yard")
+    desk.store.record(EventChange(EventType.ANOMALY_STARTED, opened, time.time()))
+    desk.store.record(EventChange(EventType.ANOMALY_ENDED, ended(opened), time.time()))
+    broker.start()
+    listener = Listener(broker)
+    assert desk.deliveries.drain(2 * WITHIN_S)
+    wait_for(lambda: len(listener.events()) == 4)
+    assert listener.last("site/cameras/yard/connection") == b"online"
+    assert listener.last("site/cameras/yard/anomaly") == b"OFF"
+    told = [e["type"].removeprefix("streamwatch.") for e in listener.events() if "camera" in e["type"]]
+    assert told == ["camera.offline", "camera.online"]
+    listener.close()
+
+
+def test_a_calm_camera_has_a_state_and_one_that_is_removed_has_none(broker: Broker, desk: Desk) -> None:
+    desk.deliveries.present.connected("yard")
+    listener = Listener(broker)
+    wait_for(lambda: listener.last("site/cameras/yard/connection") == b"online")
+    wait_for(lambda: listener.last("site/cameras/yard/anomaly") == b"OFF")
+    desk.deliveries.follow(desk.alerts, ("gate",), no_links)
+    wait_for(lambda: listener.last("site/cameras/yard/anomaly") == b"")
+    late = Listener(broker, "late")
+    wait_for(lambda: late.last("site/status") == b"online")
+    assert late.last("site/cameras/yard/connection") is None
     for one in (listener, late):
         one.close()
 

@@ -60,7 +60,7 @@ def test_a_camera_of_which_nothing_can_be_used_says_so_and_why() -> None:
     for second in range(81, 112):
         clock.now_s = second
         liveness.record("a", DropReason.CORRUPT)
-    assert [change.unusable for change in liveness.changes()] == [DropReason.AWAIT_KEYFRAME]
+    assert [change.unusable for change in liveness.changes()] == [DropReason.CORRUPT]
     liveness.record("a")
     assert [(change.online, change.unusable) for change in liveness.changes()] == [(True, None)]
 

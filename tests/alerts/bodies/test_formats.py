@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from streamwatch.alerts.formats import MAX_BODY_BYTES, Format, renderer
+from streamwatch.alerts.bodies.alertmanager import REPEAT_S
+from streamwatch.alerts.bodies.formats import MAX_BODY_BYTES, Format, renderer
+from streamwatch.documents import iso_time
 from streamwatch.enums import MessageState
 from streamwatch.errors import ConfigError, DeliveryError
 from streamwatch.store.messages import Message
@@ -43,7 +46,7 @@ def test_a_cloudevent_has_all_that_the_specification_asks_for() -> None:
 
 
 def test_an_alert_is_resolved_by_the_end_of_the_same_event() -> None:
-    (fires,), (resolves,) = (rendered("alertmanager", m, url="http://am:9093/api/v2/alerts") for m in (STARTED, ENDED))
+    (fires,), (resolves, lesser) = (rendered("alertmanager", m, url="http://am:9093/api/v2/alerts") for m in (STARTED, ENDED))
     assert fires["labels"] == resolves["labels"]
     assert fires["labels"] == {
         "alertname": "anomaly",
@@ -52,8 +55,32 @@ def test_an_alert_is_resolved_by_the_end_of_the_same_event() -> None:
         "severity": "alert",
         "zone": "gate",
     }
-    assert ("endsAt" in fires, resolves["endsAt"]) == (False, END)
+    assert fires["endsAt"] > iso_time(time.time() + 2 * REPEAT_S)
+    assert resolves["endsAt"] == END
     assert fires["startsAt"] == START
+    assert (lesser["labels"]["severity"], lesser["endsAt"]) == ("warning", END)
+
+
+def pushed(kind: str, **content: object) -> list[tuple[str, bool]]:
+    """What an Alertmanager is told by a message: conditions, and whether each goes on."""
+    content = {"type": kind, "time": iso_time(time.time()), **content}
+    told = rendered("alertmanager", replace(STARTED, type=kind, content=content), url="http://am:9093/api/v2/alerts")
+    assert all(set(one["labels"]) <= {"alertname", "camera", "condition", "what"} for one in told)
+    return [(one["labels"]["condition"], one["endsAt"] > iso_time(time.time() + REPEAT_S)) for one in told]
+
+
+def test_every_condition_of_a_camera_has_one_identity_that_begins_and_ends() -> None:
+    assert pushed("camera.offline", silent_s=31) == [("offline", True), ("unusable", False)]
+    assert pushed("camera.unusable", reason="corrupt") == [("unusable", True), ("offline", False)]
+    assert pushed("camera.online", silent_s=31) == [("offline", False), ("unusable", False)]
+    for kind, condition in (("camera.tamper", "tamper"), ("model.drift", "drift"), ("system.degraded", "degraded")):
+        assert pushed(kind, active=True) == [(condition, True)]
+        assert pushed(kind, active=False) == [(condition, False)]
+
+
+@pytest.mark.parametrize("kind", ["system.test", "system.digest", "model.ready"])
+def test_what_has_no_duration_fires_for_a_while(kind: str) -> None:
+    assert pushed(kind) == [(kind.partition(".")[2], True)]
 
 
 def test_a_webhook_of_an_alertmanager_is_version_4() -> None:

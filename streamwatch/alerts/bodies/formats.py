@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 from jinja2 import TemplateError
 
-from streamwatch.alerts.bounded_templates import BoundedEnvironment
+from streamwatch.alerts.bodies.alertmanager import alerts, webhook_v4
+from streamwatch.alerts.bodies.bounded_templates import BoundedEnvironment
+from streamwatch.clock import Clock, SystemClock
 from streamwatch.enums import EventType
 from streamwatch.errors import ConfigError, DeliveryError
 from streamwatch.store.messages import Message
@@ -18,7 +21,6 @@ Format = Literal["cloudevents", "alertmanager", "slack", "template"]
 TYPE_PREFIX = "streamwatch."
 MAX_BODY_BYTES = 262_144
 ALERTMANAGER_API = "/api/v2/alerts"
-_ONGOING = (EventType.ANOMALY_STARTED, EventType.ANOMALY_UPDATED, EventType.CAMERA_OFFLINE)
 _JSON = "application/json"
 
 
@@ -33,13 +35,16 @@ class Body:
 Render = Callable[[Message], Body]
 
 
-def renderer(form: Format, *, url: str = "", source: str = "streamwatch", template: str | None = None) -> Render:
+def renderer(
+    form: Format, *, url: str = "", source: str = "streamwatch", template: str | None = None, clock: Clock | None = None
+) -> Render:
     """How messages are made into bodies of a format.
 
     Args:
         url: of the endpoint; an Alertmanager's own API takes another body than receivers of its webhooks.
         source: the CloudEvents source, and the Alertmanager's external URL.
         template: of the ``template`` format.
+        clock: tells an Alertmanager until when an alert holds.
 
     Raises:
         ConfigError: the template is none.
@@ -49,9 +54,9 @@ def renderer(form: Format, *, url: str = "", source: str = "streamwatch", templa
     if form == "slack":
         return lambda message: _checked(json.dumps({"text": sentence(message)}), _JSON)
     if form == "alertmanager":
+        clock = clock or SystemClock()
         push = url.partition("?")[0].rstrip("/").endswith(ALERTMANAGER_API)
-        shape = (lambda m: [alert(m)]) if push else (lambda m: webhook_v4(m, source))
-        return lambda message: _checked(json.dumps(shape(message)), _JSON)
+        return partial(_for_alertmanager, source=source, clock=clock, push=push)
     return lambda message: _checked(json.dumps(cloudevent(message, source)), "application/cloudevents+json; charset=utf-8")
 
 
@@ -72,38 +77,10 @@ def cloudevent(message: Message, source: str) -> dict[str, Any]:
     }
 
 
-def alert(message: Message) -> dict[str, Any]:
-    """One alert as Alertmanager has it: the same labels for all messages of an event, so that its end resolves it."""
-    content = message.content
-    labels = {"alertname": message.type.partition(".")[0], "camera": message.camera, "event": message.subject}
-    labels |= {name: str(content[name]) for name in ("severity", "zone") if content.get(name)}
-    ended = {} if message.type in _ONGOING else {"endsAt": content.get("end") or content["time"]}
-    return {
-        "labels": labels,
-        "annotations": {"summary": sentence(message)},
-        "startsAt": content.get("start") or content["time"],
-        **ended,
-        "generatorURL": content.get("links", {}).get("event", ""),
-    }
-
-
-def webhook_v4(message: Message, source: str) -> dict[str, Any]:
-    """What Alertmanager itself posts to a webhook, version 4: for tools that read that."""
-    one = alert(message)
-    status = "resolved" if "endsAt" in one else "firing"
-    alerts = [{**one, "endsAt": one.get("endsAt", "0001-01-01T00:00:00Z"), "status": status, "fingerprint": message.subject}]
-    return {
-        "version": "4",
-        "groupKey": f"{{}}:{{event={json.dumps(message.subject)}}}",
-        "truncatedAlerts": 0,
-        "status": status,
-        "receiver": "streamwatch",
-        "groupLabels": {"event": message.subject},
-        "commonLabels": one["labels"],
-        "commonAnnotations": one["annotations"],
-        "externalURL": source,
-        "alerts": alerts,
-    }
+def _for_alertmanager(message: Message, *, source: str, clock: Clock, push: bool) -> Body:
+    now_s = clock.wall_s()
+    shape = alerts(message, now_s, sentence) if push else webhook_v4(message, source, now_s, sentence)
+    return _checked(json.dumps(shape), _JSON)
 
 
 def sentence(message: Message) -> str:
