@@ -31,33 +31,12 @@ A message says what is wrong, where, and what to do, in one line, and never show
 
 from __future__ import annotations
 
-import re
 from typing import ClassVar, Literal
 
 from streamwatch.enums import DisconnectKind
+from streamwatch.masking import mask_credentials
 
 Retry = Literal["backoff", "at_once", "slowly"]
-
-_CREDENTIALS = re.compile(r"(?<=://)\S+@")  # to the last @: a password may hold one, and a slash, written by hand
-_NAMED = re.compile(r"(?i)(?<=[/?&;])(user(?:name)?|login|pass(?:word|wd)?|pwd|token|key|secret|auth)=[^&;/\s]+")
-_OPAQUE = re.compile(r"(?<=/)(?=[^/\s]*\d)(?=[^/\s]*[A-Za-z])[\w~.:%+=-]{16,}(?<!:)")
-"""A long part of a path, of letters and digits: webhooks have their tokens there."""
-_QUERY = re.compile(r"(?<=\?)\S+?(?=[:,;)'\"]*(?:\s|$))")
-_URL = re.compile(r"[a-z][a-z0-9+.-]*://\S+", re.IGNORECASE)
-
-
-def mask_credentials(text: str) -> str:
-    """``rtsp://user:secret@host/a?token=secret`` as ``rtsp://***@host/a?***``, wherever it occurs in ``text``.
-
-    So are ``/user=admin&password=secret`` in a path, and a part of a path that looks like a token.
-    """
-    return _URL.sub(lambda url: _masked(url[0]), text)
-
-
-def _masked(url: str) -> str:
-    shown = _QUERY.sub("***", _CREDENTIALS.sub("***@", url))
-    named = _NAMED.sub(lambda found: f"{found[1]}=***", shown)
-    return named if named.lower().startswith("file:") else _OPAQUE.sub("***", named)
 
 
 class StreamwatchError(Exception):

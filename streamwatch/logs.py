@@ -15,6 +15,7 @@ from typing import TextIO
 import structlog
 
 from streamwatch.line_writer import LineWriter, writing_to
+from streamwatch.masking import mask_credentials
 from streamwatch.records import Event
 from streamwatch.retry import caught
 
@@ -89,9 +90,17 @@ def _formatter(*, for_people: bool) -> logging.Formatter:
         if for_people
         else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     )
-    return structlog.stdlib.ProcessorFormatter(
+    return _MaskingFormatter(
         foreign_pre_chain=shared, processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last]
     )
+
+
+class _MaskingFormatter(structlog.stdlib.ProcessorFormatter):
+    """Shows no secret: a line may quote what a library says, and a library quotes whole URLs."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """One line."""
+        return mask_credentials(super().format(record))
 
 
 def _only_the_message(_: object, _name: str, event: structlog.types.EventDict) -> structlog.types.EventDict:

@@ -15,6 +15,7 @@ import pytest
 import torch
 from hypothesis import settings
 
+from streamwatch import masking
 from streamwatch.cli.main import main
 from streamwatch.clock import SystemClock
 from streamwatch.model.batches import FrameBatch
@@ -166,3 +167,9 @@ def cli(capsys: pytest.CaptureFixture[str]) -> Cli:
         return CliResult(int(exit_info.value.code or 0), captured.out, captured.err)
 
     return run
+
+
+@pytest.fixture(autouse=True)
+def no_secrets_of_other_tests(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What one test's configuration calls a secret may be a word of another's messages."""
+    monkeypatch.setattr(masking, "_known", masking._Known())

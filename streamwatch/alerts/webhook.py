@@ -12,7 +12,8 @@ from streamwatch.alerts.deadline import Deadline
 from streamwatch.alerts.retry_schedule import parse_retry_after_s
 from streamwatch.alerts.signature import signed_headers
 from streamwatch.clock import Clock
-from streamwatch.errors import DeliveryError, mask_credentials
+from streamwatch.errors import DeliveryError
+from streamwatch.masking import mask_credentials
 from streamwatch.store.messages import Message
 
 GONE = 410

@@ -15,6 +15,7 @@ from streamwatch import __version__
 from streamwatch.errors import StreamwatchError
 from streamwatch.line_writer import LineWriter, writing_to
 from streamwatch.logs import CLOSE_S, set_up_logging
+from streamwatch.masking import mask_credentials
 
 # Before torch is imported: a spinning OpenMP thread beside a busy decoder makes inference 10 times slower on few
 # cores (measured, docs/decisions/0003-threads-and-processors.md).
@@ -117,7 +118,7 @@ def _of_library(error: ImportError) -> str:
 def report_error(text: str, code: int, debug: bool) -> int:
     """Print an error as one line, or with its traceback in debug mode; the exit code."""
     lines = LineWriter("error", writing_to(sys.stderr))  # nobody may read it, and the exit code must be said all the same
-    lines.write(f"error: {' '.join(text.split())}")
+    lines.write(f"error: {mask_credentials(' '.join(text.split()))}")
     lines.close(CLOSE_S)
     if debug and sys.exc_info()[0] is not None:
         logging.getLogger("streamwatch").exception("traceback, because of --debug")

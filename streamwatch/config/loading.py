@@ -8,13 +8,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import yaml
-from pydantic import ValidationError
+from pydantic import BaseModel, SecretStr, ValidationError
 from pydantic_core import ErrorDetails
 
 from streamwatch.config.schema import Config
-from streamwatch.errors import ConfigError, mask_credentials
+from streamwatch.errors import ConfigError
+from streamwatch.masking import mask_credentials, remember
 from streamwatch.retry import caught
 
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
@@ -42,13 +44,28 @@ class Secrets:
         return cls(os.environ, (*folders, Path("/run/secrets")))
 
     def get(self, name: str) -> str | None:
-        """The value of ``name``, or None if it is nowhere."""
+        """The value of ``name``, or None if it is nowhere.
+
+        Raises:
+            ValueError: its file cannot be read as text.
+        """
         if name in self.environment:
             return self.environment[name]
         for folder in self.folders:
             if (folder / name).is_file():
-                return (folder / name).read_text(encoding="utf-8").rstrip("\n")
+                secret = _text_of(folder / name)
+                remember(secret)  # whatever it is used for; the environment has much that is none
+                return secret
         return None
+
+
+def _text_of(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8").rstrip("\r\n")
+    except UnicodeDecodeError:
+        raise ValueError(f"{path} is not UTF-8 text") from None
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read ({error.strerror})") from None
 
 
 _SECRET_KEY = re.compile(r"(?i)secret|pass|pwd|token|key|auth|cred|login")
@@ -101,7 +118,7 @@ def load_config(path: Path, secrets: Secrets | None = None) -> Config:
     data = _data_of(_parse(path), (), document, secrets or Secrets.of_system())
     if not document.problems:
         try:
-            return Config.model_validate(data)
+            config = Config.model_validate(data)
         except ValidationError as error:
             rules: dict[KeyPath, list[str]] = {}
             for detail in error.errors(include_url=False, include_input=False):
@@ -109,6 +126,9 @@ def load_config(path: Path, secrets: Secrets | None = None) -> Config:
                 rules.setdefault(at, []).append(rule)
             for at, alternatives in rules.items():  # a union gives one rule per branch
                 document.problem(at, ", or ".join(dict.fromkeys(alternatives)))
+        else:
+            remember_secrets(config)
+            return config
     unique = tuple(dict.fromkeys(document.problems))
     more = f" (and {len(unique) - 1} more; see `streamwatch check {path}`)" if len(unique) > 1 else ""
     raise ConfigError(unique[0] + more, problems=unique)
@@ -169,13 +189,42 @@ def _scalar(node: yaml.Node, at: KeyPath, document: _Document, secrets: Secrets)
     if node.tag != "tag:yaml.org,2002:str":
         return _typed(node, at, document)
 
+    text = str(node.value)
+
     def value_of(match: re.Match[str]) -> str:
-        value = secrets.get(match[1])
+        try:
+            value = secrets.get(match[1])
+        except ValueError as error:
+            document.problem(at, f"${{{match[1]}}}: {error}")
+            return ""
         if value is None:
             document.problem(at, f"${{{match[1]}}} is neither in the environment nor in /run/secrets")
-        return value or ""
+        return quote(value or "", safe="") if _in_user_info(text, match) else value or ""
 
-    return _VARIABLE.sub(value_of, str(node.value))
+    return _VARIABLE.sub(value_of, text)
+
+
+def _in_user_info(text: str, match: re.Match[str]) -> bool:
+    """Whether a variable stands for a user or a password of a URL: there it is percent-encoded, whatever it holds."""
+    scheme = text.find("://", 0, match.start())
+    return (
+        scheme >= 0 and "/" not in text[scheme + 3 : match.start()] and re.search(r"^[^/]*@", text[match.end() :]) is not None
+    )
+
+
+def remember_secrets(value: object) -> None:
+    """Have every secret of a configuration masked wherever it would be shown from now on."""
+    if isinstance(value, SecretStr):
+        remember(value.get_secret_value())
+    elif isinstance(value, BaseModel):
+        for field in type(value).model_fields:
+            remember_secrets(getattr(value, field))
+    elif isinstance(value, Mapping):
+        for part in value.values():
+            remember_secrets(part)
+    elif isinstance(value, list | tuple):
+        for part in value:
+            remember_secrets(part)
 
 
 def _unfit(text: str) -> str | None:

@@ -8,10 +8,11 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 from streamwatch.config.schema import CameraDefaults
-from streamwatch.errors import SourceEmpty, SourceNotFound, mask_credentials
+from streamwatch.errors import SourceEmpty, SourceNotFound
+from streamwatch.masking import mask_url, split_user_info
 from streamwatch.video.folders import ANIMATED, PICTURES, contents_of, in_order, say_left_out, visible_files
 
 DEFAULT_FRAME_RATE_HZ = 10.0
@@ -42,7 +43,7 @@ class Segment:
     @property
     def label(self) -> str:
         """The location with credentials masked."""
-        return mask_credentials(self.location)
+        return mask_url(self.location)
 
     def __repr__(self) -> str:
         return f"Segment({self.kind!r}, {self.label!r}, {len(self.images)} images)"
@@ -86,14 +87,24 @@ def parse_source(
     if url := _URL.match(text):
         if url[1].lower() == "file":
             return _file_source(text, how)
-        location = url[1].lower() + url[2]
-        return Source(mask_credentials(location), (Segment("live", location, stream=stream),))
+        location = url[1].lower() + "://" + _quoted(url[2].removeprefix("://"))
+        return Source(mask_url(location), (Segment("live", location, stream=stream),))
     if _is_device(text):
         return _device_source(text, stream, awaited=awaited)
     paths = _paths_of(text)
     if not paths:
         raise SourceNotFound("no such file, folder or glob", where=text, hint="check the path")
     return _source_of(text, paths, how)
+
+
+def _quoted(rest: str) -> str:
+    """A URL's part after ``://``, its user and password as RFC 3986 has them: a percent sign with two digits stays one."""
+    user_info, after = split_user_info(rest)
+    if user_info is None:
+        return rest
+    user, colon, password = user_info.partition(":")
+    safe = "%!$&'()*+,;=~-._"
+    return f"{quote(user, safe=safe)}{colon}{quote(password, safe=safe + ':')}@{after}"
 
 
 def camera_source(text: str, settings: CameraDefaults, *, awaited: bool = False) -> Source:

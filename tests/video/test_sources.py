@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from streamwatch.errors import SourceEmpty, SourceNotFound, mask_credentials
+from streamwatch.errors import SourceEmpty, SourceNotFound
+from streamwatch.masking import mask_credentials
 from streamwatch.video.sources import parse_source
 
 

@@ -1,0 +1,121 @@
+"""What is never shown: secrets that are known, wherever they stand, and what looks like one, by pattern."""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+import threading
+from collections.abc import Iterable
+from urllib.parse import quote, unquote
+
+SHOWN = "***"
+MIN_LENGTH, _LONG = 4, 8
+"""A shorter secret is part of too many words to be masked wherever it stands; in a URL it is. One that is not long is masked
+where it is a word."""
+_CREDENTIALS = re.compile(r"(?<=://)\S+@")  # to the last @: a password may hold one, and a slash, written by hand
+_NAMED = re.compile(r"(?i)(?<=[/?&;])(user(?:name)?|login|pass(?:word|wd)?|pwd|token|key|secret|auth)=[^&;/\s]+")
+_OPAQUE = re.compile(r"(?<=/)(?=[^/\s]*\d)(?=[^/\s]*[A-Za-z])[\w~.:%+=-]{16,}(?<!:)")
+"""A long part of a path, of letters and digits: webhooks have their tokens there."""
+_QUERY = re.compile(r"(?<=\?)\S+?(?=[:,;)'\"]*(?:\s|$))")
+_URL = re.compile(r"[a-z][a-z0-9+.-]*://\S+", re.IGNORECASE)
+_WHOLE_URL = re.compile(r"\s*([a-z][a-z0-9+.-]*)://(.*)", re.IGNORECASE | re.DOTALL)
+
+
+class _Known:
+    """The secrets of this process, in every form that they are written in, the longest first."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._secrets: set[str] = set()
+        self._pattern: re.Pattern[str] | None = None
+
+    def add(self, secrets: Iterable[str]) -> None:
+        forms = {form for secret in secrets if len(secret) >= MIN_LENGTH for form in _forms(secret)}
+        with self._lock:
+            if not forms <= self._secrets:
+                self._secrets |= forms
+                self._pattern = re.compile("|".join(map(_wherever, sorted(self._secrets, key=len, reverse=True))))
+
+    def mask(self, text: str) -> str:
+        pattern = self._pattern
+        return text if pattern is None else pattern.sub(SHOWN, text)
+
+
+_known = _Known()
+
+
+def remember(secret: str) -> None:
+    """Have a secret masked from now on, wherever it stands: of a URL, what is secret in it."""
+    _known.add(secrets_in(secret))
+
+
+def secrets_in(text: str) -> set[str]:
+    """What must not be shown of a secret setting: of a URL its password, query and token; of anything else, all of it."""
+    whole = _WHOLE_URL.fullmatch(text)
+    if whole is None:
+        return {text}
+    user_info, rest = split_user_info(whole[2])
+    password = user_info.partition(":")[2] if user_info else ""
+    query = {value for pair in rest.partition("?")[2].split("&") for value in [pair.partition("=")[2]]}
+    named = {found[0].partition("=")[2] for found in _NAMED.finditer(rest)}
+    secrets = {password, *query, *named, *_OPAQUE.findall(rest)}
+    return {form for secret in secrets for form in (secret, unquote(secret)) if form}
+
+
+def split_user_info(rest: str) -> tuple[str | None, str]:
+    """What follows ``://`` as user information and the rest, also where a password was written as it is, with / # or ? in it.
+
+    It ends at the last @ before the path (RFC 3986, section 3.2); without one there, at the last @ of all, if what is before
+    the path is no host with a port.
+    """
+    authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
+    before, at, _ = authority.rpartition("@")
+    if at:
+        return before, rest[len(before) + 1 :]
+    user, colon, port = authority.partition(":")
+    if "@" in rest and colon and user and not port.isdigit():
+        before, _, after = rest.rpartition("@")
+        return before, after
+    return None, rest
+
+
+def mask_credentials(text: str) -> str:
+    """``rtsp://user:secret@host/a?token=secret`` as ``rtsp://***@host/a?***``, wherever it occurs in ``text``.
+
+    So are known secrets, ``/user=admin&password=secret`` in a path, and a part of a path that looks like a token.
+    """
+    return _URL.sub(lambda url: _masked(url[0]), _known.mask(text))
+
+
+def mask_url(url: str) -> str:
+    """A text that is a URL as a whole, whatever its password holds: spaces, too."""
+    whole = _WHOLE_URL.fullmatch(url)
+    if whole is None:
+        return mask_credentials(url)
+    user_info, rest = split_user_info(whole[2])
+    return mask_credentials(f"{whole[1]}://{f'{SHOWN}@' if user_info is not None else ''}{rest}")
+
+
+def _masked(url: str) -> str:
+    shown = _QUERY.sub(SHOWN, _CREDENTIALS.sub(f"{SHOWN}@", url))
+    named = _NAMED.sub(lambda found: f"{found[1]}={SHOWN}", shown)
+    return named if named.lower().startswith("file:") else _OPAQUE.sub(SHOWN, named)
+
+
+def _wherever(form: str) -> str:
+    escaped = re.escape(form)
+    return escaped if len(form) >= _LONG else rf"(?<!\w){escaped}(?!\w)"
+
+
+def _forms(secret: str) -> set[str]:
+    return {
+        secret,
+        quote(secret),
+        quote(secret, safe=""),
+        json.dumps(secret)[1:-1],
+        json.dumps(secret, ensure_ascii=False)[1:-1],
+        repr(secret)[1:-1],
+        html.escape(secret),
+        " ".join(secret.split()),
+    } - {""}

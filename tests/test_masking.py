@@ -1,0 +1,116 @@
+"""No secret is shown: not a known one, wherever it stands, nor what looks like one in a URL."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import string
+from pathlib import Path
+from urllib.parse import quote, urlsplit
+
+import pytest
+
+from streamwatch.cli.main import main
+from streamwatch.config.loading import Secrets, load_config
+from streamwatch.errors import ConfigError, StreamwatchError
+from streamwatch.logs import set_up_logging
+from streamwatch.masking import SHOWN, mask_credentials, mask_url, remember, secrets_in, split_user_info
+from streamwatch.video.sources import parse_source
+
+PRINTABLE = "".join(c for c in string.printable if c.isprintable())
+HARD = ["pa ss-word", "pa/ss-word", "pa#ss?wo&rd", "p%41ssword", "q\"uo'te\\d", "ümläut-€", PRINTABLE]
+
+
+@pytest.mark.parametrize("secret", HARD)
+def test_a_known_secret_is_masked_in_every_form(secret: str) -> None:
+    remember(secret)
+    for form in (secret, quote(secret), quote(secret, safe=""), json.dumps(secret), repr(secret)):
+        assert mask_credentials(f"before {form} after") in {f"before {q}{SHOWN}{q} after" for q in ("", '"', "'")}
+
+
+@pytest.mark.parametrize("password", HARD)
+def test_a_password_of_a_variable_reaches_the_camera_as_it_is_and_is_shown_nowhere(
+    password: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "site.yaml"
+    path.write_text('version: 1\ncameras:\n  yard: {source: "rtsp://viewer:${CAM_PW}@127.0.0.1:1/s1"}\n')
+    config = load_config(path, Secrets({"CAM_PW": password}, ()))
+    source = parse_source(config.cameras["yard"].source.get_secret_value())
+    parts = urlsplit(source.segments[0].location)
+    assert (parts.hostname, parts.port, parts.path) == ("127.0.0.1", 1, "/s1")
+    assert parts.password == quote(password, safe="")
+    said = [source.label, repr(source.segments[0]), str(StreamwatchError(f"cannot open {source.segments[0].location}"))]
+    for text in (*said, mask_credentials(password)):
+        assert password not in text
+        assert quote(password, safe="") not in text
+
+
+@pytest.mark.parametrize(
+    ("rest", "user_info"),
+    [
+        ("host/path", None),
+        ("host:554/path@2x", None),
+        ("u:p@host/path@2x", "u:p"),
+        ("u:p/w@host/path", "u:p/w"),
+        ("u:p#w?x@host:554/path", "u:p#w?x"),
+        ("u:a b@host/p", "u:a b"),
+        ("u:p@w@host/p", "u:p@w"),
+        ("[::1]:554/p", None),
+    ],
+)
+def test_a_password_ends_where_the_host_begins(rest: str, user_info: str | None) -> None:
+    assert split_user_info(rest)[0] == user_info
+
+
+@pytest.mark.parametrize(
+    ("written", "read"), [("a b", "a%20b"), ("p/w", "p%2Fw"), ("p#?w", "p%23%3Fw"), ("p%2Fw", "p%2Fw"), ("p!w", "p!w")]
+)
+def test_a_literal_password_is_read_as_rfc_3986_has_it_and_mended_where_it_has_not(written: str, read: str) -> None:
+    source = parse_source(f"rtsp://u:{written}@127.0.0.1/s")
+    assert source.segments[0].location == f"rtsp://u:{read}@127.0.0.1/s"
+    assert written not in source.label
+    assert mask_url(f"rtsp://u:{written}@127.0.0.1/s") == f"rtsp://{SHOWN}@127.0.0.1/s"
+
+
+def test_of_a_url_only_what_is_secret_is() -> None:
+    assert secrets_in("rtsp://viewer:hunter22@10.0.0.5:554/main") == {"hunter22"}
+    remember("rtsp://viewer:hunter22@10.0.0.5:554/main")
+    assert mask_credentials("10.0.0.5 hunter22 main") == f"10.0.0.5 {SHOWN} main"
+
+
+def test_logs_show_no_known_secret() -> None:
+    remember("correct-horse")
+    stream = io.StringIO()
+    root, before = logging.getLogger(), logging.getLogger().handlers[:]
+    try:
+        root.handlers.clear()
+        set_up_logging(logging.INFO, stream)
+        logging.getLogger("streamwatch.test").error("a library says %r", "correct-horse", extra={"camera": "yard"})
+    finally:
+        root.handlers[:] = before
+    assert "correct-horse" not in stream.getvalue()
+    assert SHOWN in stream.getvalue()
+
+
+def test_a_secret_file_that_is_no_text_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "CAM_PW").write_bytes(b"\xff\xfe\x00")
+    path = tmp_path / "site.yaml"
+    path.write_text('version: 1\ncameras:\n  yard: {source: "rtsp://viewer:${CAM_PW}@127.0.0.1:1/s1"}\n')
+    with pytest.raises(ConfigError, match="is not UTF-8 text"):
+        load_config(path, Secrets({}, (tmp_path,)))
+
+
+def test_a_secret_file_of_windows_has_no_line_end_in_it(tmp_path: Path) -> None:
+    (tmp_path / "CAM_PW").write_bytes(b"swordfish\r\n")
+    assert Secrets({}, (tmp_path,)).get("CAM_PW") == "swordfish"
+
+
+def test_check_shows_no_password(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "site.yaml"
+    path.write_text('version: 1\ncameras:\n  yard: {source: "rtsp://viewer:se cret/word@127.0.0.1:1/s1"}\n')
+    with pytest.raises(SystemExit):
+        main(["check", str(path), "--probe"])
+    said = "".join(capsys.readouterr())
+    assert "cret" not in said
+    assert "127.0.0.1" in said
