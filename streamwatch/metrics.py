@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
-from prometheus_client.openmetrics.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from streamwatch import __version__
@@ -18,6 +18,7 @@ _LATENCY_BUCKETS_S = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _DURATION_BUCKETS_S = (1, 2, 5, 10, 30, 60, 300, 900, 3600)
 
 
+OPEN_METRICS = "application/openmetrics-text; version=1.0.0"
 OutboxReader = Callable[[], Mapping[str, tuple[int, float | None]]]
 """Messages that wait by endpoint, and the Unix time of the oldest; None if none does."""
 
@@ -139,10 +140,11 @@ class Metrics:
         """Expose what was dropped of the output, read whenever the metrics are."""
         self.registry.register(_LinesDropped(read))
 
-    def exposition(self) -> tuple[bytes, str]:
-        """All metrics in OpenMetrics text format, and its content type."""
-        body: bytes = generate_latest(self.registry)
-        return body, CONTENT_TYPE_LATEST
+    def exposition(self, accept: str = OPEN_METRICS) -> tuple[bytes, str]:
+        """All metrics in the format that an HTTP Accept header asks for, OpenMetrics or Prometheus' text, and its type."""
+        encode, content_type = choose_encoder(accept)
+        body: bytes = encode(self.registry)
+        return body, content_type
 
     def camera_state_is(self, camera: str, state: CameraState) -> None:
         """Set the one state a camera is in; the others become 0."""

@@ -14,7 +14,7 @@ from streamwatch.capture.readiness import readiness
 from streamwatch.clock import SystemClock
 from streamwatch.enums import CameraState
 from streamwatch.health import Health
-from streamwatch.metrics import Metrics
+from streamwatch.metrics import OPEN_METRICS, Metrics
 from streamwatch.threads import ThreadGuard
 from streamwatch.web.server import WebServer
 from streamwatch.web.telemetry import telemetry_app
@@ -61,7 +61,7 @@ def test_metrics_are_openmetrics_with_the_fixed_names(client: Telemetry) -> None
     http, _, metrics = client
     metrics.frames_dropped.labels("a", "displaced").inc(3)
     metrics.camera_state_is("a", CameraState.RUNNING)
-    answer = http.get("/metrics")
+    answer = http.get("/metrics", headers={"accept": OPEN_METRICS})
     assert answer.headers["content-type"].startswith("application/openmetrics-text")
     assert 'streamwatch_camera_frames_dropped_total{camera="a",reason="displaced"} 3.0' in answer.text
     assert 'streamwatch_camera_up{camera="a"} 1.0' in answer.text
@@ -70,10 +70,32 @@ def test_metrics_are_openmetrics_with_the_fixed_names(client: Telemetry) -> None
     assert answer.text.endswith("# EOF\n")
 
 
+@pytest.mark.parametrize("accept", ["text/plain;version=0.0.4", "*/*", "text/html,application/xhtml+xml"])
+def test_who_does_not_ask_for_openmetrics_gets_prometheus_text(client: Telemetry, accept: str) -> None:
+    http, _, metrics = client
+    metrics.frames_dropped.labels("a", "displaced").inc(3)
+    answer = http.get("/metrics", headers={"accept": accept})
+    assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
+    assert 'streamwatch_camera_frames_dropped_total{camera="a",reason="displaced"} 3.0' in answer.text
+    assert {line.split()[3] for line in answer.text.splitlines() if line.startswith("# TYPE")} <= {
+        "counter",
+        "gauge",
+        "histogram",
+    }
+    assert "# EOF" not in answer.text
+
+
+@pytest.mark.parametrize("path", ["/metrics", "/healthz", "/readyz"])
+def test_who_asks_for_the_head_alone_gets_it(client: Telemetry, path: str) -> None:
+    http, *_ = client
+    head = http.head(path)
+    assert (head.status_code, head.content) == (http.get(path).status_code, b"")
+
+
 def test_latency_names_its_event_and_the_process_is_measured(client: Telemetry) -> None:
     http, _, metrics = client
     metrics.frame_latency.labels("capture_to_event").observe(0.3, {"event_id": "01a2"})
-    text = http.get("/metrics").text
+    text = http.get("/metrics", headers={"accept": OPEN_METRICS}).text
     assert re.search(r'stage="capture_to_event".* # \{event_id="01a2"\} 0.3', text)
     assert "process_resident_memory_bytes" in text
     assert text.endswith("# EOF\n")

@@ -36,7 +36,7 @@ _CAMERA = "score"
 @click.command("score")
 @click.argument("source", metavar="SOURCE")
 @click.option("--model", "model_path", type=click.Path(path_type=Path), required=True, help="Model file made by `fit`.")
-@click.option("--out", type=click.Path(path_type=Path), help="CSV of frame,time_s,score; without it, on stdout.")
+@click.option("--out", type=click.Path(path_type=Path), help="CSV of frame,time_s,score,level; without it, on stdout.")
 @click.option("--maps", "maps_folder", type=click.Path(path_type=Path), help="Write every map (.npy) and overlay (.png) here.")
 @click.option("--video", "video_path", type=click.Path(path_type=Path), help="Write a heat-map overlay video (.mp4).")
 @click.option("--weights", help="Weights, if not those that the model file names.")
@@ -149,6 +149,6 @@ def _write(rows: list[Row], summary: SourceSummary, model: SceneModel, source: s
 def _csv(rows: list[Row]) -> str:
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(("frame", "time_s", "score"))
-    writer.writerows((frame, f"{time_s:.6f}", f"{score:.6f}") for frame, time_s, score, _ in rows)
+    writer.writerow(("frame", "time_s", "score", "level"))
+    writer.writerows((frame, f"{time_s:.6f}", f"{score:.6f}", f"{level:.6f}") for frame, time_s, score, level in rows)
     return buffer.getvalue()

@@ -45,6 +45,7 @@ def open_live(segment: Segment, *, transport: str, timeout_s: tuple[float, float
 
     Raises:
         av.error.FFmpegError: it cannot be connected to; see ``disconnect_kind``.
+        SourceDisconnected: it is the URL of a snapshot.
     """
     listen()  # what FFmpeg complains of is how lost packets show
     # Not fflags=nobuffer: it throws away what probing read, and with it the first key frame (FFmpeg 8.1). Short probing
@@ -54,7 +55,12 @@ def open_live(segment: Segment, *, transport: str, timeout_s: tuple[float, float
         options |= {"rtsp_transport": transport}
     if transport == "udp":  # over TCP nothing is reordered, and a queue would hold back what follows a gap
         options |= {"reorder_queue_size": "64", "max_delay": "300000"}
-    return av.open(segment.location, options=options, timeout=timeout_s, metadata_errors="replace")
+    container = av.open(segment.location, options=options, timeout=timeout_s, metadata_errors="replace")
+    if container.format.name.endswith("_pipe"):
+        container.close()
+        what, hint = "answers with one picture, and no stream", "give the URL of its MJPEG or RTSP stream"
+        raise SourceDisconnected(what, where=segment.label, hint=hint, kind=DisconnectKind.INVALID_DATA, retry="slowly")
+    return container
 
 
 class LiveStream:

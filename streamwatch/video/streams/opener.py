@@ -14,13 +14,13 @@ from av.video.stream import VideoStream
 
 from streamwatch.clock import Clock, SystemClock
 from streamwatch.config.schema import CameraDefaults
-from streamwatch.enums import DisconnectKind
-from streamwatch.errors import SourceDisconnected, SourceEmpty, SourceError, SourceNotFound, StreamwatchError
+from streamwatch.errors import SourceEmpty, SourceError, SourceNotFound, StreamwatchError
 from streamwatch.video.sources import Segment
 from streamwatch.video.streams.decoded import Decoded, reason_of
-from streamwatch.video.streams.live import LiveStream, disconnect_kind, open_live
+from streamwatch.video.streams.live import LiveStream, open_live
 from streamwatch.video.streams.pictures import ImageStream
 from streamwatch.video.streams.recording import RecordingStream
+from streamwatch.video.streams.refusals import refused
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,22 +144,12 @@ def _open_file(segment: Segment) -> InputContainer:
 def open_error(segment: Segment, error: av.error.FFmpegError) -> StreamwatchError:
     """FFmpeg's reason for not opening ``segment``, in our words and without credentials."""
     if segment.kind in ("live", "device"):
-        return _connect_error(segment, error)
+        return refused(segment, error)
     if isinstance(error, av.error.FileNotFoundError):
         return SourceNotFound("no such file", where=segment.label, hint="check the path")
     return SourceError(
         f"not a readable video ({reason_of(error)})", where=segment.label, hint="check it with `ffprobe`; it may be cut off"
     )
-
-
-def _connect_error(segment: Segment, error: av.error.FFmpegError) -> SourceDisconnected:
-    kind = disconnect_kind(error, opening=True)
-    if kind == DisconnectKind.AUTH:
-        return SourceDisconnected(
-            "the camera refuses the user or password", where=segment.label, hint="correct them", kind=kind, retry="slowly"
-        )
-    hint = "check address and power"
-    return SourceDisconnected(f"cannot connect ({reason_of(error)})", where=segment.label, hint=hint, kind=kind)
 
 
 def _require_bytes(segment: Segment) -> None:

@@ -1,0 +1,111 @@
+"""Why a live source cannot be opened, in words that say what to do: each refusal of a camera is another thing to correct."""
+
+from __future__ import annotations
+
+import re
+import socket
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+import av
+
+from streamwatch.errors import SourceDisconnected
+from streamwatch.video.sources import Segment
+from streamwatch.video.streams.decoded import reason_of
+from streamwatch.video.streams.live import disconnect_kind
+
+_UNAUTHORIZED, _FORBIDDEN = 401, 403
+_REFUSALS: dict[int, tuple[str, str]] = {
+    400: ("the camera does not understand the request", "check port, path and protocol"),
+    _FORBIDDEN: ("the camera forbids it to this user", "give the user the right to watch, or wait if it was locked out"),
+    404: ("the camera has no such stream", "correct the path of `source`"),
+    453: ("the camera has not enough bandwidth for another viewer", "close another viewer, or use a smaller stream"),
+    454: ("the camera does not know the session any more", "it is tried again"),
+    461: ("the camera does not support this transport", "change `transport` between tcp and udp"),
+    500: ("the camera has a fault", "restart it if that goes on"),
+    503: ("the camera is too busy, or not ready yet", "it is tried again; it may have too many viewers"),
+}
+_STATUS = re.compile(r"(?:failed:|error|status|code)\D{0,10}([45]\d\d)\b", re.IGNORECASE)
+_OF_ERROR: tuple[tuple[type[av.error.FFmpegError], int], ...] = (
+    (av.error.HTTPBadRequestError, 400),
+    (av.error.HTTPUnauthorizedError, _UNAUTHORIZED),
+    (av.error.HTTPForbiddenError, _FORBIDDEN),
+    (av.error.HTTPNotFoundError, 404),
+)
+_ASK_WITHIN_S = 3.0
+_MAX_ANSWER_BYTES = 16_384
+_RTSP_PORT = 554
+_ALGORITHM = re.compile(r'algorithm="?([\w-]+)', re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class _Refusal:
+    """What is wrong, and what to do about it."""
+
+    what: str
+    hint: str
+
+
+def refused(segment: Segment, error: av.error.FFmpegError) -> SourceDisconnected:
+    """FFmpeg's reason for not connecting to a live source, without credentials."""
+    status, kind = _status_of(error), disconnect_kind(error, opening=True)
+    refusal = _refusal_of(status, segment, error)
+    slowly = status in (_UNAUTHORIZED, _FORBIDDEN)
+    return SourceDisconnected(
+        refusal.what, where=segment.label, hint=refusal.hint, kind=kind, retry="slowly" if slowly else "backoff"
+    )
+
+
+def _status_of(error: av.error.FFmpegError) -> int | None:
+    """The status that the camera answered; FFmpeg's own errors tell a few of them apart, its log all."""
+    said = _STATUS.search(str(error.log))  # (level, name, message), or None
+    if said:
+        return int(said[1])
+    return next((status for kind, status in _OF_ERROR if isinstance(error, kind)), None)
+
+
+def _refusal_of(status: int | None, segment: Segment, error: av.error.FFmpegError) -> _Refusal:
+    if status == _UNAUTHORIZED:
+        return _unauthorized(segment)
+    if status in _REFUSALS:
+        what, hint = _REFUSALS[status]
+        return _Refusal(f"{what} ({status})", hint)
+    if status is not None:
+        return _Refusal(f"the camera refuses ({status})", "look it up in the camera's manual")
+    return _Refusal(f"cannot connect ({reason_of(error)})", "check address and power")
+
+
+def _unauthorized(segment: Segment) -> _Refusal:
+    unknown = [algorithm for algorithm in _digest_algorithms(segment.location) if algorithm != "MD5"]
+    if unknown:
+        asked = f"the camera asks for Digest authentication with {', '.join(unknown)}, which FFmpeg does not know"
+        return _Refusal(asked, "allow Digest with MD5 alone, or Basic, in the camera's settings")
+    return _Refusal("the camera refuses the user or password", "correct them")
+
+
+def _digest_algorithms(location: str) -> list[str]:
+    """What an RTSP camera challenges with, asked without credentials; empty where that cannot be learned."""
+    parts = urlsplit(location)
+    if parts.scheme != "rtsp" or parts.hostname is None:
+        return []
+    port = parts.port or _RTSP_PORT
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    request = f"DESCRIBE rtsp://{host}:{port}{parts.path} RTSP/1.0\r\nCSeq: 1\r\n\r\n"
+    try:
+        with socket.create_connection((parts.hostname, port), _ASK_WITHIN_S) as connection:
+            connection.sendall(request.encode())
+            answer = _head_of(connection)
+    except (OSError, UnicodeError):
+        return []
+    digests = [line for line in answer.splitlines() if re.match(r"www-authenticate:\s*digest", line, re.IGNORECASE)]
+    return [found[1].upper() if (found := _ALGORITHM.search(line)) else "MD5" for line in digests]
+
+
+def _head_of(connection: socket.socket) -> str:
+    received = b""
+    while b"\r\n\r\n" not in received and len(received) < _MAX_ANSWER_BYTES:
+        part = connection.recv(4096)
+        if not part:
+            break
+        received += part
+    return received.decode("latin-1")
