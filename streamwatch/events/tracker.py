@@ -196,7 +196,7 @@ class EventTracker:
         return [self._apply(change, frame.wall_s) for change in changes] or self._updates(frame.wall_s)
 
     def force_end(self, reason: EndReason, wall_s: float) -> list[EventChange]:
-        """End what is open, for a reason that is not its own level; never before its last frame, which a clock may be behind."""
+        """End what is open, for a reason that is not its own level; never before its last frame."""
         self._state, changes = force_end(self._state, reason)
         wall_s = max(wall_s, self._last_wall_s)
         return [self._apply(change, wall_s) for change in changes]

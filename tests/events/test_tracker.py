@@ -107,3 +107,10 @@ def test_polygon_cells_by_their_centres() -> None:
     assert not mask[6:].any()
     triangle = polygon_mask([[(0, 0), (1, 0), (0, 1)]], (64, 64))
     assert abs(int(triangle.sum()) - 2048) <= 64
+
+
+def test_an_end_is_never_before_its_last_frame_though_a_recording_is_ahead_of_the_clock() -> None:
+    tracker, changes = tracked([20.0] * 10, EventPolicy(10.0, 8.0))
+    assert changes
+    (end,) = tracker.force_end(EndReason.NORMAL, 0.0)
+    assert end.at_wall_s >= changes[-1].at_wall_s
