@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -14,35 +14,17 @@ import numpy as np
 import pytest
 from av.stream import Disposition
 
+from benchmarks.damaged_recordings import CODECS, COUNT, KEY_EVERY, OPTIONS, RATE_HZ, differs, encoded, scene, write
 from streamwatch.clock import SystemClock
 from streamwatch.errors import SourceEmpty, SourceError
-from streamwatch.records import Frame, UInt8Array
+from streamwatch.records import Frame
 from streamwatch.video.reader import FrameReader
 from streamwatch.video.sources import parse_source
 from streamwatch.video.streams.choice import choose_stream, say_choice
 from streamwatch.video.streams.frame_numbers import FrameNumbers
 from streamwatch.video.streams.opener import PyAvOpener
 
-RATE_HZ = 10
-COUNT = 40
-KEY_EVERY = 10
-CODECS = {"h264": "libx264", "hevc": "libx265", "mpeg4": "mpeg4", "mjpeg": "mjpeg"}
-OPTIONS = {
-    "h264": {"x264-params": f"keyint={KEY_EVERY}:min-keyint={KEY_EVERY}:scenecut=0:bframes=0:log-level=none"},
-    "hevc": {"x265-params": f"keyint={KEY_EVERY}:min-keyint={KEY_EVERY}:scenecut=0:bframes=0:log-level=none"},
-    "mpeg4": {"g": str(KEY_EVERY), "qscale": "3"},
-    "mjpeg": {"qscale": "3"},
-}
 FORMS = [("h264", "ts"), ("h264", "mp4"), ("hevc", "mkv"), ("mpeg4", "avi"), ("mjpeg", "avi")]
-GREY_LEVELS = 24
-"""More than coding changes of a smooth scene, and less than a smear of another picture."""
-
-
-def scene(number: int) -> UInt8Array:
-    """A smooth picture in which everything moves, so that what is concealed is wrong."""
-    y, x = np.mgrid[:96, :128]
-    waves = 128 + 100 * np.sin((x + 7 * number) / 9.0) * np.cos((y - 4 * number) / 13.0)
-    return np.repeat(waves.astype(np.uint8)[..., None], 3, axis=2)
 
 
 def packets_of(codec: str) -> tuple[list[av.Packet[Any]], Any]:
@@ -60,23 +42,8 @@ def packets_of(codec: str) -> tuple[list[av.Packet[Any]], Any]:
     return [*packets, *encoder.encode(None)], encoder
 
 
-def write(path: Path, codec: str, keep: Callable[[int], bool] = lambda _n: True) -> None:
-    """A recording of the scene without some of its packets."""
-    with av.open(str(path), "w") as container:
-        stream: Any = container.add_stream(CODECS[codec], rate=RATE_HZ, options=OPTIONS[codec])
-        stream.width, stream.height = 128, 96
-        stream.pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
-        stream.codec_context.thread_count = 1
-        for number, packet in enumerate(coded(stream)):
-            if keep(number):
-                container.mux(packet)
-
-
-def coded(stream: Any) -> Iterable[av.Packet[Any]]:
-    for number in range(COUNT):
-        frame = av.VideoFrame.from_ndarray(scene(number), format="rgb24").reformat(format=stream.pix_fmt)
-        yield from stream.encode(frame)
-    yield from stream.encode(None)
+def keeping(keep: Callable[[int], bool]) -> Callable[[list[Any]], list[Any]]:
+    return lambda packets: [packet for number, packet in enumerate(packets) if keep(number)]
 
 
 def read(path: Path, **how: Any) -> tuple[list[Frame], FrameReader]:
@@ -86,13 +53,7 @@ def read(path: Path, **how: Any) -> tuple[list[Frame], FrameReader]:
 
 def wrong(frames: list[Frame]) -> list[float]:
     """Times of pictures that are not what the scene was then."""
-    found = []
-    for frame in frames:
-        expected = av.VideoFrame.from_ndarray(scene(round(frame.time_s * RATE_HZ)), format="rgb24")
-        pixels = expected.reformat(width=256, height=256).to_ndarray(format="rgb24").astype(int)
-        if np.median(np.abs(pixels - frame.pixels.astype(int))) > GREY_LEVELS:
-            found.append(frame.time_s)
-    return found
+    return [frame.time_s for frame in frames if differs(frame)]
 
 
 @pytest.mark.parametrize("codec", CODECS)
@@ -107,7 +68,7 @@ def test_a_whole_recording_is_read_whole(codec: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("codec", ["h264", "hevc", "mpeg4"])
 @pytest.mark.parametrize("lost", [range(13, 16), range(10, 11), range(24, 27)])
 def test_pictures_after_lost_ones_wait_for_a_key_frame_and_are_counted(codec: str, lost: range, tmp_path: Path) -> None:
-    write(tmp_path / "lossy.mkv", codec, lambda number: number not in lost)
+    write(tmp_path / "lossy.mkv", codec, keeping(lambda number: number not in lost))
     frames, reader = read(tmp_path / "lossy.mkv")
     assert wrong(frames) == []
     assert len(frames) >= COUNT - KEY_EVERY - len(lost)
@@ -169,11 +130,9 @@ def test_sound_that_is_longer_is_no_missing_video(keep: Callable[[int], bool], t
     path = tmp_path / "loud.mp4"
     with av.open(str(path), "w") as container:
         stream: Any = container.add_stream("libx264", rate=RATE_HZ, options=OPTIONS["h264"])
-        stream.width, stream.height, stream.pix_fmt = 128, 96, "yuv420p"
         sound: Any = container.add_stream("aac", rate=8000)
-        for number, packet in enumerate(coded(stream)):
-            if keep(number):
-                container.mux(packet)
+        for packet in keeping(keep)(list(encoded(stream))):
+            container.mux(packet)
         for number in range(COUNT * 800 // 1024):
             silence = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
             silence.sample_rate, silence.pts = 8000, number * 1024
