@@ -34,13 +34,12 @@ def command(config_path: Path, probe_sources: bool) -> None:
 
 
 def _probe_all(config: Config) -> None:
-    failed = [
-        name
-        for name, camera in config.cameras.items()
-        if not all([_opens(config, name, text) for text in (camera.source.get_secret_value(), *camera.normal)])  # noqa: C419
-    ]
+    failed: list[str] = []
+    for name, camera in config.cameras.items():
+        sources = (camera.source.get_secret_value(), *camera.normal)
+        failed += [name for text in sources if not _opens(config, name, text)]
     if failed:
-        raise SourceError(f"sources of {len(failed)} camera(s) cannot be opened: {', '.join(failed)}")
+        raise SourceError(f"{len(failed)} source(s) cannot be opened: {', '.join(dict.fromkeys(failed))}")
 
 
 def _opens(config: Config, camera: str, text: str) -> bool:

@@ -40,7 +40,7 @@ def test_fit_then_score(cli: Cli, video: Path, tmp_path: Path) -> None:
     assert (score.code, score.out) == (0, "")
     assert "UNTRAINED" in score.err
     rows = list(csv.DictReader((tmp_path / "s.csv").read_text().splitlines()))
-    assert list(rows[0]) == ["frame", "time_s", "score"]
+    assert list(rows[0]) == ["frame", "time_s", "score", "level"]
     assert [int(r["frame"]) for r in rows] == list(range(80))
     assert float(rows[-1]["time_s"]) == pytest.approx(7.9)
 
