@@ -88,11 +88,16 @@ def _formatter(*, for_people: bool) -> logging.Formatter:
     last: list[structlog.types.Processor] = (
         [_only_the_message, structlog.dev.ConsoleRenderer()]
         if for_people
-        else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+        else [structlog.processors.format_exc_info, _without_secrets, structlog.processors.JSONRenderer()]
     )
-    return _MaskingFormatter(
+    return (_MaskingFormatter if for_people else structlog.stdlib.ProcessorFormatter)(
         foreign_pre_chain=shared, processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last]
     )
+
+
+def _without_secrets(_: object, _name: str, event: structlog.types.EventDict) -> structlog.types.EventDict:
+    """Each value by itself, before it is JSON: of JSON as a whole a URL would end at the wrong quotation mark."""
+    return {key: mask_credentials(value) if isinstance(value, str) else value for key, value in event.items()}
 
 
 class _MaskingFormatter(structlog.stdlib.ProcessorFormatter):

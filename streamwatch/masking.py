@@ -17,6 +17,7 @@ _CREDENTIALS = re.compile(r"(?<=://)\S+@")  # to the last @: a password may hold
 _NAMED = re.compile(r"(?i)(?<=[/?&;])(user(?:name)?|login|pass(?:word|wd)?|pwd|token|key|secret|auth)=[^&;/\s]+")
 _OPAQUE = re.compile(r"(?<=/)(?=[^/\s]*\d)(?=[^/\s]*[A-Za-z])[\w~.:%+=-]{16,}(?<!:)")
 """A long part of a path, of letters and digits: webhooks have their tokens there."""
+_OPAQUE_VALUE = re.compile(r"(?=[^\s]*\d)(?=[^\s]*[A-Za-z])[\w~.:%+-]{16,}")
 _QUERY = re.compile(r"(?<=\?)\S+?(?=[:,;)'\"]*(?:\s|$))")
 _URL = re.compile(r"[a-z][a-z0-9+.-]*://\S+", re.IGNORECASE)
 _WHOLE_URL = re.compile(r"\s*([a-z][a-z0-9+.-]*)://(.*)", re.IGNORECASE | re.DOTALL)
@@ -51,15 +52,15 @@ def remember(secret: str) -> None:
 
 
 def secrets_in(text: str) -> set[str]:
-    """What must not be shown of a secret setting: of a URL its password, query and token; of anything else, all of it."""
+    """What must not be shown of a setting: of a URL its password, what is named as a secret, and tokens; else all of it."""
     whole = _WHOLE_URL.fullmatch(text)
     if whole is None:
         return {text}
     user_info, rest = split_user_info(whole[2])
     password = user_info.partition(":")[2] if user_info else ""
-    query = {value for pair in rest.partition("?")[2].split("&") for value in [pair.partition("=")[2]]}
     named = {found[0].partition("=")[2] for found in _NAMED.finditer(rest)}
-    secrets = {password, *query, *named, *_OPAQUE.findall(rest)}
+    opaque = [value for value in re.split(r"[/?&=;]", rest) if _OPAQUE_VALUE.fullmatch(value)]
+    secrets = {password, *named, *opaque}
     return {form for secret in secrets for form in (secret, unquote(secret)) if form}
 
 

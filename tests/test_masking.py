@@ -79,6 +79,43 @@ def test_of_a_url_only_what_is_secret_is() -> None:
     assert mask_credentials("10.0.0.5 hunter22 main") == f"10.0.0.5 {SHOWN} main"
 
 
+def test_what_is_no_secret_of_a_url_or_a_path_is_shown(tmp_path: Path) -> None:
+    path = tmp_path / "site.yaml"
+    path.write_text(
+        "version: 1\ncameras:\n"
+        '  yard: {source: "rtsp://10.0.0.5/live?videocodec=h264&camera=front&token=hunter22&stream=main"}\n'
+        "  gone: {source: /nowhere/clips}\n"
+    )
+    load_config(path, Secrets({}, ()))
+    assert mask_credentials("front h264 main /nowhere/clips") == "front h264 main /nowhere/clips"
+    assert mask_credentials("hunter22") != "hunter22"
+
+
+def test_a_variable_that_is_the_whole_user_part_keeps_its_colon(tmp_path: Path) -> None:
+    path = tmp_path / "site.yaml"
+    path.write_text('version: 1\ncameras:\n  yard: {source: "rtsp://${LOGIN}@10.0.0.5/live"}\n')
+    config = load_config(path, Secrets({"LOGIN": "viewer:p/w@x"}, ()))
+    assert config.cameras["yard"].source.get_secret_value() == "rtsp://viewer:p%2Fw%40x@10.0.0.5/live"
+
+
+def test_a_log_line_stays_json_whatever_a_library_says() -> None:
+    remember("level")
+    stream = io.StringIO()
+    root, before = logging.getLogger(), logging.getLogger().handlers[:]
+    try:
+        root.handlers.clear()
+        set_up_logging(logging.INFO, stream)
+        try:
+            raise RuntimeError('fetch of https://h/p?x=1 "quoted"')
+        except RuntimeError:
+            logging.getLogger("streamwatch.test").exception("it failed")
+    finally:
+        root.handlers[:] = before
+    line = json.loads(stream.getvalue())
+    assert line["level"] == "error"
+    assert "RuntimeError" in line["exception"]
+
+
 def test_logs_show_no_known_secret() -> None:
     remember("correct-horse")
     stream = io.StringIO()

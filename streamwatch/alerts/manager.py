@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from functools import partial
 
 from streamwatch.alerts.bodies.alertmanager import REPEAT_S
 from streamwatch.alerts.endpoints import Site, senders_of
@@ -79,8 +80,9 @@ class DeliveryManager:
             ConfigError: a secret or a template is none; the old ones go on then.
         """
         if alerts != self._alerts:
-            self.present.forget_listeners()
+            listeners = self.present.listeners
             senders = senders_of(alerts, Site(tuple(cameras), self.present), self._outbox, self._clock, self._record)
+            self.present.forget_listeners(listeners)
             self.stop()
             self._alerts, self._senders, self._stop = alerts, senders, threading.Event()
             self._expect_endpoints()
@@ -129,7 +131,7 @@ class DeliveryManager:
             return
         senders = {sender.name: sender for sender in self._senders}
         for message in standing:
-            senders[message.endpoint].send_now(message)
+            senders[message.endpoint].send_now(message, partial(self.present.stands, message))
 
     def refresh(self) -> None:
         """Look what waits; /metrics shows what was seen last, and never waits for the database."""

@@ -24,7 +24,7 @@ from streamwatch.alerts.webhook import DeliveryResult
 from streamwatch.errors import ConfigError
 from streamwatch.store.messages import Message
 
-AT_LEAST_ONCE = 1
+AT_MOST_ONCE, AT_LEAST_ONCE = 0, 1
 PORTS = {"mqtt": 1883, "mqtts": 8883}
 RECONNECT_S = (1, 30)
 
@@ -117,7 +117,8 @@ class MqttTransport:
 
     def _publish_state(self, camera: str, what: str, state: str) -> None:
         if self._connected.is_set():  # else all are published with the connection
-            self._client.publish(f"{self._broker.topic}/cameras/{camera}/{what}", state, AT_LEAST_ONCE, retain=True)
+            # Once: what a broken connection did not take would be sent again after what is published with the next one.
+            self._client.publish(f"{self._broker.topic}/cameras/{camera}/{what}", state, AT_MOST_ONCE, retain=True)
 
     def _publish_discovery(self) -> None:
         broker = self._broker

@@ -35,7 +35,7 @@ class PresentState:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._cameras: dict[str, _Camera] = {}
-        self._standing: dict[str, Sequence[NewMessage]] = {}
+        self._standing: dict[str, dict[str, NewMessage]] = {}
         self._listeners: list[StateListener] = []
 
     def listen(self, listener: StateListener) -> None:
@@ -50,15 +50,22 @@ class PresentState:
                 for what, state in known.states().items():
                     listener(camera, what, state)
 
-    def forget_listeners(self) -> None:
-        """Tell nobody any more: others will ask."""
+    @property
+    def listeners(self) -> tuple[StateListener, ...]:
+        """Who is told."""
         with self._lock:
-            self._listeners.clear()
+            return tuple(self._listeners)
+
+    def forget_listeners(self, listeners: Collection[StateListener]) -> None:
+        """Tell these no more: others have taken their place."""
+        with self._lock:
+            self._listeners = [listener for listener in self._listeners if listener not in listeners]
 
     def connected(self, camera: str) -> None:
         """A frame of the camera came."""
-        if self._camera(camera).connection != ONLINE:
-            self._change(camera, lambda known: setattr(known, "connection", ONLINE))
+        if self._camera(camera).connection == ONLINE:
+            return
+        self._change(camera, lambda known: setattr(known, "connection", ONLINE))
 
     def follow_change(self, change: EventChange) -> None:
         """An event began, goes on or ended."""
@@ -74,19 +81,35 @@ class PresentState:
     def stand(self, subject: str, messages: Sequence[NewMessage], *, goes_on: bool) -> None:
         """What was last told of a subject, and whether it holds until something else is."""
         with self._lock:
-            self._standing.pop(subject, None)
-            if goes_on and messages:
-                self._standing[subject] = messages
+            if not goes_on:
+                self._standing.pop(subject, None)
+            elif messages:  # who is not told of this goes on with what it was told before
+                self._standing.setdefault(subject, {}).update({message.endpoint: message for message in messages})
 
     def standing(self, endpoints: Collection[str]) -> list[NewMessage]:
         """What goes on, as it was told to these endpoints."""
         with self._lock:
-            return [message for told in self._standing.values() for message in told if message.endpoint in endpoints]
+            return [m for told in self._standing.values() for endpoint, m in told.items() if endpoint in endpoints]
+
+    def stands(self, message: NewMessage) -> bool:
+        """Whether what a message told still goes on."""
+        with self._lock:
+            return self._standing.get(message.subject, {}).get(message.endpoint) is message
 
     def keep(self, cameras: Collection[str]) -> None:
         """Forget all other cameras."""
         with self._lock:
-            self._cameras = {camera: known for camera, known in self._cameras.items() if camera in cameras}
+            gone = [camera for camera in self._cameras if camera not in cameras]
+        for camera in gone:
+            self.forget(camera)
+
+    def forget(self, camera: str) -> None:
+        """The camera is watched no more, or anew: what was told of it is not sent again."""
+        with self._lock:
+            self._cameras.pop(camera, None)
+            for subject, told in list(self._standing.items()):
+                if any(message.camera == camera for message in told.values()):
+                    del self._standing[subject]
 
     def _camera(self, camera: str) -> _Camera:
         with self._lock:

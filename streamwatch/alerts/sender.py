@@ -139,8 +139,12 @@ class EndpointSender:
             log.warning("endpoint %s: %s", self.name, error)
             return STORE_RETRY_S
 
-    def send_now(self, message: NewMessage) -> None:
-        """One attempt past the outbox, in a thread of the pool: for what the database cannot hold, because it is what fails."""
+    def send_now(self, message: NewMessage, still: Callable[[], bool] = lambda: True) -> None:
+        """One attempt past the outbox, in a thread of the pool: for what the database cannot hold, because it is what fails.
+
+        Args:
+            still: asked when its turn comes whether it is to be sent at all.
+        """
         now_s = message.created_wall_s
         whole = Message(
             number=0,
@@ -155,9 +159,11 @@ class EndpointSender:
             attempts=0,
             state=MessageState.PENDING,
         )
-        self._pool.submit(self._send_unstored, whole)
+        self._pool.submit(partial(self._send_unstored, still=still), whole)
 
-    def _send_unstored(self, message: Message) -> None:
+    def _send_unstored(self, message: Message, *, still: Callable[[], bool]) -> None:
+        if not still():
+            return
         result = self._send(message)
         outcome = AttemptResult.DELIVERED if result.delivered else AttemptResult.FAILED
         self._on_attempt(Attempted(self.name, outcome, message.created_wall_s, self._clock.wall_s()))

@@ -55,11 +55,13 @@ class PlaybackMode:
         live: its end is a fault, and it is opened again.
         paced: a file plays at its own pace instead of as fast as it is taken.
         silence_s: longest time that it may make no progress: its own time-outs, and some.
+        interval_s: between its frames, as it is asked for or declared; longer ones are gaps.
     """
 
     live: bool
     paced: bool
     silence_s: float = 60.0
+    interval_s: float = 0.0
 
 
 class CameraWorker:
@@ -133,7 +135,7 @@ class CameraWorker:
     def _skipped_s(self, frame: Frame, started_s: float) -> float:
         """How much of a wait for a frame is left out: a recording's gap is not waited for, but told."""
         lead_s = self._lead_s(frame, started_s) if self.playing.paced else 0.0
-        if lead_s <= MAX_PACED_WAIT_S:
+        if lead_s <= max(MAX_PACED_WAIT_S, 2 * self.playing.interval_s):
             return 0.0
         what = (
             f"nothing was recorded for {lead_s:.0f} s until {frame.time_s:.0f} s; going on there after {MAX_PACED_WAIT_S:g} s"

@@ -92,7 +92,10 @@ class Fleet:
         # A recording's reader may rightly wait for room, however long; one that hangs is not read twice.
         within_s = plan.stream.open_timeout_s + 2 * plan.stream.read_timeout_s + SLACK_S
         silence_s = max(within_s, PICTURE_WITHIN_S + SLACK_S) if plan.source.live else float("inf")
-        playing = PlaybackMode(plan.source.live, paced=self._paced and not plan.source.live, silence_s=silence_s)
+        rates_hz = [plan.fps or 0.0, *(segment.frame_rate_hz for segment in plan.source.segments if segment.kind == "images")]
+        interval_s = max((1 / rate_hz for rate_hz in rates_hz if rate_hz), default=0.0)
+        paced = self._paced and not plan.source.live
+        playing = PlaybackMode(plan.source.live, paced=paced, silence_s=silence_s, interval_s=interval_s)
         self._added += 1
         phase = self._added * _GOLDEN % 1.0 if plan.source.live else None
 

@@ -199,7 +199,7 @@ def _scalar(node: yaml.Node, at: KeyPath, document: _Document, secrets: Secrets)
             return ""
         if value is None:
             document.problem(at, f"${{{match[1]}}} is neither in the environment nor in /run/secrets")
-        return quote(value or "", safe="") if _in_user_info(text, match) else value or ""
+        return _encoded(value or "", text, match) if _in_user_info(text, match) else value or ""
 
     return _VARIABLE.sub(value_of, text)
 
@@ -212,13 +212,22 @@ def _in_user_info(text: str, match: re.Match[str]) -> bool:
     )
 
 
+def _encoded(value: str, text: str, match: re.Match[str]) -> str:
+    """Percent-encoded; a variable that is the whole of the user part, as ``user:password``, keeps the colon between them."""
+    whole = text[: match.start()].endswith("://") and text[match.end() :].startswith("@")
+    user, colon, password = value.partition(":") if whole else (value, "", "")
+    return quote(user, safe="") + colon + quote(password, safe="")
+
+
 def remember_secrets(value: object) -> None:
     """Have every secret of a configuration masked wherever it would be shown from now on."""
     if isinstance(value, SecretStr):
         remember(value.get_secret_value())
     elif isinstance(value, BaseModel):
-        for field in type(value).model_fields:
-            remember_secrets(getattr(value, field))
+        for name in type(value).model_fields:
+            part = getattr(value, name)
+            if name != "source" or "://" in part.get_secret_value():  # a camera's source may be a path, which is none
+                remember_secrets(part)
     elif isinstance(value, Mapping):
         for part in value.values():
             remember_secrets(part)

@@ -84,5 +84,6 @@ class Reconfiguration:
         parts.fleet.remove(camera)
         parts.liveness.forget(camera)
         parts.ends.forget(camera)
+        parts.persistence.deliveries.present.forget(camera)
         parts.pipeline.post(partial(parts.pipeline.remove, camera, reason))
         parts.pipeline.post(partial(parts.setup.forget, camera))

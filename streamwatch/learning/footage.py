@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from itertools import takewhile
 
 from streamwatch.clock import Clock
-from streamwatch.errors import SourceError, StreamwatchError
+from streamwatch.errors import SourceError, SourceNotFound, StreamwatchError
 from streamwatch.learning.segment_index import Exclusion, SegmentIndex
 from streamwatch.model.calibration.prequential import GAP_S
 from streamwatch.model.scoring.fusion import Features
@@ -78,7 +78,7 @@ def _if_readable(reader: FrameReader) -> Iterator[Frame]:
     """The frames of one of several sources; one that cannot be read is left out, and its summary says so."""
     try:
         yield from reader.frames()
-    except SourceError as error:
+    except (SourceError, SourceNotFound) as error:
         reader.give_up(error)
 
 
@@ -95,17 +95,17 @@ def probe(source: Source, opener: Opener) -> Extent:
     """Open every segment of ``source`` once and add up what they declare; of several, one that cannot be opened is left out.
 
     Raises:
-        SourceError: none can be opened.
+        SourceError, SourceNotFound: none can be opened.
     """
     frames, duration_s, remarks = 0, 0.0, source.remarks
-    refused: list[SourceError] = []
+    refused: list[StreamwatchError] = []
     for segment in source.segments:
         try:
             with opener.open(segment) as stream:
                 frames += stream.declared_frames
                 duration_s += stream.declared_duration_s
                 remarks += tuple(f"{segment.label}: {remark}" for remark in stream.remarks)
-        except SourceError as error:
+        except (SourceError, SourceNotFound) as error:
             refused.append(error)
             remarks += (f"{segment.label}: left out: {error.what}",)
     if len(refused) == len(source.segments):

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from streamwatch.clock import Clock
 from streamwatch.enums import DropReason
-from streamwatch.errors import SourceEmpty, SourceError, UnusablePicture
+from streamwatch.errors import SourceEmpty, SourceError, SourceNotFound, StreamwatchError, UnusablePicture
 from streamwatch.records import Frame, SourceSummary
 from streamwatch.video.clips.feed import ClipFeed
 from streamwatch.video.optical_flow import MotionEstimator
@@ -113,7 +113,7 @@ class FrameReader:
         for number, segment in enumerate(self._source.segments):
             try:
                 yield from self._segment_frames(segment, number)
-            except SourceError as error:
+            except (SourceError, SourceNotFound) as error:
                 if len(self._source.segments) == 1 or self._source.live:
                     raise
                 self._leave_out(segment, error)
@@ -127,11 +127,11 @@ class FrameReader:
         p = self._progress
         return SourceSummary(p.decode_errors, p.time_s, p.size_px, p.warnings)
 
-    def give_up(self, error: SourceError) -> None:
+    def give_up(self, error: StreamwatchError) -> None:
         """Write down in ``summary`` that the source as a whole is left out."""
         self._progress.warnings += (f"{self._source.label}: left out: {error.what}",)
 
-    def _leave_out(self, segment: Segment, error: SourceError) -> None:
+    def _leave_out(self, segment: Segment, error: StreamwatchError) -> None:
         self._progress.time_s += self._progress.step_s
         self._progress.warnings += (f"{segment.label}: left out: {error.what}",)
 

@@ -16,6 +16,8 @@ _HARMLESS = (
     "APP fields",
     "EXIF",
 )
+_WORDS = ("missed", "conceal", "overread")
+"""Of warnings that mean it."""
 Decoded = TypeVar("Decoded")
 
 
@@ -35,4 +37,4 @@ def means_damage(level: int, text: str) -> bool:
     """Whether a line of FFmpeg's log tells of lost or undecodable data ("RTP: missed 3 packets", "concealing 40 DC")."""
     if any(harmless in text for harmless in _HARMLESS):
         return False
-    return level <= av.logging.ERROR or "missed" in text or "conceal" in text or "corrupt" in text.lower()
+    return level <= av.logging.ERROR or any(word in text for word in _WORDS) or "corrupt" in text.lower()

@@ -9,6 +9,9 @@ from __future__ import annotations
 
 from collections import deque
 
+import av
+from av.video.stream import VideoStream
+
 from streamwatch.enums import DropReason
 
 AWAIT_AT_MOST_S = 20.0
@@ -71,6 +74,28 @@ class Timeline:
             self._step_s = step_s
         self._last_s = time_s
         return time_s, jumped
+
+
+class Harm:
+    """Where in a stream damage is: a key frame may come out after later packets went in, and does not end their damage."""
+
+    def __init__(self) -> None:
+        self._read: int | None = None
+        self._at: int | None = None
+
+    def read(self, packet: av.Packet[VideoStream]) -> None:
+        """A packet is decoded next."""
+        self._read = packet.pts if packet.pts is not None else self._read
+
+    def note(self) -> None:
+        """The packet that was read last is damaged, or something before it is missing."""
+        self._at = self._read
+
+    def restarts(self, frame: av.VideoFrame) -> bool:
+        """Whether a picture is coded by itself, and not before what is damaged; a clock that was set back is no before."""
+        if not frame.key_frame or self._at is None or frame.pts is None or frame.time_base is None:
+            return bool(frame.key_frame)
+        return not 0 < (self._at - frame.pts) * frame.time_base <= JUMP_S
 
 
 class IntegrityGuard:

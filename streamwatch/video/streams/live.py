@@ -18,7 +18,7 @@ from streamwatch.video.streams.choice import choose_stream, say_choice
 from streamwatch.video.streams.complaints import heard, listen
 from streamwatch.video.streams.decoded import TIMEOUT_ERRORS, Decoded, has_clock, limit_size
 from streamwatch.video.streams.frame_numbers import numbers_of
-from streamwatch.video.streams.integrity import ALONE, IntegrityGuard, Timeline
+from streamwatch.video.streams.integrity import ALONE, Harm, IntegrityGuard, Timeline
 
 _AUTH_ERRORS = (av.error.HTTPUnauthorizedError, av.error.HTTPForbiddenError)
 PICTURE_WITHIN_S = 45.0
@@ -82,6 +82,7 @@ class LiveStream:
         self._follows: bool | None = None
         self._shape: tuple[int, int, Orientation] | None = None
         self._damaged = False
+        self._harm = Harm()
         self._coded_alone = codec == "mjpeg"
         self._coded: bytes | None = None
 
@@ -137,6 +138,8 @@ class LiveStream:
         """The next packet's pictures; damage on the way is noted."""
         frames, damaged = heard(lambda: self._decoded(packets))
         self._damaged |= damaged
+        if self._damaged:
+            self._harm.note()
         return frames
 
     def _decoded(self, packets: Iterator[av.Packet[VideoStream]]) -> list[av.VideoFrame]:
@@ -145,6 +148,7 @@ class LiveStream:
             if packet is None:
                 raise self._lost("the stream ended", DisconnectKind.EOF)
             self._damaged |= packet.is_corrupt
+            self._harm.read(packet)
             self.on_packet(packet)
             self._coded = bytes(packet) if self._coded_alone else None
             if self._numbers is not None and packet.size:
@@ -172,7 +176,11 @@ class LiveStream:
         damaged, self._damaged = self._damaged or jumped, False
         known = bool(self._follows)
         drop_reason = self._guard.judge(
-            time_s, key=bool(frame.key_frame), corrupt=frame.is_corrupt, damaged=damaged, unbroken=known
+            time_s,
+            key=self._harm.restarts(frame),
+            corrupt=frame.is_corrupt or (self._coded_alone and damaged),
+            damaged=damaged,
+            unbroken=known,
         )
         return Decoded(frame, time_s, drop_reason, orientation)
 

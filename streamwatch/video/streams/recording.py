@@ -16,7 +16,7 @@ from streamwatch.video.streams.choice import choose_stream, say_choice
 from streamwatch.video.streams.complaints import heard, listen
 from streamwatch.video.streams.decoded import Decoded, has_clock, limit_size, reason_of
 from streamwatch.video.streams.frame_numbers import numbers_of
-from streamwatch.video.streams.integrity import ALONE, IntegrityGuard
+from streamwatch.video.streams.integrity import ALONE, Harm, IntegrityGuard
 from streamwatch.video.streams.times import steady
 
 _NOMINAL_STEP_S = 0.1
@@ -28,10 +28,16 @@ _SHORT_BY_S = 0.5
 
 @dataclass(frozen=True, slots=True)
 class _Picture:
-    """A decoded picture, and whether anything was lost or undecodable since the one before it."""
+    """A decoded picture.
+
+    Attributes:
+        damaged: something was lost or undecodable since the one before it.
+        restarts: it is coded by itself, and not before what is damaged.
+    """
 
     frame: av.VideoFrame
     damaged: bool
+    restarts: bool
 
 
 class RecordingStream:
@@ -54,6 +60,8 @@ class RecordingStream:
         self._latest_s = self._start_s
         self._damaged = False
         self._numbers = numbers_of(self._stream)
+        self._harm = Harm()
+        self._loses = container.format.name == "mpegts"  # a gap in the times of other containers is what was recorded
 
     @property
     def coded(self) -> VideoStream | None:
@@ -107,13 +115,17 @@ class RecordingStream:
 
     def pictures(self) -> Iterator[Decoded]:
         """See Stream; pictures between damage and the next key frame say so."""
-        guard = IntegrityGuard(gaps_tell=self._numbers is None and self._stream.codec_context.name not in ALONE)
+        alone = self._stream.codec_context.name in ALONE
+        guard = IntegrityGuard(gaps_tell=self._loses and self._numbers is None and not alone)
         first_s: float | None = None
         for picture, time_s in self._timed():
             first_s = time_s if first_s is None else first_s
             frame = picture.frame
             drop_reason = guard.judge(
-                time_s - first_s, key=bool(frame.key_frame), corrupt=frame.is_corrupt, damaged=picture.damaged
+                time_s - first_s,
+                key=picture.restarts,
+                corrupt=frame.is_corrupt or (alone and picture.damaged),
+                damaged=picture.damaged,
             )
             yield Decoded(frame, time_s, drop_reason, orientation_of(frame))
 
@@ -137,12 +149,14 @@ class RecordingStream:
         while True:
             frames, damaged = heard(lambda: self._decoded(packets))
             self._damaged |= damaged
+            if self._damaged:
+                self._harm.note()
             if frames is None:
                 return
             if damaged and not frames:  # HEVC shows nothing of what it cannot decode
                 self.decode_errors += 1
             for frame in frames:
-                yield _Picture(frame, self._damaged)
+                yield _Picture(frame, self._damaged, self._harm.restarts(frame))
                 self._damaged = False
 
     def _decoded(self, packets: Iterator[av.Packet[VideoStream]]) -> list[av.VideoFrame] | None:
@@ -152,6 +166,7 @@ class RecordingStream:
             if packet is None:
                 return None
             self._damaged |= packet.is_corrupt
+            self._harm.read(packet)
             self.on_packet(packet)
             if self._numbers is not None and packet.size:
                 self._damaged |= self._numbers.follows(bytes(packet)) is False

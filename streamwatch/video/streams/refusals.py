@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import socket
+import time
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -35,6 +36,7 @@ _OF_ERROR: tuple[tuple[type[av.error.FFmpegError], int], ...] = (
 _ASK_WITHIN_S = 3.0
 _MAX_ANSWER_BYTES = 16_384
 _RTSP_PORT = 554
+_KNOWN = ("MD5", "MD5-SESS")
 _ALGORITHM = re.compile(r'algorithm="?([\w-]+)', re.IGNORECASE)
 
 
@@ -76,7 +78,7 @@ def _refusal_of(status: int | None, segment: Segment, error: av.error.FFmpegErro
 
 
 def _unauthorized(segment: Segment) -> _Refusal:
-    unknown = [algorithm for algorithm in _digest_algorithms(segment.location) if algorithm != "MD5"]
+    unknown = [algorithm for algorithm in _digest_algorithms(segment.location) if algorithm not in _KNOWN]
     if unknown:
         asked = f"the camera asks for Digest authentication with {', '.join(unknown)}, which FFmpeg does not know"
         return _Refusal(asked, "allow Digest with MD5 alone, or Basic, in the camera's settings")
@@ -102,8 +104,8 @@ def _digest_algorithms(location: str) -> list[str]:
 
 
 def _head_of(connection: socket.socket) -> str:
-    received = b""
-    while b"\r\n\r\n" not in received and len(received) < _MAX_ANSWER_BYTES:
+    received, until_s = b"", time.monotonic() + _ASK_WITHIN_S
+    while b"\r\n\r\n" not in received and len(received) < _MAX_ANSWER_BYTES and time.monotonic() < until_s:
         part = connection.recv(4096)
         if not part:
             break

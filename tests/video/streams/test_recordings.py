@@ -68,8 +68,8 @@ def test_a_whole_recording_is_read_whole(codec: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("codec", ["h264", "hevc", "mpeg4"])
 @pytest.mark.parametrize("lost", [range(13, 16), range(10, 11), range(24, 27)])
 def test_pictures_after_lost_ones_wait_for_a_key_frame_and_are_counted(codec: str, lost: range, tmp_path: Path) -> None:
-    write(tmp_path / "lossy.mkv", codec, keeping(lambda number: number not in lost))
-    frames, reader = read(tmp_path / "lossy.mkv")
+    write(tmp_path / "lossy.ts", codec, keeping(lambda number: number not in lost))
+    frames, reader = read(tmp_path / "lossy.ts")
     assert wrong(frames) == []
     assert len(frames) >= COUNT - KEY_EVERY - len(lost)
     assert reader.summary().decode_errors > 0 or len(frames) + len(lost) == COUNT
@@ -99,6 +99,51 @@ def test_flipped_bits_are_never_shown_for_long_and_times_stay_within_the_recordi
         own_s = float((stream.duration or 0) * (stream.time_base or 0))
         said_s = max((container.duration or 0) / av.time_base, own_s)  # which a flipped bit may have made longer
     assert not times_s or times_s[-1] < max(COUNT / RATE_HZ, said_s) + 1.0
+
+
+@pytest.mark.parametrize("codec", ["hevc", "mpeg4", "h264"])
+def test_a_recording_of_uneven_rate_is_read_whole(codec: str, tmp_path: Path) -> None:
+    def slower(packets: list[Any]) -> list[Any]:
+        for number, packet in enumerate(packets):
+            late = 3 * (number // 12)
+            packet.pts, packet.dts = packet.pts + late, packet.dts + late
+        return packets
+
+    write(tmp_path / "uneven.mkv", codec, slower)
+    frames, reader = read(tmp_path / "uneven.mkv")
+    assert len(frames) == COUNT
+    assert reader.summary().decode_errors == 0
+
+
+def test_damage_behind_a_key_frame_is_not_ended_by_it_though_it_comes_out_later(tmp_path: Path) -> None:
+    options = {"x264-params": f"keyint={KEY_EVERY}:min-keyint={KEY_EVERY}:scenecut=0:bframes=2:b-adapt=0:open-gop=0"}
+    with av.open(str(tmp_path / "b.ts"), "w") as container:
+        stream: Any = container.add_stream("libx264", rate=RATE_HZ, options=options)
+        packets = list(encoded(stream))
+        key = [number for number, packet in enumerate(packets) if packet.is_keyframe][1]
+        for number, packet in enumerate(packets):
+            if number != key + 1:
+                container.mux(packet)
+    frames, _ = read(tmp_path / "b.ts")
+    assert wrong(frames) == []
+
+
+def test_half_a_picture_of_an_mjpeg_recording_is_left_out(tmp_path: Path) -> None:
+    def halved(packets: list[Any]) -> list[Any]:
+        half = av.Packet(bytes(packets[5])[: packets[5].size // 2])
+        half.pts, half.dts, half.time_base, half.stream = (
+            packets[5].pts,
+            packets[5].dts,
+            packets[5].time_base,
+            packets[5].stream,
+        )
+        return [*packets[:5], half, *packets[6:]]
+
+    write(tmp_path / "half.avi", "mjpeg", halved)
+    frames, reader = read(tmp_path / "half.avi")
+    assert len(frames) == COUNT - 1
+    assert reader.summary().decode_errors == 1
+    assert wrong(frames) == []
 
 
 def test_a_stream_joined_in_mid_group_is_read_from_its_first_key_frame(tmp_path: Path) -> None:
