@@ -105,10 +105,8 @@ def test_a_log_line_stays_json_whatever_a_library_says() -> None:
     try:
         root.handlers.clear()
         set_up_logging(logging.INFO, stream)
-        try:
-            raise RuntimeError('fetch of https://h/p?x=1 "quoted"')
-        except RuntimeError:
-            logging.getLogger("streamwatch.test").exception("it failed")
+        error = RuntimeError('fetch of https://h/p?x=1 "quoted"')
+        logging.getLogger("streamwatch.test").error("it failed", exc_info=error)
     finally:
         root.handlers[:] = before
     line = json.loads(stream.getvalue())
