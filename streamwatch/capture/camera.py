@@ -115,7 +115,7 @@ class CameraWorker:
         self._beat()
         started_s = self._context.clock.monotonic_s()
         for frame in self._reader.frames():
-            started_s -= self._skipped_s(frame, started_s)
+            started_s -= skipped_s(self.name, frame, self._lead_s(frame, started_s), self.playing)
             if self.playing.paced and self._context.clock.wait(self._stop, self._lead_s(frame, started_s)):
                 return
             self._beat()
@@ -131,17 +131,6 @@ class CameraWorker:
 
     def _lead_s(self, frame: Frame, started_s: float) -> float:
         return started_s + frame.time_s - self._context.clock.monotonic_s()
-
-    def _skipped_s(self, frame: Frame, started_s: float) -> float:
-        """How much of a wait for a frame is left out: a recording's gap is not waited for, but told."""
-        lead_s = self._lead_s(frame, started_s) if self.playing.paced else 0.0
-        if lead_s <= max(MAX_PACED_WAIT_S, 2 * self.playing.interval_s):
-            return 0.0
-        what = (
-            f"nothing was recorded for {lead_s:.0f} s until {frame.time_s:.0f} s; going on there after {MAX_PACED_WAIT_S:g} s"
-        )
-        log.warning("camera %s: %s", self.name, what, extra={"camera": self.name})
-        return lead_s - MAX_PACED_WAIT_S
 
     def _hand_over(self, frame: Frame) -> None:
         if self._stop.is_set():
@@ -195,3 +184,12 @@ class CameraWorker:
         kind = error.kind if isinstance(error, SourceDisconnected) else DisconnectKind.INVALID_DATA
         self._context.status.lose(self.name, kind, self._context.clock.monotonic_s() + delay_s)
         log.warning("camera %s: %s; trying again in %.1f s", self.name, error, delay_s, extra={"camera": self.name})
+
+
+def skipped_s(camera: str, frame: Frame, lead_s: float, playing: PlaybackMode) -> float:
+    """How much of a wait for a frame is left out: a recording's gap is not waited for, but told."""
+    if not playing.paced or lead_s <= max(MAX_PACED_WAIT_S, 2 * playing.interval_s):
+        return 0.0
+    gap = f"nothing was recorded for {lead_s:.0f} s until {frame.time_s:.0f} s"
+    log.warning("camera %s: %s; skipped after %g s", camera, gap, MAX_PACED_WAIT_S, extra={"camera": camera})
+    return lead_s - MAX_PACED_WAIT_S

@@ -54,7 +54,7 @@ class RecordingStream:
         # AVI stores no presentation times, and FFmpeg hands decode times out in their place, which B-frames
         # put out of order; decode times are in order.
         self._use_dts = container.format.name == "avi"
-        self._rate_hz = None if has_clock(container) else self._coded_rate_hz
+        self._rate_hz = None if has_clock(container) else self._coded_rate_hz_said or segment.frame_rate_hz
         rate = self._stream.average_rate or self._stream.guessed_rate
         self._frame_s = 1.0 / float(rate) if rate else _NOMINAL_STEP_S
         self._latest_s = self._start_s
@@ -189,11 +189,6 @@ class RecordingStream:
     def _coded_rate_hz_said(self) -> float | None:
         rate = self._stream.codec_context.framerate
         return float(rate) if rate else None
-
-    @property
-    def _coded_rate_hz(self) -> float:
-        """Of a stream without times: what its own headers say, and what the user says else."""
-        return self._coded_rate_hz_said or self._segment.frame_rate_hz
 
 
 def _clock_s(text: str) -> float | None:
