@@ -202,6 +202,10 @@ def test_the_default_stream_is_read_else_the_largest_never_a_cover() -> None:
     assert choose_stream([preview, film], 0, "x") is preview
     assert "1 is read" in str(say_choice([preview, film], film))
     assert say_choice([film], film) is None
+    unknown: Any = SimpleNamespace(codec_context=None, disposition=Disposition(0))
+    assert choose_stream([unknown, film], None, "x") is film
+    with pytest.raises(SourceError, match="codec that FFmpeg does not know"):
+        choose_stream([unknown], None, "x")
     with pytest.raises(SourceEmpty, match="cover picture"):
         choose_stream([cover], None, "x")
     with pytest.raises(SourceEmpty, match="no video"):
