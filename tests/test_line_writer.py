@@ -11,9 +11,8 @@ import time
 
 import pytest
 
-from streamwatch import line_writer
-from streamwatch.line_writer import LineWriter, writing_to
-from streamwatch.logs import LineHandler
+from streamwatch.logs import LineHandler, line_writer
+from streamwatch.logs.line_writer import LineWriter, writing_to
 
 WITHIN_S = 20.0
 

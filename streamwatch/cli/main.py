@@ -13,8 +13,8 @@ import click
 
 from streamwatch import __version__
 from streamwatch.errors import StreamwatchError
-from streamwatch.line_writer import LineWriter, writing_to
 from streamwatch.logs import CLOSE_S, set_up_logging
+from streamwatch.logs.line_writer import LineWriter, writing_to
 from streamwatch.masking import mask_credentials
 
 # Before torch is imported: a spinning OpenMP thread beside a busy decoder makes inference 10 times slower on few

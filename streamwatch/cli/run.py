@@ -25,8 +25,8 @@ from streamwatch.daemon.signals import starting
 from streamwatch.detection.publisher import Subscribers
 from streamwatch.documents import change_document, notice_document
 from streamwatch.errors import StreamwatchError, UsageError
-from streamwatch.line_writer import LineWriter, writing_to
 from streamwatch.logs import CLOSE_S, set_level, written_behind
+from streamwatch.logs.line_writer import LineWriter, writing_to
 from streamwatch.records import EventChange, Notice
 
 

@@ -5,9 +5,7 @@ from __future__ import annotations
 import itertools
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import av
 import pytest
@@ -20,25 +18,14 @@ from streamwatch.health import Health
 from streamwatch.metrics import Metrics
 from streamwatch.threads import ThreadGuard
 from streamwatch.video.reader import FrameReader, ReaderListeners
-from streamwatch.video.sources import Segment, parse_source
+from streamwatch.video.sources import parse_source
 from streamwatch.video.streams.decoded import Decoded
-from streamwatch.video.streams.opener import ignore_packet
 from tests.test_retry import FakeClock
+from tests.video.streams.fakes import FakeStream
 
 
-class Sending:
+class Sending(FakeStream):
     """A stream of given pictures: their times, and why they cannot be used if so."""
-
-    decode_errors, declared_frames, declared_duration_s, cut_short_of_s, starts_s, remarks, coded = (
-        0,
-        0,
-        0.0,
-        0.0,
-        None,
-        (),
-        None,
-    )
-    on_packet = staticmethod(ignore_packet)
 
     def __init__(self, pictures: Iterator[tuple[float, DropReason | None]]) -> None:
         self._pictures = pictures
@@ -46,10 +33,6 @@ class Sending:
     def pictures(self) -> Iterator[Decoded]:
         for time_s, reason in self._pictures:
             yield Decoded(av.VideoFrame(64, 48, "yuv420p"), time_s, reason)
-
-    @contextmanager
-    def open(self, _segment: Segment) -> Iterator[Any]:
-        yield self
 
 
 def a_worker(

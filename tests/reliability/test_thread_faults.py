@@ -38,7 +38,13 @@ AGAIN_WITHIN_S = 15.0
 HAPPENS_WITHIN_S = 3.0
 FAULT_TAKES_S = 1.0
 """A camera is opened again after each."""
-LEFT_OUT = ("streamwatch.threads", "streamwatch.clock", "streamwatch.line_writer", "streamwatch.simulator", "streamwatch.cli")
+LEFT_OUT = (
+    "streamwatch.threads",
+    "streamwatch.clock",
+    "streamwatch.logs.line_writer",
+    "streamwatch.simulator",
+    "streamwatch.cli",
+)
 """The guard itself; the clock, which it waits by; and what is no part of a running daemon."""
 WAITING = ("streamwatch_queue_length", {"queue": "changes"})
 GUARDED = ("pipeline", "publisher", "evidence", "clips", "camera-cam0", "sender-ops", "deliver-ops", "housekeeping")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import av
@@ -57,7 +58,7 @@ class ImageStream:
     def pictures(self) -> Iterator[Decoded]:
         """See Stream; a picture that cannot be decoded, or not to its end, is counted and left out."""
         for index, path in enumerate(self._segment.images):
-            frame, damaged = heard(lambda path=path: self._decode(path))  # type: ignore[misc]
+            frame, damaged = heard(partial(self._decode, path))
             if frame is None or damaged or frame.is_corrupt:
                 self.decode_errors += 1
             else:

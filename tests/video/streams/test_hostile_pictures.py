@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -22,32 +21,18 @@ from streamwatch.video.reader import FrameReader, ReaderListeners
 from streamwatch.video.sources import Segment, parse_source
 from streamwatch.video.streams.decoded import MAX_STILL_PIXELS, Decoded
 from streamwatch.video.streams.live import PICTURE_WITHIN_S, LiveStream
-from streamwatch.video.streams.opener import PyAvOpener, ignore_packet
+from streamwatch.video.streams.opener import PyAvOpener
 from tests.test_retry import FakeClock
+from tests.video.streams.fakes import FakeStream
 
 
-class Unscalable:
+class Unscalable(FakeStream):
     """A stream in which every third picture is one that the scaler refuses."""
-
-    decode_errors, declared_frames, declared_duration_s, cut_short_of_s, starts_s, remarks, coded = (
-        0,
-        0,
-        0.0,
-        0.0,
-        None,
-        (),
-        None,
-    )
-    on_packet = staticmethod(ignore_packet)
 
     def pictures(self) -> Iterator[Decoded]:
         for number in range(9):
             width, height = (16_000, 1) if number % 3 == 1 else (64, 48)
             yield Decoded(av.VideoFrame(width, height, "yuv420p"), number / 10)
-
-    @contextmanager
-    def open(self, _segment: Segment) -> Iterator[Any]:
-        yield self
 
 
 @pytest.mark.parametrize("motion_step_s", [None, 0.2])

@@ -14,7 +14,7 @@ from typing import TextIO
 
 import structlog
 
-from streamwatch.line_writer import LineWriter, writing_to
+from streamwatch.logs.line_writer import LineWriter, writing_to
 from streamwatch.masking import mask_credentials
 from streamwatch.records import Event
 from streamwatch.retry import caught
