@@ -14,6 +14,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -43,7 +44,7 @@ CONTAINERS = ("mp4", "mov", "mkv", "avi", "ts", "raw")
 NO_SUCH = {("hevc", "avi")}
 GREY_LEVELS = 24
 """More than coding changes of a smooth scene, and less than a smear of another picture."""
-Content = list[bytes]
+PictureOf = Callable[[int], UInt8Array]
 
 
 def scene(number: int) -> UInt8Array:
@@ -53,23 +54,34 @@ def scene(number: int) -> UInt8Array:
     return np.repeat(waves.astype(np.uint8)[..., None], 3, axis=2)
 
 
-def encoded(stream: Any) -> Iterator[av.Packet[Any]]:
-    """The scene's packets; the stream is a container's, and made ready here."""
-    stream.width, stream.height = 128, 96
+def encoded(stream: Any, picture_of: PictureOf = scene, count: int = COUNT) -> Iterator[av.Packet[Any]]:
+    """A scene's packets; the stream is a container's, and made ready here."""
+    stream.height, stream.width = picture_of(0).shape[:2]
     stream.pix_fmt = "yuvj420p" if stream.codec_context.name == "mjpeg" else "yuv420p"
     stream.codec_context.thread_count = 1
-    for number in range(COUNT):
-        frame = av.VideoFrame.from_ndarray(scene(number), format="rgb24").reformat(format=stream.pix_fmt)
+    for number in range(count):
+        frame = av.VideoFrame.from_ndarray(picture_of(number), format="rgb24").reformat(format=stream.pix_fmt)
         yield from stream.encode(frame)
     yield from stream.encode(None)
 
 
-def write(path: Path, codec: str, order: Callable[[list[Any]], list[Any]] = lambda packets: packets) -> None:
-    """The scene in a container by the path's suffix; ``order`` leaves packets out, or exchanges their contents."""
+def _as_they_are(packets: list[Any]) -> list[Any]:
+    return packets
+
+
+def write(
+    path: Path,
+    codec: str,
+    order: Callable[[list[Any]], list[Any]] = _as_they_are,
+    *,
+    picture_of: PictureOf = scene,
+    count: int = COUNT,
+) -> None:
+    """A scene in a container by the path's suffix; ``order`` leaves packets out, or exchanges their contents."""
     form = {"raw": {"h264": "h264", "hevc": "hevc", "mpeg4": "m4v", "mjpeg": "mjpeg"}[codec]}.get(path.suffix[1:])
     with av.open(str(path), "w", format=form) as container:
         stream = container.add_stream(CODECS[codec], rate=RATE_HZ, options=OPTIONS[codec])
-        for packet in order(list(encoded(stream))):
+        for packet in order(list(encoded(stream, picture_of, count))):
             container.mux(packet)
 
 
@@ -78,7 +90,7 @@ class Damage:
     """One way to damage a recording: of its packets, or of its bytes."""
 
     name: str
-    of_packets: Callable[[list[Any], np.random.Generator], list[Any]] | None = None
+    of_packets: Callable[..., list[Any]] | None = None
     of_bytes: Callable[[bytes, np.random.Generator], bytes] | None = None
 
 
@@ -130,11 +142,16 @@ class Outcome:
     beyond: bool = False
 
 
+def frames_of(path: Path) -> Iterator[Frame]:
+    """What is read of a recording; raises what reading it raises."""
+    reader = FrameReader("cam", parse_source(str(path), frame_rate_hz=RATE_HZ), opener=PyAvOpener(), clock=SystemClock())
+    yield from reader.frames()
+
+
 def read(path: Path, told: Outcome) -> Outcome:
     """Read it and compare."""
-    reader = FrameReader("cam", parse_source(str(path), frame_rate_hz=RATE_HZ), opener=PyAvOpener(), clock=SystemClock())
     frames: list[Frame] = []
-    failure = caught(lambda: frames.extend(reader.frames()))
+    failure = caught(lambda: frames.extend(frames_of(path)))
     if isinstance(failure, StreamwatchError):
         return replace(told, refused=True)
     if failure is not None:
@@ -173,25 +190,32 @@ def declared_s(path: Path) -> float:
         return max((container.duration or 0) / av.time_base, own_s, COUNT / RATE_HZ)
 
 
+def forms() -> list[tuple[str, str, Damage]]:
+    """Every codec, container and damage that there is."""
+    pairs = [(codec, container) for codec in CODECS for container in CONTAINERS if (codec, container) not in NO_SUCH]
+    return [(codec, container, damage) for damage in DAMAGES for codec, container in pairs]
+
+
+def write_damaged(folder: Path, seed: int, picture_of: PictureOf = scene) -> tuple[Path, Outcome]:
+    """One damaged recording, and what it is: in turn of codec, container and damage, each with a seed of its own."""
+    codec, container, damage = (kinds := forms())[seed % len(kinds)]
+    random, path = np.random.default_rng(seed), folder / f"{seed}.{container}"
+    order = partial(damage.of_packets, random=random) if damage.of_packets else _as_they_are
+    write(path, codec, order, picture_of=picture_of)
+    if damage.of_bytes is not None:
+        path.write_bytes(damage.of_bytes(path.read_bytes(), random))
+    return path, Outcome(codec, container, damage.name)
+
+
 def outcomes(files: int, folder: Path) -> Iterator[Outcome]:
-    """One after the other, in turn of codec, container and damage, each with a seed of its own."""
-    forms = [(codec, container) for codec in CODECS for container in CONTAINERS if (codec, container) not in NO_SUCH]
-    kinds = [(codec, container, damage) for damage in DAMAGES for codec, container in forms]
+    """What each damaged recording comes to."""
     for seed in range(files):
-        codec, container, damage = kinds[seed % len(kinds)]
-        random, path = np.random.default_rng(seed), folder / f"{seed}.{container}"
-        if damage.of_packets is None:
-            write(path, codec)
-        else:
-            of_packets = damage.of_packets
-            write(path, codec, lambda packets: of_packets(packets, random))  # noqa: B023 - called at once
-        if damage.of_bytes is not None:
-            path.write_bytes(damage.of_bytes(path.read_bytes(), random))
-        yield read(path, Outcome(codec, container, damage.name))
+        path, told = write_damaged(folder, seed)
+        yield read(path, told)
         path.unlink()
 
 
-def _quiet() -> None:
+def quieten() -> None:
     """x265 says its settings on standard error for every file."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
 
@@ -201,7 +225,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--files", type=int, default=500)
     arguments = parser.parse_args()
-    _quiet()
+    quieten()
     with tempfile.TemporaryDirectory() as name:
         found = list(outcomes(arguments.files, Path(name)))
     for one in found:

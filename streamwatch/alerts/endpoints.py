@@ -47,7 +47,7 @@ def webhook_of(webhook: Webhook, clock: Clock) -> WebhookTransport:
     logging.getLogger("httpx").setLevel(logging.WARNING)  # it logs every URL, and a URL may hold a token
     secrets = [secret.get_secret_value() for secret in webhook.secrets]
     for secret in secrets:
-        key_of(secret)
+        key_of(secret, where=f"alerts.webhooks {webhook.name}")
     url = webhook.url.get_secret_value()
     deadline = Deadline(clock)
     transport = DeadlineTransport(deadline, webhook.concurrency)

@@ -14,8 +14,11 @@ PREFIX = "whsec_"
 SHORTEST_KEY_BYTES = 16
 
 
-def key_of(secret: str) -> bytes:
+def key_of(secret: str, *, where: str | None = None) -> bytes:
     """The key that a secret stands for: base64 after ``whsec_``; any other text is its own UTF-8 bytes.
+
+    Args:
+        where: whose it is, for the error.
 
     Raises:
         ConfigError: it is not base64 after the prefix, or too short to be a secret; it does not say what the secret is.
@@ -27,10 +30,11 @@ def key_of(secret: str) -> bytes:
             key = base64.b64decode(secret.removeprefix(PREFIX), validate=True)
         except binascii.Error:
             raise ConfigError(
-                f"a webhook secret is not base64 after {PREFIX}", hint="`openssl rand -base64 32` makes one"
+                f"a webhook secret is not base64 after {PREFIX}", where=where, hint="`openssl rand -base64 32` makes one"
             ) from None
     if len(key) < SHORTEST_KEY_BYTES:
-        raise ConfigError(f"a webhook secret has {len(key)} bytes", hint=f"{SHORTEST_KEY_BYTES} are the least")
+        hint = f"{SHORTEST_KEY_BYTES} are the least"
+        raise ConfigError(f"a webhook secret has {len(key)} bytes", where=where, hint=hint)
     return key
 
 

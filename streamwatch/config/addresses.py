@@ -8,7 +8,11 @@ from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
+from streamwatch.masking import split_user_info
+
 _LABEL = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")
+_NETWORK_SOURCE = re.compile(r"(?:rtsps?|https?|rtmps?)://", re.IGNORECASE)
+"""Of other schemes an empty host may be meant: ``udp://:5000`` listens."""
 _TOPIC = re.compile(r"[^#+\s/\0]+(/[^#+\s/\0]+)*")
 
 
@@ -28,6 +32,32 @@ def require_url(url: SecretStr, schemes: tuple[str, ...]) -> SecretStr:
     if not known:
         raise ValueError(f"must be {expected}")
     return url
+
+
+def require_source_address(source: SecretStr) -> SecretStr:
+    """A camera's source; of a network camera one with a host that can be one and a port that can be one.
+
+    Raises:
+        ValueError: it is none; the message does not hold it, because it may hold a secret.
+    """
+    text = source.get_secret_value()
+    scheme = _NETWORK_SOURCE.match(text)
+    if scheme is None:
+        return source
+    authority = re.split(r"[/?#]", split_user_info(text[scheme.end() :])[1], maxsplit=1)[0]
+    try:
+        parts = urlsplit(f"//{authority}")
+        host, _port = parts.hostname, parts.port  # a port that is no number, or above 65535, raises
+    except ValueError as error:
+        raise ValueError(f"its address cannot be one ({_what_of_port(error)})") from None
+    if host is None or not is_host(host):
+        raise ValueError("its address has no host that can be one, as in rtsp://HOST:554/path")
+    return source
+
+
+def _what_of_port(error: ValueError) -> str:
+    """What is wrong without the text itself: a password that was not told from an address may stand in it."""
+    return "its port is beyond 65535" if "range" in str(error) else "its port or its brackets are none"
 
 
 def is_host(host: str) -> bool:

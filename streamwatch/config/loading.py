@@ -198,7 +198,7 @@ def _scalar(node: yaml.Node, at: KeyPath, document: _Document, secrets: Secrets)
             document.problem(at, f"${{{match[1]}}}: {error}")
             return ""
         if value is None:
-            document.problem(at, f"${{{match[1]}}} is neither in the environment nor in /run/secrets")
+            document.problem(at, f"${{{match[1]}}} is neither in the environment nor in /run/secrets or $CREDENTIALS_DIRECTORY")
         return _encoded(value or "", text, match) if _in_user_info(text, match) else value or ""
 
     return _VARIABLE.sub(value_of, text)

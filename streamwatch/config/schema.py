@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
 
-from streamwatch.config.addresses import is_host, is_loopback, require_topic, require_url
+from streamwatch.config.addresses import is_host, is_loopback, require_source_address, require_topic, require_url
 from streamwatch.config.arming import ArmedWindow
 from streamwatch.config.units import BudgetPerDay, DurationS, Share, SizeBytes, TimeOfDay
 
@@ -101,7 +101,9 @@ class Zone(Model):
 class CameraConfig(Model):
     """One camera; every key of ``defaults`` may stand here too."""
 
-    source: SecretStr = Field(description="RTSP URL, file, folder, glob or device; may hold credentials")
+    source: Annotated[SecretStr, AfterValidator(require_source_address)] = Field(
+        description="RTSP URL, file, folder, glob or device; may hold credentials"
+    )
     normal: tuple[str, ...] = Field((), description="what `fit` learns from if no SOURCE is given")
     enabled: bool = Field(True, description="false leaves it out")
     ignore: tuple[Polygon, ...] = Field((), description="polygons in 0..1 whose anomalies do not count")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -14,6 +15,7 @@ from streamwatch.config.schema import Config
 from streamwatch.errors import ModelMissing
 from streamwatch.events.decision import EventPolicy
 from streamwatch.events.drift import DriftMonitor
+from streamwatch.events.tamper import SCENE_WIDE
 from streamwatch.events.tracker import FieldJudge, ZonePolicy
 from streamwatch.inference.engine import WatchedScene
 from streamwatch.model.calibration.thresholds import (
@@ -106,7 +108,19 @@ def scene_policy_for(
     usual, calm = (calibration.usual_spread, calibration.calm_spread) if calibration else (None, None)
     drift = DriftMonitor(usual, calm) if usual is not None and calm is not None else None
     zones = policies_for(config, camera, scene.model, snoozed, calibration)
-    return ScenePolicy(replace(scene, units=units_for(zones, scene.model)), zones, calm, drift)
+    return ScenePolicy(replace(scene, units=units_for(zones, scene.model)), zones, widest_calm(calm, scene.model), drift)
+
+
+def widest_calm(calm_spread: float | None, model: SceneModel) -> float | None:
+    """What the spread of a scene may be without being another scene's; None if the model does not say what it was.
+
+    What normal footage showed, but no less than what makes SCENE_WIDE times it sqrt(d): that far from its mean is a sample of
+    a Gaussian of d dimensions itself (E[M^2] = d). Of a short clip in which hardly anything varied the highest spread was 0.3,
+    and its own next minute, coded anew, at 1.8 a change of the whole scene.
+    """
+    if calm_spread is None or not model.sees_appearance:
+        return calm_spread
+    return max(calm_spread, math.sqrt(model.identity.dims) / SCENE_WIDE)
 
 
 def units_for(zones: Mapping[str, CalibratedPolicy], model: SceneModel) -> FieldUnits | None:
