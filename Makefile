@@ -58,7 +58,8 @@ alarms: $(INSTALLED) $(PED2)  ## alarms on real footage, against labels and prom
 $(PED2):
 	mkdir -p build && tar -xJf ../shared/data/ped2-stc.tar.xz -C build
 
-bench: $(INSTALLED)  ## questions to the event store, at 10,000 and at a million events
+bench: $(INSTALLED)  ## what this machine scores, live and offline, beside its bare network; and questions to the event store, at 10,000 and at a million events
+	$(BIN)/python -m benchmarks.performance
 	$(BIN)/python -m benchmarks.store
 
 format: $(INSTALLED)

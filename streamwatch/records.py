@@ -35,6 +35,14 @@ class Picture(Protocol):
         ...
 
 
+class DueSpeed(Protocol):
+    """A speed that is still to be measured, and all that it takes."""
+
+    def measure(self) -> Float32Array | None:
+        """``Frame.speed``; of one camera's frames in their order, by one thread at a time."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Frame:
     """One decoded and resized frame.
@@ -50,6 +58,7 @@ class Frame:
         segment: number of the file or folder it came from; a change means a cut.
         speed: (64, 64) speed per cell in pixels of the model's input per second, measured against the picture
             about 200 ms earlier; None if it was not asked for or there is no such picture.
+        due_speed: what measures ``speed`` where that is put off until the frame is sure to be scored; else None.
     """
 
     camera: str
@@ -61,10 +70,15 @@ class Frame:
     picture: Picture | None = None
     segment: int = 0
     speed: Float32Array | None = None
+    due_speed: DueSpeed | None = None
 
     def __post_init__(self) -> None:
         if self.pixels.shape != (INPUT_SIZE_PX, INPUT_SIZE_PX, 3) or self.pixels.dtype != np.uint8:
             raise ValueError(f"pixels must be (256, 256, 3) uint8, not {self.pixels.shape} {self.pixels.dtype}")
+
+    def measured(self) -> Frame:
+        """The frame with its speed, measured now if it is due."""
+        return self if self.due_speed is None else replace(self, speed=self.due_speed.measure(), due_speed=None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ class Fleet:
     """One worker per camera.
 
     Args:
-        paced: play files at their own pace.
+        paced: play files at their own pace; frames that come too fast are dropped, and speed is measured of those scored.
         opener: for tests; None opens with FFmpeg.
         rings: where the cameras' video is held for clips.
     """
@@ -108,7 +108,7 @@ class Fleet:
                 opener=self._opener or PyAvOpener(plan.stream),
                 clock=self._context.clock,
                 pace=Pace(plan.fps, phase),
-                retention=RetentionOptions(pictures=True, feed=feed),
+                retention=RetentionOptions(pictures=True, feed=feed, due_speeds=self._paced),
                 motion_step_s=plan.motion_step_s,
                 listeners=listeners,
             )

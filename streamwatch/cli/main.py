@@ -32,6 +32,7 @@ COMMANDS = {
     "events": "list, show, export and label events",
     "alerts": "list, show, replay and test deliveries",
     "snooze": "raise no events of a camera for a while",
+    "bench": "how fast each step is here, and how many cameras this machine carries",
     "evaluate": "evaluate on ShanghaiTech Campus or UCSD, with a report",
     "simulate": "serve a file as an RTSP camera that misbehaves on command",
     "backup": "write models, events, evidence and configuration to one file",

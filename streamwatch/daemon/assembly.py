@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
@@ -10,12 +9,11 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
-import torch
-
 from streamwatch.capture.camera import CameraContext
 from streamwatch.capture.end_of_stream import EndOfStream
 from streamwatch.capture.fleet import Fleet
 from streamwatch.capture.liveness import Liveness
+from streamwatch.capture.motion_pool import MotionPool
 from streamwatch.capture.plans import CameraPlan, plan_of
 from streamwatch.capture.readiness import Readiness, readiness_of
 from streamwatch.capture.slots import FrameSlots
@@ -28,7 +26,7 @@ from streamwatch.daemon.camera_setup import CameraSetup, facts_of, show_regime
 from streamwatch.daemon.config_file import CurrentConfig
 from streamwatch.daemon.hooks import Hooks
 from streamwatch.daemon.persistence import Persistence
-from streamwatch.detection.batcher import Batcher
+from streamwatch.detection.batcher import daemon_batcher
 from streamwatch.detection.camera_faults import CameraFaults
 from streamwatch.detection.live_measures import LiveMeasures
 from streamwatch.detection.loop import PipelineLoop
@@ -45,7 +43,7 @@ from streamwatch.files import write_atomically
 from streamwatch.health import Health
 from streamwatch.inference.engine import OnBatch, WatchedScene, device_memory
 from streamwatch.inference.factory import engine_of
-from streamwatch.inference.resilient_engine import LIVE_CPU_FRAMES, MAX_BATCH_FRAMES, ResilientEngine, ScoringEngine
+from streamwatch.inference.resilient_engine import ResilientEngine, ScoringEngine
 from streamwatch.metrics import Metrics, none_dropped
 from streamwatch.model.embedding.identity import resolve_device
 from streamwatch.recalibration.in_force import InForce
@@ -237,12 +235,7 @@ class _Assembly:
         return _with_servers(parts, self._folder, self._stack)
 
     def _make_engine(self) -> ScoringEngine:
-        engine = self._around.engine_factory(self._config.value, None if self._until_eof else 1, self._hooks.measure_batch)
-        if self._device == "cpu" and not self._until_eof:
-            torch.set_num_threads(
-                max(1, (os.cpu_count() or 2) - 1)
-            )  # the readers need a core: docs/decisions/0003-threads-and-processors.md
-        return engine
+        return self._around.engine_factory(self._config.value, None if self._until_eof else 1, self._hooks.measure_batch)
 
     def _persistence(self) -> Persistence:
         on_full = partial(self._hooks.degraded.record, Degradation.DISK_FULL)
@@ -287,12 +280,10 @@ class _Assembly:
         collector: EvidenceCollector,
         writer: EvidenceWriter,
     ) -> Pipeline:
-        live_cpu = self._device == "cpu" and not self._until_eof
-        batcher = Batcher(
-            slots,
-            max_frames=LIVE_CPU_FRAMES if live_cpu else MAX_BATCH_FRAMES,
-            gather_s=0.1 if self._until_eof else 0.01,
-        )
+        batcher = daemon_batcher(slots, lossless=self._until_eof)
+        motion = None if self._until_eof else MotionPool()
+        if motion:
+            self._stack.callback(motion.close)
         selector, scores = (
             NormalFrameSelector(self._hooks.updates if not self._until_eof else lambda _: False),
             self._around.subscribers.scores,
@@ -308,8 +299,9 @@ class _Assembly:
         )
         clock = self._around.clock
         faults = None if self._until_eof else CameraFaults(clock, self._guard)
+        status, metrics = self._status, self._metrics
         return Pipeline(
-            batcher, engine, outputs=outputs, status=self._status, metrics=self._metrics, clock=clock, faults=faults
+            batcher, engine, outputs=outputs, status=status, metrics=metrics, clock=clock, faults=faults, motion=motion
         )
 
     def _clips(self, rings: dict[str, ClipRing]) -> ClipRecorder:

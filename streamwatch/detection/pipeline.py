@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any
 
 from streamwatch.capture.liveness import LivenessChange
+from streamwatch.capture.motion_pool import MotionPool
 from streamwatch.capture.status import FleetStatus
 from streamwatch.clock import Clock
 from streamwatch.detection.batcher import Batcher
@@ -36,6 +37,7 @@ class Pipeline:
 
     Args:
         faults: takes what goes wrong with one camera, so that the others go on; None has it raised, for recordings.
+        motion: measures what speed is due of frames that are scored; None measures one after the other.
     """
 
     def __init__(
@@ -48,8 +50,9 @@ class Pipeline:
         metrics: Metrics,
         clock: Clock,
         faults: CameraFaults | None = None,
+        motion: MotionPool | None = None,
     ) -> None:
-        self._batcher, self._engine, self._faults = batcher, engine, faults
+        self._batcher, self._engine, self._faults, self._motion = batcher, engine, faults, motion
         self._status, self._metrics, self._clock = status, metrics, clock
         self._reporter = Reporter(outputs, status=status, metrics=metrics, clock=clock)
         self._monitors = Monitors()
@@ -73,13 +76,25 @@ class Pipeline:
             self._monitors.act(alive, self._reconciliation.run)
         self.do_posted(alive)
         batch = self._batcher.next_batch() if alive() else []
+        began_s = self._clock.monotonic_s()
         self.do_posted(alive)  # a camera that was just added may be in this batch
         frames: list[Frame] = []
         self._monitors.act(
             alive, lambda: frames.extend(fresh(batch, self._monitors, self._faults, self._status, self._clock.monotonic_s()))
         )
-        scored_frames = self._score(frames, alive)
-        return sum(self._monitors.act(alive, partial(self._observe, scored)) for scored in scored_frames)
+        scored_frames = self._score(self._with_speed(frames, alive), alive)
+        observed = sum(self._monitors.act(alive, partial(self._observe, scored)) for scored in scored_frames)
+        self._batcher.record(observed, self._clock.monotonic_s() - began_s)
+        return observed
+
+    def _with_speed(self, frames: Sequence[Frame], alive: Callable[[], bool]) -> list[Frame]:
+        """The frames with their speed; a camera whose speed cannot be measured is left alone for a while."""
+        if self._motion is None:
+            return [frame.measured() for frame in frames]
+        measured, faults = self._motion.measured(frames)
+        for camera, fault in faults.items():
+            self._monitors.act(alive, partial(self._leave_alone, camera, fault))
+        return measured
 
     def _score(self, frames: Sequence[Frame], alive: Callable[[], bool]) -> list[FrameScore]:
         """Recordings are scored whole or not at all; live, what is wrong with one camera's model is not the others'."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +13,7 @@ import torch
 from torch import Tensor
 
 from streamwatch.errors import ModelMismatch
+from streamwatch.inference.workers import Workers, workers_for
 from streamwatch.model.batches import FrameBatch
 from streamwatch.model.embedding.embedder import Embedder
 from streamwatch.model.embedding.identity import EmbeddingIdentity
@@ -39,6 +41,20 @@ class WatchedScene:
     units: FieldUnits | None = None
 
 
+@dataclass(frozen=True)
+class _Part:
+    """What a worker made of some rows of a batch.
+
+    Attributes:
+        grids: (2, n, h, w) appearance and motion maps on the host, NaN where a field says nothing.
+        embeddings: (n, H, W, d) on the device; None if no scene of them sees appearance.
+    """
+
+    rows: list[int]
+    grids: Float32Array
+    embeddings: Tensor | None
+
+
 def device_memory() -> dict[str, int]:
     """Bytes of the present GPU's memory: what tensors take, what this process holds of it, and all there is."""
     free, total = torch.cuda.mem_get_info()
@@ -53,6 +69,7 @@ class Engine:
         embedder: on ``device``.
         tile_frames: see ``SceneModel.maps``; 1 for the lowest latency live.
         on_batch: told (frames, seconds) of every batch.
+        workers: parts of a batch that are scored side by side; None is as ``workers_for``.
     """
 
     def __init__(
@@ -63,10 +80,12 @@ class Engine:
         *,
         tile_frames: int = TILE_FRAMES,
         on_batch: OnBatch | None = None,
+        workers: int | None = None,
     ) -> None:
         self.embedder, self.identity, self.device = embedder, identity, device
-        self._tile_frames = tile_frames
+        self.tile_frames = tile_frames
         self._on_batch = on_batch
+        self._workers = Workers(workers or workers_for(device))
         self._scenes: dict[str, SceneModel] = {}
         self._scorers: dict[str, StreamScorer] = {}
         self._grid: tuple[int, int] | None = None
@@ -100,6 +119,10 @@ class Engine:
         if units is not None and camera in self._scorers:
             self._scorers[camera].units = units
 
+    def scene_of(self, camera: str) -> SceneModel:
+        """What a watched camera is scored by, on the device."""
+        return self._scenes[camera]
+
     def suppression_of(self, camera: str) -> Float32Array | None:
         """(h, w) what the levels of a watched camera are divided by; None for nothing."""
         return self._scenes[camera].suppression_
@@ -111,39 +134,44 @@ class Engine:
 
     def score(self, frames: Sequence[Frame]) -> list[FrameScore]:
         """Score a batch, in its order; every camera in it must be watched, and its frames come in order."""
-        maps, embeddings = self._maps_of(frames)
+        parts = self._parts_of(frames)
+        maps = _maps_in_order(parts)
         verdicts = [self._scorers[f.camera].score(m, f.time_s, f.segment) for f, m in zip(frames, maps, strict=True)]
-        layers = self._explained(frames, embeddings, [verdict.cell for verdict in verdicts])
+        layers = self._explained(frames, parts, [verdict.cell for verdict in verdicts])
         return [_scored(*parts) for parts in zip(frames, verdicts, layers, strict=True)]
 
     def field_maps(self, frames: Sequence[Frame]) -> list[FieldMaps]:
         """Each frame's maps, field by field, before the causal filter and fusion."""
-        return self._maps_of(frames)[0]
+        return _maps_in_order(self._parts_of(frames))
 
-    def _maps_of(self, frames: Sequence[Frame]) -> tuple[list[FieldMaps], Tensor | None]:
-        """Each frame's maps, and the embeddings of all on the device; None if no scene sees appearance."""
-        if not frames:
-            return [], None
+    def _parts_of(self, frames: Sequence[Frame]) -> list[_Part]:
+        """A batch, scored side by side; one camera's frames lie together, so that its Gaussians are read seldom."""
         started_s = time.perf_counter()
-        with torch.no_grad():
-            grids, embeddings = self._grids(self.batch_of(frames), _rows_by_camera(frames))
-            on_host = grids.cpu().numpy()
-        if self._on_batch:
+        together = [row for rows in _rows_by_camera(frames).values() for row in rows]
+        parts = self._workers.map(partial(self._part, frames), self._workers.split(together, multiple=self.tile_frames))
+        if self._on_batch and frames:
             self._on_batch(len(frames), time.perf_counter() - started_s)
-        return [field_maps_of(*on_host[:, row]) for row in range(len(frames))], embeddings
+        return parts
 
-    def _explained(
-        self, frames: Sequence[Frame], embeddings: Tensor | None, cells: Sequence[int]
-    ) -> list[tuple[LayerShare, ...]]:
+    def _part(self, frames: Sequence[Frame], rows: list[int]) -> _Part:
+        own = [frames[row] for row in rows]
+        if not own:
+            return _Part([], np.empty((2, 0, SPEED_GRID, SPEED_GRID), np.float32), None)
+        with torch.no_grad():
+            grids, embeddings = self._grids(self.batch_of(own), _rows_by_camera(own))
+            return _Part(rows, grids.cpu().numpy(), embeddings)
+
+    def _explained(self, frames: Sequence[Frame], parts: Sequence[_Part], cells: Sequence[int]) -> list[tuple[LayerShare, ...]]:
         """What of the backbone speaks at each frame's strongest cell."""
         layers: list[tuple[LayerShare, ...]] = [()] * len(frames)
-        for camera, rows in _rows_by_camera(frames).items():
-            scene = self._scenes[camera]
-            if scene.sees_appearance and embeddings is not None:
-                with torch.no_grad():
-                    found = scene.explain(embeddings[torch.tensor(rows, device=self.device)], [cells[row] for row in rows])
-                for row, shares in zip(rows, found, strict=True):
-                    layers[row] = shares
+        for part in parts:
+            for camera, at in _rows_by_camera([frames[row] for row in part.rows]).items():
+                scene, rows = self._scenes[camera], [part.rows[i] for i in at]
+                if scene.sees_appearance and part.embeddings is not None:
+                    with torch.no_grad():
+                        found = scene.explain(part.embeddings[torch.tensor(at, device=self.device)], [cells[r] for r in rows])
+                    for row, shares in zip(rows, found, strict=True):
+                        layers[row] = shares
         return layers
 
     def batch_of(self, frames: Sequence[Frame]) -> FrameBatch:
@@ -165,7 +193,7 @@ class Engine:
             scene, at = self._scenes[camera], torch.tensor(rows, device=self.device)
             if scene.sees_appearance and embeddings is not None:
                 part = embeddings if len(rows) == len(batch) else embeddings[at]
-                grids[0, at] = scene.maps(part, tile_frames=self._tile_frames).grids.to(torch.float32)
+                grids[0, at] = scene.maps(part, tile_frames=self.tile_frames).grids.to(torch.float32)
             if scene.sees_motion:
                 grids[1, at] = scene.motion_maps(batch.speed[at])
         return grids, embeddings
@@ -196,6 +224,12 @@ def _scored(frame: Frame, verdict: MapScores, layers: tuple[LayerShare, ...]) ->
         layers,
         verdict.measures,
     )
+
+
+def _maps_in_order(parts: Sequence[_Part]) -> list[FieldMaps]:
+    """Each frame's maps, in the order of the batch."""
+    by_row = {row: field_maps_of(*part.grids[:, at]) for part in parts for at, row in enumerate(part.rows)}
+    return [by_row[row] for row in range(len(by_row))]
 
 
 def _rows_by_camera(frames: Sequence[Frame]) -> Mapping[str, list[int]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from streamwatch.config.schema import BackboneConfig, Config
 from streamwatch.inference.engine import Engine, OnBatch
 from streamwatch.model.embedding.identity import BackboneSpec, build_embedder, resolve_device
+from streamwatch.model.scene import TILE_FRAMES
 
 
 def spec_of(backbone: BackboneConfig) -> BackboneSpec:
@@ -20,13 +21,13 @@ def build_engine(
     tile_frames: int | None = None,
     indices: tuple[int, ...] | None = None,
     on_batch: OnBatch | None = None,
+    workers: int | None = None,
 ) -> Engine:
-    """An engine for ``spec``; raises as ``build_embedder`` and ``resolve_device``."""
+    """An engine for ``spec``; see ``Engine``. Raises as ``build_embedder`` and ``resolve_device``."""
     resolved = resolve_device(device)
     embedder, identity = build_embedder(spec, device=resolved, precision=precision, indices=indices)
-    if tile_frames is None:
-        return Engine(embedder, identity, resolved, on_batch=on_batch)
-    return Engine(embedder, identity, resolved, tile_frames=tile_frames, on_batch=on_batch)
+    frames = TILE_FRAMES if tile_frames is None else tile_frames
+    return Engine(embedder, identity, resolved, tile_frames=frames, on_batch=on_batch, workers=workers)
 
 
 def engine_of(config: Config, *, tile_frames: int | None = None, on_batch: OnBatch | None = None) -> Engine:

@@ -18,9 +18,6 @@ from streamwatch.retry import caught
 
 log = logging.getLogger(__name__)
 MAX_BATCH_FRAMES = 16
-LIVE_CPU_FRAMES = 2
-"""Live on a CPU a batch of 16 takes most of a second, and its first frame waits for its last. The oldest go first. In soaks
-of three minutes, each alone, p99 from capture to score was 435 ms with 4 and 383 ms with 2; the engine was busy 59 and 55 %."""
 DEVICE_FAULTS = (torch.OutOfMemoryError, RuntimeError)
 """CUDA errors arrive as RuntimeError, whatever they are."""
 

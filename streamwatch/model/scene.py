@@ -35,8 +35,9 @@ from streamwatch.records import Float32Array, LayerShare
 TILE_FRAMES = 8
 """Distances are computed in tiles of this many frames, the last one padded.
 
-The CPU's batched product takes another kernel below seven rows (measured, torch 2.15 with MKL), which changes
-the last bits; with full tiles a frame's score does not depend on the frames that it is batched with.
+The CPU's batched product takes another kernel for another number of rows (measured, torch 2.15 with MKL: below seven, and of
+narrow columns beyond eight, too), which changes the last bits; with tiles of one size a frame's score does not depend on the
+frames that it is batched with. More rows at once are no faster.
 """
 
 LEARN_BATCH_FRAMES = 32
@@ -138,7 +139,8 @@ class SceneModel:
         if self.gaussians_ is None:
             raise ModelError("the scene model has not been fitted")
         flat = embeddings.flatten(1, 2)
-        tiles = torch.split(flat, max(tile_frames, LEARN_BATCH_FRAMES))
+        exact = tile_frames > 1 and flat.device.type == "cpu"
+        tiles = torch.split(flat, tile_frames if exact else max(tile_frames, LEARN_BATCH_FRAMES))
         grids = torch.cat([_tile_maps(self.gaussians_, self.grid, tile, tile_frames) for tile in tiles])
         return Maps(grids, grids.amax(dim=(1, 2)))
 
@@ -155,6 +157,11 @@ class SceneModel:
         if self.motion_ is None:
             raise ModelError("the scene model holds no motion field")
         return self.motion_.maps(speed, self.grid)
+
+    @property
+    def bytes_on_device(self) -> int:
+        """What its Gaussians of appearance take where they are; 0 for a model of motion alone."""
+        return self.gaussians_.bytes if self.gaussians_ else 0
 
     def to(self, device: torch.device, dtype: torch.dtype = torch.float32) -> SceneModel:
         """The model ready to score on ``device``; the moments of appearance stay behind."""

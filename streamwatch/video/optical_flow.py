@@ -137,8 +137,32 @@ class _Past:
     orientation: Orientation = UPRIGHT
 
 
+@dataclass(frozen=True)
+class _PictureToMeasure:
+    """A frame's picture and the earlier one that it is compared with, both grey.
+
+    Attributes:
+        age_s: how much earlier that is.
+        stretch: number of the stretch without a cut that both belong to.
+    """
+
+    estimator: MotionEstimator
+    now: UInt8Array
+    before: UInt8Array
+    time_s: float
+    age_s: float
+    stretch: int
+
+    def measure(self) -> Float32Array:
+        """See ``MotionEstimator.speed``."""
+        return self.estimator.measure(self)
+
+
 class MotionEstimator:
     """Measures speed along one stream; a new one after every cut.
+
+    What pictures are compared is chosen as they come (``due``); the flow between them, which is most of the cost, may be
+    measured later and by another thread, and need not be of a frame that is never scored.
 
     Args:
         step_s: age of the picture to compare with; the nearest one that there is, is taken, and its true age counts.
@@ -149,6 +173,7 @@ class MotionEstimator:
         self._flow = flow_estimator()
         self._past: deque[_Past] = deque()
         self._measured: deque[tuple[float, Float32Array]] = deque()
+        self._stretch = self._measured_stretch = 0
 
     def remember(self, frame: av.VideoFrame, time_s: float, orientation: Orientation = UPRIGHT) -> None:
         """Note a frame that is not scored itself: one to be scored may need it."""
@@ -163,6 +188,11 @@ class MotionEstimator:
             (64, 64) mean speed per cell in pixels of the model's input per second, the camera's own shaking removed, and of
             a picture in which all has jumped only what ``agreed``; None where no picture of the right age shows the same place.
         """
+        due = self.due(pixels, time_s)
+        return due.measure() if due else None
+
+    def due(self, pixels: UInt8Array, time_s: float) -> _PictureToMeasure | None:
+        """What ``speed`` measures, without measuring it; None where it is None."""
         grey = grey_of(pixels)
         past = self._picture_before(time_s)
         self._past.append(_Past(time_s, grey))
@@ -172,10 +202,17 @@ class MotionEstimator:
         before = self._grey_of(past)
         if not same_place(grey, before):
             self._past.clear()
-            self._measured.clear()
+            self._stretch += 1
             self._past.append(_Past(time_s, grey))
             return None
-        return self._agreed(self._measure(grey, before) / np.float32(time_s - past.time_s), time_s)
+        return _PictureToMeasure(self, grey, before, time_s, time_s - past.time_s, self._stretch)
+
+    def measure(self, due: _PictureToMeasure) -> Float32Array:
+        """The speed of a frame that is ``due``; in the order of their times."""
+        if due.stretch != self._measured_stretch:
+            self._measured.clear()
+            self._measured_stretch = due.stretch
+        return self._agreed(self._measure(due.now, due.before) / np.float32(due.age_s), due.time_s)
 
     def _agreed(self, speed: Float32Array, time_s: float) -> Float32Array:
         """What the youngest measurement that shares no moment with this one agrees on; all of it if there is none."""

@@ -30,10 +30,12 @@ class RetentionOptions:
     Attributes:
         pictures: a reference to each decoded picture, for overlays and snapshots.
         feed: what clips are cut from; None keeps nothing.
+        due_speeds: leave measuring frames' speed to whoever takes them, with all that it takes (``Frame.measured``).
     """
 
     pictures: bool = False
     feed: ClipFeed | None = None
+    due_speeds: bool = False
 
 
 KEEP_NOTHING = RetentionOptions()
@@ -213,7 +215,7 @@ class FrameReader:
         scaler = Scaler()
         motion = MotionEstimator(scaler, self._motion_step_s) if self._motion_step_s else None
         stamp = _Stamp(self._camera, segment, self._wall, self._clock)
-        return _FrameMaker(stamp, scaler, motion, keep_pictures=self._retention.pictures)
+        return _FrameMaker(stamp, scaler, motion, self._retention)
 
     def _record_end(self, segment: Segment, stream: Stream, frames: int, duration_s: float) -> None:
         progress = self._progress
@@ -240,23 +242,25 @@ class _Stamp:
 class _FrameMaker:
     """Makes the Frames of one segment: resized once, with their speed if that is asked for."""
 
-    def __init__(self, stamp: _Stamp, scaler: Scaler, motion: MotionEstimator | None, *, keep_pictures: bool) -> None:
-        self._stamp, self._scaler, self._motion, self._keep_pictures = stamp, scaler, motion, keep_pictures
+    def __init__(self, stamp: _Stamp, scaler: Scaler, motion: MotionEstimator | None, retention: RetentionOptions) -> None:
+        self._stamp, self._scaler, self._motion, self._retention = stamp, scaler, motion, retention
 
     def frame(self, decoded: Decoded, index: int, time_s: float) -> Frame:
         """The frame of a decoded picture."""
         stamp, pixels = self._stamp, self._scaler.model_input(decoded.frame, decoded.orientation)
-        return Frame(
+        due = self._motion.due(pixels, time_s) if self._motion else None
+        frame = Frame(
             stamp.camera,
             index,
             time_s,
             stamp.wall.at(time_s),
             stamp.clock.monotonic_s(),
             pixels,
-            DecodedPicture(decoded.frame, decoded.orientation) if self._keep_pictures else None,
+            DecodedPicture(decoded.frame, decoded.orientation) if self._retention.pictures else None,
             stamp.segment,
-            self._motion.speed(pixels, time_s) if self._motion else None,
+            due_speed=due,
         )
+        return frame if self._retention.due_speeds else frame.measured()
 
     def pass_over(self, decoded: Decoded, time_s: float) -> None:
         """Note a picture that becomes no frame."""

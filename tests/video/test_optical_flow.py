@@ -239,3 +239,22 @@ def test_lengths_are_the_same_wherever_vectors_lie_in_memory(offset: int) -> Non
     moved[:] = flow
     assert (lengths(moved) == lengths(flow)).all()
     assert lengths(flow) == pytest.approx(np.hypot(flow[..., 0], flow[..., 1]), rel=1e-6)
+
+
+def test_speed_that_is_measured_later_is_the_same_to_the_bit(courtyard: list[UInt8Array]) -> None:
+    now, later = MotionEstimator(Scaler()), MotionEstimator(Scaler())
+    pictures = [*courtyard[:8], *(255 - picture for picture in courtyard[:8])]  # a cut after eight
+    at_once = [now.speed(picture, 0.1 * number) for number, picture in enumerate(pictures)]
+    due = [later.due(picture, 0.1 * number) for number, picture in enumerate(pictures)]
+    for expected, one in zip(at_once, due, strict=True):
+        assert (expected is None) == (one is None)
+        if one is not None and expected is not None:
+            np.testing.assert_array_equal(one.measure(), expected)
+
+
+def test_speed_of_frames_that_are_never_scored_is_never_measured(courtyard: list[UInt8Array]) -> None:
+    estimator = MotionEstimator(Scaler())
+    due = [estimator.due(picture, 0.2 * number) for number, picture in enumerate(courtyard[:8])]
+    last = due[-1]
+    assert last is not None
+    assert last.measure().max() > 0

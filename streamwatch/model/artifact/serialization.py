@@ -334,7 +334,7 @@ _FEATURES_OF: dict[tuple[str, ...], Features] = {
 def _restore_appearance(scene: SceneModel, document: dict[str, Any], tensors: dict[str, Tensor], with_moments: bool) -> None:
     dims = scene.identity.dims
     whitener_t = unpack_triangles(tensors["whitener"], dims, symmetric=False, transposed=True)
-    scene.gaussians_ = GaussianField(tensors["mean"], whitener_t)
+    scene.gaussians_ = GaussianField.of(tensors["mean"], whitener_t)
     if with_moments:
         s2 = unpack_triangles(tensors["moments.s2"], dims, symmetric=True)
         scene.moments_ = Moments(int(document["frames"]), tensors["moments.shift"], tensors["moments.s1"], s2)

@@ -62,4 +62,4 @@ def fit_motion(moments: Moments, shrinkage: float) -> GaussianField:
     floor = _FLOOR * float(pooled.diagonal().mean()) + torch.finfo(torch.float32).eps
     whitener = whiten((1 - shrinkage) * covariance + shrinkage * pooled, floor)
     shrunk = (1 - shrinkage) * mean + shrinkage * centre
-    return GaussianField(shrunk.to(torch.float32), whitener.transpose(1, 2).to(torch.float32).contiguous())
+    return GaussianField.of(shrunk.to(torch.float32), whitener.transpose(1, 2).to(torch.float32).contiguous())

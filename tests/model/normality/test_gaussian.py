@@ -9,7 +9,15 @@ import torch
 from streamwatch.errors import ModelError
 from streamwatch.model.embedding.embedder import Embedder
 from streamwatch.model.embedding.identity import EmbeddingIdentity
-from streamwatch.model.normality.gaussian import EPS, fit_gaussians, mahalanobis, squared_parts, supported_shrinkage, whiten
+from streamwatch.model.normality.gaussian import (
+    EPS,
+    GaussianField,
+    fit_gaussians,
+    mahalanobis,
+    squared_parts,
+    supported_shrinkage,
+    whiten,
+)
 from streamwatch.model.normality.moments import Moments
 from tests.conftest import inputs, read, shared_file
 
@@ -120,3 +128,20 @@ def test_the_usual_parts_are_those_of_the_footage(eps: float) -> None:
     parts = squared_parts(fit_gaussians(moments, eps=eps), x[:, 2], at, PARTS, eps=eps)
     np.testing.assert_allclose(parts.squared.mean(0), parts.usual[0], rtol=0.01)
     np.testing.assert_allclose(parts.squared.std(0), parts.deviation[0], rtol=0.1)
+
+
+@pytest.mark.parametrize("dims", [1, 10, 24, 30, 100])
+def test_whiteners_in_blocks_are_the_whiteners(dims: int) -> None:
+    generator = torch.Generator().manual_seed(dims)
+    mean, whitener_t = torch.randn(7, dims, generator=generator), torch.randn(7, dims, dims, generator=generator).triu()
+    field = GaussianField.of(mean, whitener_t)
+    assert torch.equal(field.whitener_t, whitener_t)
+    assert torch.equal(field.whiteners_t(torch.tensor([3, 0, 3])), whitener_t[[3, 0, 3]])
+    x = torch.randn(5, 7, dims, generator=generator)
+    expected = torch.einsum("npd,pde->npe", (x - mean).double(), whitener_t.double()).square().sum(2).sqrt()
+    assert torch.allclose(mahalanobis(field, x).double(), expected, rtol=1e-5)
+
+
+def test_at_a_hundred_channels_blocks_take_three_fifths_of_the_squares() -> None:
+    field = GaussianField.of(torch.zeros(3, 100), torch.zeros(3, 100, 100))
+    assert field.bytes == 3 * 4 * (100 + 6250)

@@ -1,0 +1,141 @@
+"""The daemon itself, run for a while on so many cameras: what it scores, how late, and what it drops."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import threading
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from streamwatch.bench.footage import Camera, write_clip
+from streamwatch.clock import Clock, SystemClock
+from streamwatch.config.schema import Config
+from streamwatch.daemon.assembly import Surroundings
+from streamwatch.daemon.service import Service
+from streamwatch.detection.publisher import Subscribers
+from streamwatch.model.artifact.serialization import Provenance, save_model
+from streamwatch.model.scene import SceneModel
+from streamwatch.records import FrameScore
+
+SETTLE_S = 4.0
+"""After the first frame of all: what is done once is done by then."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What so many cameras came to, after the daemon had settled.
+
+    Attributes:
+        offered_fps: frames that all cameras asked to have scored in a second.
+        scored_fps: frames that were.
+        latency_s: from capture to score: median, 99th percentile, longest.
+        slowest_fps: of the camera that was served least.
+    """
+
+    cameras: int
+    offered_fps: float
+    scored_fps: float
+    latency_s: tuple[float, float, float]
+    slowest_fps: float
+
+    @property
+    def dropped(self) -> float:
+        """Share of what was offered that was not scored."""
+        return max(1.0 - self.scored_fps / self.offered_fps, 0.0)
+
+
+@dataclass
+class _Scores:
+    """When each frame was scored and how late it was; told by the scoring thread."""
+
+    clock: Clock
+    first_s: float | None = None
+    latencies_s: list[tuple[float, float, str]] = field(default_factory=list)
+
+    def on_score(self, scored: FrameScore, _counts: bool) -> None:
+        now_s = self.clock.monotonic_s()
+        self.first_s = now_s if self.first_s is None else self.first_s
+        self.latencies_s.append((now_s, now_s - scored.frame.captured_at_s, scored.frame.camera))
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Where trials are run: a folder, a model, and what every camera sends."""
+
+    folder: Path
+    model: SceneModel
+    camera: Camera
+    fps: float
+    device: str = "auto"
+    precision: str = "auto"
+
+    def clip(self, duration_s: float) -> Path:
+        """What every camera plays; written once for each duration."""
+        path = self.folder / f"camera-{duration_s:g}s.mp4"
+        return path if path.is_file() else write_clip(path, self.camera, duration_s)
+
+    def run(self, cameras: int, duration_s: float) -> Trial:
+        """A daemon on so many cameras, each with a model of its own, for so long.
+
+        Raises:
+            StreamwatchError: the daemon fails.
+        """
+        scores = _Scores(SystemClock())
+        service = Service(
+            self._config(cameras, self.clip(duration_s + 3 * SETTLE_S)),
+            until_eof=False,
+            surroundings=Surroundings(Subscribers(scores=(scores.on_score,)), evidence_dir=self.folder / "evidence"),
+        )
+        timer = threading.Timer(duration_s + SETTLE_S, service.stop)
+        timer.start()
+        try:
+            service.run()
+        finally:
+            timer.cancel()
+        return trial_of(scores.latencies_s, cameras, cameras * min(self.fps, self.camera.rate_hz), duration_s)
+
+    def _config(self, cameras: int, clip: Path) -> Config:
+        names = [f"camera-{number}" for number in range(cameras)]
+        models = self.folder / "data" / "models"
+        first = models / f"{names[0]}.safetensors"
+        if not first.is_file():
+            save_model(self.model, first, Provenance())
+        for name in names[1:]:
+            path = models / f"{name}.safetensors"
+            if not path.is_file():
+                shutil.copyfile(first, path)
+        identity = self.model.identity
+        document = {
+            "version": 1,
+            "data_dir": str(self.folder / "data"),
+            "device": self.device,
+            "precision": self.precision,
+            "backbone": {"name": identity.backbone, "weights": identity.weights, "dims": identity.dims, "seed": identity.seed},
+            "defaults": {"fps": self.fps},
+            "cameras": {name: {"source": str(clip)} for name in names},
+            "clips": {"enabled": False},
+            "metrics": {"listen": None},
+            "web": {"listen": None},
+        }
+        return Config.model_validate(json.loads(json.dumps(document)))
+
+
+def trial_of(scored: list[tuple[float, float, str]], cameras: int, offered_fps: float, duration_s: float) -> Trial:
+    """Figures from (time, latency, camera) of each scored frame: of what was scored after the daemon had settled.
+
+    Args:
+        duration_s: how long it was watched, at most.
+    """
+    if not scored:
+        return Trial(cameras, offered_fps, 0.0, (float("inf"),) * 3, 0.0)
+    from_s = scored[0][0] + SETTLE_S
+    counted = [(at_s, late_s, camera) for at_s, late_s, camera in scored if at_s >= from_s]
+    watched_s = max(scored[-1][0] - from_s, 1e-9) if counted else duration_s
+    late = np.array([late_s for _, late_s, _ in counted] or [float("inf")])
+    each = np.unique([camera for _, _, camera in counted], return_counts=True)[1]
+    slowest = float(each.min()) / watched_s if len(each) == cameras else 0.0
+    median, high = (float(np.quantile(late, q)) for q in (0.5, 0.99))
+    return Trial(cameras, offered_fps, len(counted) / watched_s, (median, high, float(late.max())), slowest)

@@ -1,0 +1,1 @@
+"""Of streamwatch.bench."""
