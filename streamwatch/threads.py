@@ -7,15 +7,20 @@ begun again after a wait; what fails again and again is told. So no fault of one
 from __future__ import annotations
 
 import logging
+import os
+import queue
 import random
 import threading
 from collections.abc import Callable
+from concurrent.futures import Future
+from typing import TypeVar
 
 from streamwatch.clock import Clock
 from streamwatch.errors import StreamwatchError
 from streamwatch.retry import Backoff, caught
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 REPEATEDLY = 3
 """Faults of a thread, each within a minute of being begun again, that are told as a degradation."""
 GUARD_BACKOFF = Backoff(first_s=0.5, max_s=30.0, reset_after_s=60.0)
@@ -99,3 +104,52 @@ def _say(name: str, failure: Exception, wait_s: float) -> None:
     known = isinstance(failure, StreamwatchError)
     text = str(failure) if known else f"internal fault ({failure.__class__.__name__}: {failure})"
     log.error("%s: %s; begun again in %.1f s", name, text, wait_s, exc_info=None if known else failure)
+
+
+def usable_cores() -> int:
+    """Cores that this process may use: what OMP_NUM_THREADS says, or else those of the machine's that it is bound to."""
+    asked = os.environ.get("OMP_NUM_THREADS", "")
+    return int(asked) if asked.isdecimal() and int(asked) > 0 else len(os.sched_getaffinity(0))
+
+
+class Pool:
+    """Threads that work for one caller, which waits for them; they end with the process, whatever they hang in.
+
+    Not the library's pool: its threads are joined when the interpreter exits, and one that hangs in a driver or a codec kept a
+    daemon that had failed for good from ending, so that no service manager started it again.
+
+    Args:
+        prepare: done once by each thread.
+    """
+
+    def __init__(self, threads: int, name: str, prepare: Callable[[], None] = lambda: None) -> None:
+        self._tasks: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._threads, self._prepare = threads, prepare
+        for number in range(threads):
+            threading.Thread(target=self._work, name=f"{name}_{number}", daemon=True).start()
+
+    def submit(self, work: Callable[[], T]) -> Future[T]:
+        """Have it done by the next thread that is free; what it raises is raised by the future."""
+        future: Future[T] = Future()
+
+        def task() -> None:
+            results: list[T] = []
+            failure = caught(lambda: results.append(work()))
+            if failure is None:
+                future.set_result(results[0])
+            else:
+                future.set_exception(failure)
+
+        self._tasks.put(task)
+        return future
+
+    def close(self) -> None:
+        """End the threads when they have done what waits."""
+        for _ in range(self._threads):
+            self._tasks.put(None)
+
+    def _work(self) -> None:
+        self._prepare()
+        while (task := self._tasks.get()) is not None:
+            task()
+            del task  # what it held is free while the next one is waited for

@@ -11,8 +11,7 @@ LOAD = 0.6
 """Share of what the machine scores at most that is planned for: events, clips, other programs and faults need the rest."""
 LATENCY_P99_S = 0.3
 DROPPED_AT_MOST = 0.01
-_TRIES = 4
-_LESS = 0.8
+_TRIES = 5
 
 RunTrial = Callable[[int], Trial]
 
@@ -38,15 +37,12 @@ def holds(trial: Trial) -> bool:
 
 
 def plan(run: RunTrial, *, fps: float, overload_cameras: int) -> Plan:
-    """Overload it, take 60 % of what it scored, and run just that; fewer by a fifth until it holds."""
+    """Overload it, take 60 % of what it scored, and run just that; fewer, and at last one, until it holds."""
     overload = run(overload_cameras)
-    cameras = max(int(LOAD * overload.scored_fps / fps), 1)
+    most = max(int(LOAD * overload.scored_fps / fps), 1)
     trials: list[Trial] = []
-    while len(trials) < _TRIES:
+    for cameras in dict.fromkeys([*(max(int(most * 0.7**n), 1) for n in range(_TRIES)), 1]):
         trials.append(run(cameras))
         if holds(trials[-1]):
             return Plan(overload, tuple(trials), cameras)
-        if cameras == 1:
-            break
-        cameras = max(int(_LESS * cameras), 1)
     return Plan(overload, tuple(trials), 0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import shutil
+import os
 import threading
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -106,7 +106,7 @@ class Bench:
         for name in names[1:]:
             path = models / f"{name}.safetensors"
             if not path.is_file():
-                shutil.copyfile(first, path)
+                os.link(first, path)  # one file: with its moments it is 250 MB
         identity = self.model.identity
         document = {
             "version": 1,

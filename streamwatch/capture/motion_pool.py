@@ -6,13 +6,12 @@ then drops, and scores the fewer the more it is offered.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 from streamwatch.records import Frame
 from streamwatch.retry import caught
+from streamwatch.threads import Pool, usable_cores
 
 
 class MotionPool:
@@ -23,7 +22,7 @@ class MotionPool:
     """
 
     def __init__(self, threads: int | None = None) -> None:
-        self._pool = ThreadPoolExecutor(threads or os.cpu_count() or 1, thread_name_prefix="motion")
+        self._pool = Pool(threads or usable_cores(), "motion")
 
     def measured(self, frames: Sequence[Frame]) -> tuple[list[Frame], dict[str, Exception]]:
         """The frames with their speed, in their order, without those of cameras with which something went wrong; and what."""
@@ -32,14 +31,14 @@ class MotionPool:
             if frame.due_speed is not None:
                 rows.setdefault(frame.camera, []).append(row)
         done: list[Frame | None] = list(frames)
-        waiting = {camera: self._pool.submit(caught, partial(_measure, done, own)) for camera, own in rows.items()}
-        outcomes = {camera: future.result() for camera, future in waiting.items()}
+        waiting = {camera: self._pool.submit(partial(_measure, done, own)) for camera, own in rows.items()}
+        outcomes = {camera: caught(future.result) for camera, future in waiting.items()}
         faults = {camera: fault for camera, fault in outcomes.items() if fault is not None}
         return [frame for frame in done if frame is not None and frame.camera not in faults], faults
 
     def close(self) -> None:
-        """End the threads; what is being measured is not waited for."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        """End the threads; nobody waits for what is being measured."""
+        self._pool.close()
 
 
 def _measure(frames: list[Frame | None], rows: Sequence[int]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
 import platform
 import tempfile
@@ -17,10 +18,10 @@ from rich.console import Console
 from rich.table import Table
 
 from streamwatch.bench.footage import Camera, learn, write_clip
-from streamwatch.bench.planner import LATENCY_P99_S, LOAD, Plan, plan
+from streamwatch.bench.planner import LATENCY_P99_S, LOAD, Plan, holds, plan
 from streamwatch.bench.stages import BATCHES, OFFLINE_BATCH, StageTime, bare_network_fps, offline_fps, time_stages
 from streamwatch.bench.trial import Bench, Trial
-from streamwatch.errors import UsageError
+from streamwatch.errors import EngineFailure
 from streamwatch.inference.engine import Engine, WatchedScene
 from streamwatch.inference.factory import build_engine
 from streamwatch.model.embedding.identity import BackboneSpec
@@ -76,6 +77,7 @@ class Measured:
 @click.command("bench")
 @click.option("--cameras", type=click.IntRange(1, 1000), help="Run just so many cameras. [default: find how many]")
 @click.option("--fps", type=click.FloatRange(0.1, 60), default=5.0, show_default=True, help="Frames to score, per camera.")
+@click.option("--rate", "rate_hz", type=click.FloatRange(0.1, 120), default=25.0, show_default=True, help="Pictures sent.")
 @click.option("--size", type=CameraSize(), default="640x480", show_default=True, help="What the cameras send.")
 @click.option("--seconds", type=click.FloatRange(5, 600), default=15.0, show_default=True, help="How long each trial is.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
@@ -84,6 +86,7 @@ class Measured:
 def command(
     cameras: int | None,
     fps: float,
+    rate_hz: float,
     size: tuple[int, int],
     seconds: float,
     device: str,
@@ -96,7 +99,7 @@ def command(
     """
     logging.getLogger("streamwatch").setLevel(logging.ERROR)
     engine = build_engine(BackboneSpec(weights="untrained"), device=device, precision=precision)
-    camera = Camera(*size, rate_hz=max(fps, 1.0))
+    camera = Camera(*size, rate_hz=max(rate_hz, fps))
     with tempfile.TemporaryDirectory(prefix="streamwatch-bench-") as name:
         folder = Path(name)
         model = learn(folder, engine).model
@@ -107,10 +110,10 @@ def command(
         click.echo(json.dumps(document, indent=1))
     else:
         _print(measured, bench, engine)
-    if measured.plan is not None and not measured.plan.cameras:
-        raise UsageError(
-            f"not even one camera at {fps:g} frames/s is carried", hint="lower --fps, or end what else runs on this machine"
-        )
+    if not document["carried"]:
+        asked = f"{cameras} cameras are" if cameras else "not even one camera is"
+        what = f"{asked} not carried" if cameras else f"{asked} carried"
+        raise EngineFailure(f"{what} at {fps:g} frames/s", hint="lower --fps, or end what else runs on this machine")
 
 
 def _measure(engine: Engine, model: SceneModel, bench: Bench, cameras: int | None, seconds: float) -> Measured:
@@ -136,6 +139,7 @@ def _document(measured: Measured, bench: Bench, engine: Engine) -> dict[str, Any
         "decode_fps": round(measured.per_second("decode"), 1),
         "end_to_end_fps": round(measured.offline_fps, 1),
         "cameras": found.cameras if found else measured.trial.cameras if measured.trial else 0,
+        "carried": holds(measured.trial) if measured.trial else bool(found and found.cameras),
         "bare_network_fps": round(measured.bare_fps, 1),
         "bare_network_batch": OFFLINE_BATCH,
         "bytes_per_camera": measured.model_bytes,
@@ -151,7 +155,7 @@ def _document(measured: Measured, bench: Bench, engine: Engine) -> dict[str, Any
 
 
 def _trial_document(trial: Trial) -> dict[str, Any]:
-    median_s, high_s, longest_s = (round(value, 4) for value in trial.latency_s)
+    median_s, high_s, longest_s = (round(value, 4) if math.isfinite(value) else None for value in trial.latency_s)
     return {
         "cameras": trial.cameras,
         "offered_fps": round(trial.offered_fps, 2),
@@ -176,7 +180,8 @@ def _print(measured: Measured, bench: Bench, engine: Engine) -> None:
         for trial in measured.plan.trials:
             click.echo(f"tried: {_said(trial)}")
     if measured.plan and measured.plan.cameras:
-        sends = f"{bench.camera.width}x{bench.camera.height} at {bench.fps:g} frames/s"
+        sent = f"{bench.camera.width}x{bench.camera.height}, {bench.camera.rate_hz:g} pictures/s"
+        sends = f"{sent} of which {bench.fps:g} are scored,"
         late_ms = 1e3 * measured.plan.trials[-1].latency_s[1]
         click.echo(
             f"this machine carries {measured.plan.cameras} camera(s) of {sends} with p99 {late_ms:.0f} ms"

@@ -63,7 +63,7 @@ def _what_of_port(error: ValueError) -> str:
 def is_host(host: str) -> bool:
     """Whether a text can be the name or address of a host (RFC 1123, section 2.1; internationalised names as IDNA has them)."""
     if ":" in host:  # an IPv6 address; urlsplit took its brackets
-        return re.fullmatch(r"[0-9A-Fa-f:.]+(%\w+)?", host) is not None
+        return re.fullmatch(r"[0-9A-Fa-f:.]+(%[\w.-]+)?", host) is not None
     try:
         ascii_host = host.rstrip(".").encode("idna").decode("ascii")
     except UnicodeError:

@@ -11,6 +11,7 @@ LOSSLESS_GATHER_S = 0.1
 BATCH_AT_MOST_S = 0.4
 """Live, how long a batch may take. What comes meanwhile waits for it and then for its own: at most 0.8 s together."""
 FIRST_LIMIT = 4
+"""And the least: a smaller batch is hardly quicker where several cores score side by side, and shares no read."""
 _TOO_LONG = 1.25
 """A batch that took so many times what it may makes the next one smaller: less is a busy moment of the machine."""
 
@@ -50,13 +51,16 @@ class Batcher:
         self._slots.wait(self._gather_s, at_least=limit)
         return self._slots.take(limit)
 
-    def record(self, frames: int, took_s: float) -> None:
-        """A batch of so many frames took so long, from being taken to its last effect."""
-        if self._batch_s is None:
+    def record(self, taken: int, took_s: float) -> None:
+        """A batch of so many taken frames took so long, from being taken to its last effect.
+
+        Only a full one says something of what may be taken: a lone frame that was slow is a busy moment.
+        """
+        if self._batch_s is None or taken < self._limit:
             return
-        if took_s > _TOO_LONG * self._batch_s and frames <= self._limit:
-            self._limit = max(3 * frames // 4, 1)
-        elif frames >= self._limit and took_s < self._batch_s:
+        if took_s > _TOO_LONG * self._batch_s:
+            self._limit = max(3 * self._limit // 4, min(FIRST_LIMIT, self._max_frames))
+        elif took_s < self._batch_s:
             self._limit = min(self._limit + 1, self._max_frames)
 
 

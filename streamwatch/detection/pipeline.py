@@ -76,15 +76,16 @@ class Pipeline:
             self._monitors.act(alive, self._reconciliation.run)
         self.do_posted(alive)
         batch = self._batcher.next_batch() if alive() else []
-        began_s = self._clock.monotonic_s()
         self.do_posted(alive)  # a camera that was just added may be in this batch
+        began_s = self._clock.monotonic_s()
         frames: list[Frame] = []
         self._monitors.act(
             alive, lambda: frames.extend(fresh(batch, self._monitors, self._faults, self._status, self._clock.monotonic_s()))
         )
         scored_frames = self._score(self._with_speed(frames, alive), alive)
         observed = sum(self._monitors.act(alive, partial(self._observe, scored)) for scored in scored_frames)
-        self._batcher.record(observed, self._clock.monotonic_s() - began_s)
+        if alive():
+            self._batcher.record(len(batch), self._clock.monotonic_s() - began_s)
         return observed
 
     def _with_speed(self, frames: Sequence[Frame], alive: Callable[[], bool]) -> list[Frame]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import AbstractContextManager
@@ -99,6 +100,7 @@ def _in_processes(
 
 def _in_child(scene: SceneData, settings: Settings, path: Path, threads: int) -> SceneResult:
     torch.set_num_threads(threads)
+    os.environ["OMP_NUM_THREADS"] = str(threads)  # what scores asks it for its workers (``threads.usable_cores``)
     result = _evaluated(scene, settings, lambda _frames: None, SystemClock())
     store_result(result, path)
     return result

@@ -119,6 +119,11 @@ class Engine:
         if units is not None and camera in self._scorers:
             self._scorers[camera].units = units
 
+    @property
+    def frames_for_all(self) -> int:
+        """Frames of a batch that gives each worker a whole tile."""
+        return self.tile_frames * self._workers.count
+
     def scene_of(self, camera: str) -> SceneModel:
         """What a watched camera is scored by, on the device."""
         return self._scenes[camera]

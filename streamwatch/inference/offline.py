@@ -66,7 +66,7 @@ def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
 
 def score_frames(engine: Engine, frames: Iterable[Frame]) -> Generator[FrameScore]:
     """Score frames in order, reading ahead."""
-    for batch in batched(read_ahead(frames), SCORE_BATCH_FRAMES):
+    for batch in batched(read_ahead(frames), max(SCORE_BATCH_FRAMES, engine.frames_for_all)):
         yield from engine.score(batch)
 
 

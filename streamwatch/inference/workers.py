@@ -7,21 +7,15 @@ nothing beside them 19 to 27 and 32 to 36 (ResNet-18, float32; docs/performance/
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TypeVar
 
 import torch
 
+from streamwatch.threads import Pool, usable_cores
+
 T = TypeVar("T")
-
-
-def usable_cores() -> int:
-    """Cores that this process may use: what OMP_NUM_THREADS says, or else the machine's that it is bound to."""
-    asked = os.environ.get("OMP_NUM_THREADS", "")
-    return int(asked) if asked.isdecimal() and int(asked) > 0 else len(os.sched_getaffinity(0))
 
 
 def workers_for(device: torch.device) -> int:
@@ -35,13 +29,17 @@ class Workers:
     def __init__(self, count: int) -> None:
         self.count = count
         one_thread = partial(torch.set_num_threads, 1)
-        self._pool = ThreadPoolExecutor(count, "scoring", initializer=one_thread) if count > 1 else None
+        self._pool = Pool(count, "scoring", one_thread) if count > 1 else None
+
+    def __del__(self) -> None:
+        if self._pool:
+            self._pool.close()
 
     def map(self, work: Callable[[list[int]], T], parts: Sequence[list[int]]) -> list[T]:
         """What ``work`` makes of each part, in their order; raises what the first that fails raises, when all are done."""
-        if self._pool is None or len(parts) < 2:
+        if self._pool is None:
             return [work(part) for part in parts]
-        waiting = [self._pool.submit(work, part) for part in parts]
+        waiting = [self._pool.submit(partial(work, part)) for part in parts]  # a lone part, too: the caller has other threads
         for one in waiting:
             one.exception()  # waits: what a failed part leaves behind is free when it is told
         return [one.result() for one in waiting]

@@ -27,6 +27,7 @@ from streamwatch.model.calibration.thresholds import (
     end_threshold_for,
     thresholds_for,
 )
+from streamwatch.model.normality.gaussian import supported_shrinkage
 from streamwatch.model.scene import SceneModel
 from streamwatch.model.scoring.levels import FieldUnits
 from streamwatch.records import BoolGrid
@@ -114,13 +115,15 @@ def scene_policy_for(
 def widest_calm(calm_spread: float | None, model: SceneModel) -> float | None:
     """What the spread of a scene may be without being another scene's; None if the model does not say what it was.
 
-    What normal footage showed, but no less than what makes SCENE_WIDE times it sqrt(d): that far from its mean is a sample of
-    a Gaussian of d dimensions itself (E[M^2] = d). Of a short clip in which hardly anything varied the highest spread was 0.3,
-    and its own next minute, coded anew, at 1.8 a change of the whole scene.
+    What normal footage showed, but no less than what makes SCENE_WIDE times it sqrt(a d), with a the share of its covariance
+    that the footage leaves open (``supported_shrinkage``): sqrt(d) from its mean is a sample of a Gaussian of d dimensions
+    itself (E[M^2] = d). Of twenty seconds in which hardly anything varied the highest spread was 0.3, and their own next
+    minute, coded anew, at 1.8 a change of the whole scene; an hour leaves nothing open.
     """
-    if calm_spread is None or not model.sees_appearance:
+    if calm_spread is None or not model.sees_appearance or not model.samples_:
         return calm_spread
-    return max(calm_spread, math.sqrt(model.identity.dims) / SCENE_WIDE)
+    dims = model.identity.dims
+    return max(calm_spread, math.sqrt(supported_shrinkage(dims, model.samples_) * dims) / SCENE_WIDE)
 
 
 def units_for(zones: Mapping[str, CalibratedPolicy], model: SceneModel) -> FieldUnits | None:

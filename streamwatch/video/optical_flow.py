@@ -7,8 +7,9 @@ they cover 32, and a cyclist among walkers is averaged away (tests/video/test_op
 
 from __future__ import annotations
 
+import threading
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import av
 import cv2
@@ -144,6 +145,8 @@ class _PictureToMeasure:
     Attributes:
         age_s: how much earlier that is.
         stretch: number of the stretch without a cut that both belong to.
+        independent: the youngest one before that shares no moment with it, to be measured, too, if nobody asked for it; that
+            one's own is forgotten.
     """
 
     estimator: MotionEstimator
@@ -152,6 +155,7 @@ class _PictureToMeasure:
     time_s: float
     age_s: float
     stretch: int
+    independent: _PictureToMeasure | None = None
 
     def measure(self) -> Float32Array:
         """See ``MotionEstimator.speed``."""
@@ -173,7 +177,9 @@ class MotionEstimator:
         self._flow = flow_estimator()
         self._past: deque[_Past] = deque()
         self._measured: deque[tuple[float, Float32Array]] = deque()
+        self._due: deque[_PictureToMeasure] = deque()
         self._stretch = self._measured_stretch = 0
+        self._measuring = threading.Lock()
 
     def remember(self, frame: av.VideoFrame, time_s: float, orientation: Orientation = UPRIGHT) -> None:
         """Note a frame that is not scored itself: one to be scored may need it."""
@@ -202,17 +208,33 @@ class MotionEstimator:
         before = self._grey_of(past)
         if not same_place(grey, before):
             self._past.clear()
+            self._due.clear()
             self._stretch += 1
             self._past.append(_Past(time_s, grey))
             return None
-        return _PictureToMeasure(self, grey, before, time_s, time_s - past.time_s, self._stretch)
+        due = _PictureToMeasure(self, grey, before, time_s, time_s - past.time_s, self._stretch, self._independent_of(time_s))
+        self._due.append(replace(due, independent=None))
+        return due
 
     def measure(self, due: _PictureToMeasure) -> Float32Array:
-        """The speed of a frame that is ``due``; in the order of their times."""
-        if due.stretch != self._measured_stretch:
-            self._measured.clear()
-            self._measured_stretch = due.stretch
-        return self._agreed(self._measure(due.now, due.before) / np.float32(due.age_s), due.time_s)
+        """The speed of a frame that is ``due``; in the order of their times, by any thread."""
+        with self._measuring:
+            if due.stretch != self._measured_stretch:
+                self._measured.clear()
+                self._measured_stretch = due.stretch
+            before = due.independent
+            if before and (not self._measured or self._measured[-1][0] < before.time_s):
+                self._measured.append((before.time_s, self._speed_of(before)))
+            return self._agreed(self._speed_of(due), due.time_s)
+
+    def _speed_of(self, due: _PictureToMeasure) -> Float32Array:
+        return self._measure(due.now, due.before) / np.float32(due.age_s)
+
+    def _independent_of(self, time_s: float) -> _PictureToMeasure | None:
+        """The youngest due one that shares no moment with a frame at ``time_s``."""
+        while self._due and time_s - self._due[0].time_s > (_OLDEST + _INDEPENDENT) * self._step_s:
+            self._due.popleft()
+        return next((due for due in reversed(self._due) if time_s - due.time_s >= _INDEPENDENT * self._step_s), None)
 
     def _agreed(self, speed: Float32Array, time_s: float) -> Float32Array:
         """What the youngest measurement that shares no moment with this one agrees on; all of it if there is none."""

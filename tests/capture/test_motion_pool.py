@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -35,8 +36,10 @@ def frame(camera: str, index: int, due: Due | None) -> Frame:
 
 
 @pytest.fixture
-def pool() -> MotionPool:
-    return MotionPool(2)
+def pool() -> Iterator[MotionPool]:
+    made = MotionPool(2)
+    yield made
+    made.close()
 
 
 def test_frames_come_back_in_their_order_with_their_speed(pool: MotionPool) -> None:
@@ -63,10 +66,14 @@ def test_what_goes_wrong_with_one_camera_is_told_and_leaves_the_others(pool: Mot
     assert "flow of nothing" in str(faults["b"])
 
 
-def test_closing_ends_its_threads(pool: MotionPool) -> None:
+def test_closing_ends_its_threads() -> None:
+    before = set(threading.enumerate())
+    pool = MotionPool(2)
+    own = set(threading.enumerate()) - before
+    assert len(own) == 2
+    assert all(thread.daemon for thread in own)  # one that hangs does not keep the process
     pool.measured([frame("a", 0, Due(1.0))])
     pool.close()
-    for thread in threading.enumerate():
-        if thread.name.startswith("motion"):
-            thread.join(5)
-    assert not [thread for thread in threading.enumerate() if thread.name.startswith("motion_")]
+    for thread in own:
+        thread.join(5)
+    assert not any(thread.is_alive() for thread in own)

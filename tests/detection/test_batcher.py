@@ -53,15 +53,24 @@ def test_a_batch_that_costs_as_much_for_one_frame_as_for_two_still_grows() -> No
 def test_under_any_cost_a_batch_ends_near_what_it_may_take(frame_s: float, batch_s: float) -> None:
     batcher = overloaded({"batch": batch_s, "frame": frame_s})
     took_s = batch_s + frame_s * batcher.limit
-    assert 1 <= batcher.limit <= MAX_BATCH_FRAMES
-    assert took_s <= 1.5 * BATCH_AT_MOST_S + frame_s or batcher.limit == 1
+    assert FIRST_LIMIT <= batcher.limit <= MAX_BATCH_FRAMES
+    assert took_s <= 1.5 * BATCH_AT_MOST_S + frame_s or batcher.limit == FIRST_LIMIT
 
 
-def test_small_batches_of_a_calm_time_say_nothing_of_large_ones() -> None:
-    batcher = batcher_of(0)
-    for _ in range(100):
-        batcher.record(1, 0.05)
+@pytest.mark.parametrize("took_s", [0.05, 5.0])
+def test_small_batches_say_nothing_of_large_ones_however_slow_they_were(took_s: float) -> None:
+    batcher = overloaded({"batch": 0.0, "frame": 0.01})
+    for taken in (0, 1, 3):
+        batcher.record(taken, took_s)
+    assert batcher.limit == MAX_BATCH_FRAMES
+
+
+def test_after_a_slow_time_batches_grow_again() -> None:
+    batcher = overloaded({"batch": 0.0, "frame": 0.5})
     assert batcher.limit == FIRST_LIMIT
+    for _ in range(30):
+        batcher.record(batcher.limit, 0.1)
+    assert batcher.limit == MAX_BATCH_FRAMES
 
 
 def test_recordings_are_scored_in_full_batches_however_long_they_take() -> None:

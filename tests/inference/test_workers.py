@@ -9,7 +9,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamwatch.inference.workers import Workers, usable_cores, workers_for
+from streamwatch.inference.workers import Workers, workers_for
+from streamwatch.threads import usable_cores
 
 
 @given(rows=st.lists(st.integers(0, 99), max_size=40), count=st.integers(1, 5), multiple=st.sampled_from([1, 8]))
@@ -28,6 +29,11 @@ def test_parts_run_side_by_side_and_come_back_in_order() -> None:
         return part[0], torch.get_num_threads()
 
     assert Workers(2).map(work, [[1], [2]]) == [(1, 1), (2, 1)]
+
+
+def test_a_lone_part_runs_with_one_thread_too_whatever_the_caller_has() -> None:
+    torch.ones(8, 8) @ torch.ones(8, 8)  # this thread has its own by now
+    assert Workers(2).map(lambda _part: torch.get_num_threads(), [[1]]) == [1]
 
 
 def test_a_fault_of_a_part_is_raised_when_the_others_are_done() -> None:

@@ -19,9 +19,16 @@ def identity(dims: int) -> EmbeddingIdentity:
 @pytest.mark.parametrize("dims", [30, 100])
 def test_a_clip_in_which_nothing_varied_makes_no_later_minute_another_scene(dims: int) -> None:
     model = SceneModel(identity(dims), features="both")
+    model.samples_ = 20.0
     widest = widest_calm(0.297, model)
     assert widest is not None
-    assert SCENE_WIDE * widest == pytest.approx(math.sqrt(dims))
+    assert SCENE_WIDE * widest == pytest.approx(math.sqrt(dims * dims / (dims + 20)))
+
+
+def test_an_hour_leaves_nothing_open() -> None:
+    model = SceneModel(identity(100), features="both")
+    model.samples_ = 3600.0
+    assert widest_calm(1.0, model) == 1.0
 
 
 def test_a_lively_scene_keeps_what_it_showed() -> None:

@@ -252,6 +252,18 @@ def test_speed_that_is_measured_later_is_the_same_to_the_bit(courtyard: list[UIn
             np.testing.assert_array_equal(one.measure(), expected)
 
 
+def test_a_jump_is_told_although_few_frames_are_scored(courtyard: list[UInt8Array]) -> None:
+    """Of ten due one is measured, and what it is compared with: the same as if all had been."""
+    scene = place()
+    every, few = MotionEstimator(Scaler()), MotionEstimator(Scaler())
+    for number in range(40):
+        at_px = 20 + 4.0 * number + (60 if number >= 30 else 0)  # a picture is missing before the 30th
+        picture = with_walker(at_px, scene=scene)
+        whole, due = every.speed(picture, 0.1 * number), few.due(picture, 0.1 * number)
+        if number % 10 == 0 and due is not None and whole is not None:
+            np.testing.assert_array_equal(due.measure(), whole)
+
+
 def test_speed_of_frames_that_are_never_scored_is_never_measured(courtyard: list[UInt8Array]) -> None:
     estimator = MotionEstimator(Scaler())
     due = [estimator.due(picture, 0.2 * number) for number, picture in enumerate(courtyard[:8])]
