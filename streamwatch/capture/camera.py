@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from streamwatch.capture.slots import FrameSlots
 from streamwatch.capture.status import FleetStatus
@@ -119,7 +119,10 @@ class CameraWorker:
             if self.playing.paced and self._context.clock.wait(self._stop, self._lead_s(frame, started_s)):
                 return
             self._beat()
-            self._hand_over(frame)
+            if self.playing.paced:  # it was decoded ahead of its time: what it waited for that is no latency
+                self._hand_over(replace(frame, captured_at_s=self._context.clock.monotonic_s()))
+            else:
+                self._hand_over(frame)
             if self._stop.is_set():
                 return
         for warning in self._reader.summary().warnings:
