@@ -121,7 +121,7 @@ def _measure(engine: Engine, model: SceneModel, bench: Bench, cameras: int | Non
     clip = write_clip(bench.folder / "stages.mp4", bench.camera, CLIP_S)
     stages = tuple(time_stages(engine, model, clip, ROUNDS))
     bare_fps, offline = bare_network_fps(engine), offline_fps(engine, clip, model)
-    model_bytes = engine.scene_of("bench").bytes_on_device
+    model_bytes = engine.scene_of("bench").require_gaussians().bytes
     engine.unwatch("bench")
     if cameras is not None:
         return Measured(stages, bare_fps, offline, model_bytes, bench.run(cameras, seconds), None)

@@ -82,27 +82,20 @@ class Pipeline:
         self._monitors.act(
             alive, lambda: frames.extend(fresh(batch, self._monitors, self._faults, self._status, self._clock.monotonic_s()))
         )
-        scored_frames = self._score(self._with_speed(frames, alive), alive)
+        scored_frames = self._score(frames, alive)
         observed = sum(self._monitors.act(alive, partial(self._observe, scored)) for scored in scored_frames)
         if alive():
             self._batcher.record(len(batch), self._clock.monotonic_s() - began_s)
         return observed
 
-    def _with_speed(self, frames: Sequence[Frame], alive: Callable[[], bool]) -> list[Frame]:
-        """The frames with their speed; a camera whose speed cannot be measured is left alone for a while."""
-        if self._motion is None:
-            return [frame.measured() for frame in frames]
-        measured, faults = self._motion.measured(frames)
-        for camera, fault in faults.items():
-            self._monitors.act(alive, partial(self._leave_alone, camera, fault))
-        return measured
-
     def _score(self, frames: Sequence[Frame], alive: Callable[[], bool]) -> list[FrameScore]:
-        """Recordings are scored whole or not at all; live, what is wrong with one camera's model is not the others'."""
+        """Recordings are scored whole or not at all; live, what is wrong with one camera is not the others'."""
         if self._faults is None:
-            return self._engine.score(frames)
-        scored, faults = self._engine.score_apart(frames)
-        for camera, fault in faults.items():
+            return self._engine.score([frame.measured() for frame in frames])
+        nobody: dict[str, Exception] = {}
+        measured, unmeasured = self._motion.measured(frames) if self._motion else ([f.measured() for f in frames], nobody)
+        scored, faults = self._engine.score_apart(measured)
+        for camera, fault in (unmeasured | faults).items():
             self._monitors.act(alive, partial(self._leave_alone, camera, fault))
         return scored
 

@@ -110,7 +110,7 @@ class Engine:
             ModelMismatch: the scene was learned from other embeddings.
         """
         self.check(camera, scene)
-        self._scenes[camera] = scene.model.to(self.device, self._distance_dtype())
+        self._scenes[camera] = scene.model.to(self.device, _distance_dtype(self.embedder))
         model, units = scene.model, scene.units or scene.model.units_
         self._scorers[camera] = StreamScorer(model.grid, model.fusion_, scene.ignored, model.suppression_, units=units)
 
@@ -142,7 +142,7 @@ class Engine:
         parts = self._parts_of(frames)
         maps = _maps_in_order(parts)
         verdicts = [self._scorers[f.camera].score(m, f.time_s, f.segment) for f, m in zip(frames, maps, strict=True)]
-        layers = self._explained(frames, parts, [verdict.cell for verdict in verdicts])
+        layers = _explained(self._scenes, frames, parts, [verdict.cell for verdict in verdicts])
         return [_scored(*parts) for parts in zip(frames, verdicts, layers, strict=True)]
 
     def field_maps(self, frames: Sequence[Frame]) -> list[FieldMaps]:
@@ -166,19 +166,6 @@ class Engine:
             grids, embeddings = self._grids(self.batch_of(own), _rows_by_camera(own))
             return _Part(rows, grids.cpu().numpy(), embeddings)
 
-    def _explained(self, frames: Sequence[Frame], parts: Sequence[_Part], cells: Sequence[int]) -> list[tuple[LayerShare, ...]]:
-        """What of the backbone speaks at each frame's strongest cell."""
-        layers: list[tuple[LayerShare, ...]] = [()] * len(frames)
-        for part in parts:
-            for camera, at in _rows_by_camera([frames[row] for row in part.rows]).items():
-                scene, rows = self._scenes[camera], [part.rows[i] for i in at]
-                if scene.sees_appearance and part.embeddings is not None:
-                    with torch.no_grad():
-                        found = scene.explain(part.embeddings[torch.tensor(at, device=self.device)], [cells[r] for r in rows])
-                    for row, shares in zip(rows, found, strict=True):
-                        layers[row] = shares
-        return layers
-
     def batch_of(self, frames: Sequence[Frame]) -> FrameBatch:
         """Frames as tensors on the device."""
         pixels = torch.from_numpy(np.stack([frame.pixels for frame in frames]))
@@ -186,13 +173,10 @@ class Engine:
         time_s = torch.tensor([frame.time_s for frame in frames], dtype=torch.float64)
         return FrameBatch(*(tensor.to(self.device, non_blocking=True) for tensor in (pixels, speed, time_s)))
 
-    def _distance_dtype(self) -> torch.dtype:
-        return torch.float64 if self.embedder.dtype == torch.float64 else torch.float32
-
     def _grids(self, batch: FrameBatch, rows_of: Mapping[str, list[int]]) -> tuple[Tensor, Tensor | None]:
         """(2, N, h, w) float32 appearance and motion maps, NaN where a field says nothing, and what they are made of."""
         seeing = [row for camera, rows in rows_of.items() if self._scenes[camera].sees_appearance for row in rows]
-        embeddings = self._embeddings(batch, sorted(seeing))
+        embeddings = _embeddings(self.embedder, batch, sorted(seeing))
         grids = torch.full((2, *batch.speed.shape), torch.nan, device=self.device)
         for camera, rows in rows_of.items():
             scene, at = self._scenes[camera], torch.tensor(rows, device=self.device)
@@ -203,17 +187,38 @@ class Engine:
                 grids[1, at] = scene.motion_maps(batch.speed[at])
         return grids, embeddings
 
-    def _embeddings(self, batch: FrameBatch, rows: list[int]) -> Tensor | None:
-        """(N, H, W, d) embeddings, computed for some rows only; None if there are none."""
-        if not rows:
-            return None
-        at = torch.tensor(rows, device=self.device)
-        part: Tensor = self.embedder(batch.pixels if len(rows) == len(batch) else batch.pixels[at])
-        if len(rows) == len(batch):
-            return part
-        whole = part.new_zeros((len(batch), *part.shape[1:]))
-        whole[at] = part
-        return whole
+
+def _explained(
+    scenes: Mapping[str, SceneModel], frames: Sequence[Frame], parts: Sequence[_Part], cells: Sequence[int]
+) -> list[tuple[LayerShare, ...]]:
+    """What of the backbone speaks at each frame's strongest cell."""
+    layers: list[tuple[LayerShare, ...]] = [()] * len(frames)
+    for part in parts:
+        for camera, at in _rows_by_camera([frames[row] for row in part.rows]).items():
+            scene, rows, embeddings = scenes[camera], [part.rows[i] for i in at], part.embeddings
+            if scene.sees_appearance and embeddings is not None:
+                with torch.no_grad():
+                    found = scene.explain(embeddings[torch.tensor(at, device=embeddings.device)], [cells[row] for row in rows])
+                for row, shares in zip(rows, found, strict=True):
+                    layers[row] = shares
+    return layers
+
+
+def _distance_dtype(embedder: Embedder) -> torch.dtype:
+    return torch.float64 if embedder.dtype == torch.float64 else torch.float32
+
+
+def _embeddings(embedder: Embedder, batch: FrameBatch, rows: list[int]) -> Tensor | None:
+    """(N, H, W, d) embeddings, computed for some rows only; None if there are none."""
+    if not rows:
+        return None
+    at = torch.tensor(rows, device=batch.pixels.device)
+    part: Tensor = embedder(batch.pixels if len(rows) == len(batch) else batch.pixels[at])
+    if len(rows) == len(batch):
+        return part
+    whole = part.new_zeros((len(batch), *part.shape[1:]))
+    whole[at] = part
+    return whole
 
 
 def _scored(frame: Frame, verdict: MapScores, layers: tuple[LayerShare, ...]) -> FrameScore:

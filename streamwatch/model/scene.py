@@ -158,11 +158,6 @@ class SceneModel:
             raise ModelError("the scene model holds no motion field")
         return self.motion_.maps(speed, self.grid)
 
-    @property
-    def bytes_on_device(self) -> int:
-        """What its Gaussians of appearance take where they are; 0 for a model of motion alone."""
-        return self.gaussians_.bytes if self.gaussians_ else 0
-
     def to(self, device: torch.device, dtype: torch.dtype = torch.float32) -> SceneModel:
         """The model ready to score on ``device``; the moments of appearance stay behind."""
         ready = self.unfitted()
