@@ -17,7 +17,9 @@ pytestmark = pytest.mark.paced
 
 RECOVERS_WITHIN_S = 5.0
 FPS = 2.5
-"""So slow that a busy machine, which is nothing that is tested here, displaces no frame."""
+"""So slow that a busy machine, which is nothing that is tested here, displaces a frame seldom ..."""
+DISPLACED_AT_MOST = 1
+"""... and, beside other tests, not two: what is tested here would stop a camera for longer than 0.8 s, or lose it for good."""
 BLACK_S = 5.0
 """The stream changes at a key frame only, so up to a second of it passes unseen; tampering must then hold for 2 s."""
 FAULTS = (
@@ -45,7 +47,7 @@ def test_a_fault_is_survived_and_touches_nobody_else(site: Site, fault: Fault) -
     assert verdict.recovery_s < RECOVERS_WITHIN_S
     assert not verdict.damaged
     assert verdict.false_events == 0
-    assert verdict.others_lost == 0
+    assert verdict.others_lost <= DISPLACED_AT_MOST
     if fault.kind == "black":
         assert "camera.tamper" in verdict.told
     if fault.kind == "stall" and fault.duration_s > 4:
@@ -86,7 +88,7 @@ def test_a_replaced_model_is_taken_up_when_asked_and_touches_nobody_else(site: S
     assert wait_until(lambda: fleet.worker_of("cam0") not in (None, before))
     assert site.wait_scored("cam0", time.monotonic(), 10)
     assert fleet.worker_of("cam1") is worker
-    assert site.dropped("cam1") == dropped
+    assert site.dropped("cam1") <= dropped + DISPLACED_AT_MOST
 
 
 def test_a_reload_touches_only_what_changed(site: Site) -> None:
@@ -119,5 +121,5 @@ def test_a_reload_touches_only_what_changed(site: Site) -> None:
     assert fleet.worker_of("cam1") is worker
     assert site.wait_scored("cam1", time.monotonic(), 5)
     assert site.observed.scored_at_s["cam0"][-1] == last, "a camera that was removed is scored no more"
-    assert site.dropped("cam1") == dropped
+    assert site.dropped("cam1") <= dropped + DISPLACED_AT_MOST
     extra.stop()
