@@ -35,11 +35,40 @@ class Picture(Protocol):
         ...
 
 
-class DueSpeed(Protocol):
-    """A speed that is still to be measured, and all that it takes."""
+class DueFrame(Protocol):
+    """A frame that is due to be scored, and need not be made before it is sure to be; see ``video.frame_maker``."""
 
-    def measure(self) -> Float32Array | None:
-        """``Frame.speed``; of one camera's frames in their order, by one thread at a time."""
+    @property
+    def camera(self) -> str:
+        """As ``Frame.camera``."""
+        ...
+
+    @property
+    def index(self) -> int:
+        """As ``Frame.index``."""
+        ...
+
+    @property
+    def time_s(self) -> float:
+        """As ``Frame.time_s``."""
+        ...
+
+    @property
+    def wall_s(self) -> float:
+        """As ``Frame.wall_s``."""
+        ...
+
+    @property
+    def captured_at_s(self) -> float:
+        """As ``Frame.captured_at_s``."""
+        ...
+
+    def captured(self, at_s: float) -> DueFrame:
+        """The same, captured at another time."""
+        ...
+
+    def make(self) -> Frame:
+        """The frame itself; of one camera's frames in their order, by one thread at a time."""
         ...
 
 
@@ -58,7 +87,6 @@ class Frame:
         segment: number of the file or folder it came from; a change means a cut.
         speed: (64, 64) speed per cell in pixels of the model's input per second, measured against the picture
             about 200 ms earlier; None if it was not asked for or there is no such picture.
-        due_speed: what measures ``speed`` where that is put off until the frame is sure to be scored; else None.
     """
 
     camera: str
@@ -70,15 +98,18 @@ class Frame:
     picture: Picture | None = None
     segment: int = 0
     speed: Float32Array | None = None
-    due_speed: DueSpeed | None = None
 
     def __post_init__(self) -> None:
         if self.pixels.shape != (INPUT_SIZE_PX, INPUT_SIZE_PX, 3) or self.pixels.dtype != np.uint8:
             raise ValueError(f"pixels must be (256, 256, 3) uint8, not {self.pixels.shape} {self.pixels.dtype}")
 
-    def measured(self) -> Frame:
-        """The frame with its speed, measured now if it is due."""
-        return self if self.due_speed is None else replace(self, speed=self.due_speed.measure(), due_speed=None)
+    def captured(self, at_s: float) -> Frame:
+        """The same frame, captured at another time."""
+        return replace(self, captured_at_s=at_s)
+
+    def make(self) -> Frame:
+        """Itself, as a frame that is due and already made (``DueFrame``)."""
+        return self
 
 
 @dataclass(frozen=True, slots=True)

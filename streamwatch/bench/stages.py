@@ -23,7 +23,7 @@ from streamwatch.model.scoring.stream_scorer import StreamScorer
 from streamwatch.records import INPUT_SIZE_PX, Frame
 from streamwatch.video.optical_flow import MotionEstimator
 from streamwatch.video.reader import FrameReader
-from streamwatch.video.scaling import Scaler
+from streamwatch.video.scaling import InputPicture
 from streamwatch.video.sources import parse_source
 from streamwatch.video.streams.opener import PyAvOpener
 
@@ -81,9 +81,9 @@ def _reading(clip: Path, frames: list[Frame]) -> list[Step]:
         return len(read(clip, "bench", motion_step_s=None))
 
     def flow() -> int:
-        estimator = MotionEstimator(Scaler())
+        estimator = MotionEstimator()
         for frame in frames:
-            estimator.speed(frame.pixels, frame.time_s)
+            estimator.speed(InputPicture.scaled(frame.pixels), frame.time_s)
         return len(frames)
 
     return [("decode", 1, decode), ("flow", 1, flow)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,6 +23,8 @@ from streamwatch.records import FrameScore
 
 SETTLE_S = 4.0
 """After the first frame of all: what is done once is done by then."""
+START_WITHIN_S = 300.0
+"""A daemon that has scored nothing by then is stopped: it has dropped everything."""
 
 
 @dataclass(frozen=True)
@@ -49,15 +52,20 @@ class Trial:
 
 @dataclass
 class _Scores:
-    """When each frame was scored and how late it was; told by the scoring thread."""
+    """When each frame was scored and how late it was; told by the scoring thread.
+
+    Attributes:
+        on_first: told when the first is scored: until then models are loaded, which takes the longer the more there are.
+    """
 
     clock: Clock
-    first_s: float | None = None
+    on_first: Callable[[], None]
     latencies_s: list[tuple[float, float, str]] = field(default_factory=list)
 
     def on_score(self, scored: FrameScore, _counts: bool) -> None:
+        if not self.latencies_s:
+            self.on_first()
         now_s = self.clock.monotonic_s()
-        self.first_s = now_s if self.first_s is None else self.first_s
         self.latencies_s.append((now_s, now_s - scored.frame.captured_at_s, scored.frame.camera))
 
 
@@ -83,18 +91,25 @@ class Bench:
         Raises:
             StreamwatchError: the daemon fails.
         """
-        scores = _Scores(SystemClock())
+        ended = threading.Event()
+        watch = threading.Timer(SETTLE_S + duration_s, ended.set)
+        scores = _Scores(SystemClock(), watch.start)
         service = Service(
             self._config(cameras, self.clip(duration_s + 3 * SETTLE_S)),
             until_eof=False,
             surroundings=Surroundings(Subscribers(scores=(scores.on_score,)), evidence_dir=self.folder / "evidence"),
         )
-        timer = threading.Timer(duration_s + SETTLE_S, service.stop)
-        timer.start()
+
+        def stop_when_ended() -> None:
+            ended.wait(START_WITHIN_S + duration_s)
+            service.stop()
+
+        threading.Thread(target=stop_when_ended, name="bench", daemon=True).start()
         try:
             service.run()
         finally:
-            timer.cancel()
+            watch.cancel()
+            ended.set()
         return trial_of(scores.latencies_s, cameras, cameras * min(self.fps, self.camera.rate_hz), duration_s)
 
     def _config(self, cameras: int, clip: Path) -> Config:

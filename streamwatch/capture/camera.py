@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from streamwatch.capture.slots import FrameSlots
 from streamwatch.capture.status import FleetStatus
@@ -14,7 +14,7 @@ from streamwatch.enums import CameraState, DisconnectKind, DropReason
 from streamwatch.errors import SourceDisconnected, SourceError, StreamwatchError
 from streamwatch.health import Health
 from streamwatch.metrics import Metrics
-from streamwatch.records import Frame
+from streamwatch.records import DueFrame
 from streamwatch.retry import Backoff, caught, run_forever
 from streamwatch.threads import ThreadGuard
 from streamwatch.video.reader import FrameReader, ReaderListeners
@@ -56,12 +56,14 @@ class PlaybackMode:
         paced: a file plays at its own pace instead of as fast as it is taken.
         silence_s: longest time that it may make no progress: its own time-outs, and some.
         interval_s: between its frames, as it is asked for or declared; longer ones are gaps.
+        deferred: frames are handed over as due, to be made when they are scored; else made where they are read.
     """
 
     live: bool
     paced: bool
     silence_s: float = 60.0
     interval_s: float = 0.0
+    deferred: bool = False
 
 
 class CameraWorker:
@@ -114,13 +116,13 @@ class CameraWorker:
         """
         self._beat()
         started_s = self._context.clock.monotonic_s()
-        for frame in self._reader.frames():
+        for frame in self._reader.due_frames() if self.playing.deferred else self._reader.frames():
             started_s -= skipped_s(self.name, frame, self._lead_s(frame, started_s), self.playing)
             if self.playing.paced and self._context.clock.wait(self._stop, self._lead_s(frame, started_s)):
                 return
             self._beat()
             if self.playing.paced:  # it was decoded ahead of its time: what it waited for that is no latency
-                self._hand_over(replace(frame, captured_at_s=self._context.clock.monotonic_s()))
+                self._hand_over(frame.captured(self._context.clock.monotonic_s()))
             else:
                 self._hand_over(frame)
             if self._stop.is_set():
@@ -132,10 +134,10 @@ class CameraWorker:
         if not self._stop.is_set():
             self._context.health.beat(self.loop, within_s=self.playing.silence_s)
 
-    def _lead_s(self, frame: Frame, started_s: float) -> float:
+    def _lead_s(self, frame: DueFrame, started_s: float) -> float:
         return started_s + frame.time_s - self._context.clock.monotonic_s()
 
-    def _hand_over(self, frame: Frame) -> None:
+    def _hand_over(self, frame: DueFrame) -> None:
         if self._stop.is_set():
             return
         self._context.status.receive(self.name, frame.wall_s)
@@ -189,7 +191,7 @@ class CameraWorker:
         log.warning("camera %s: %s; trying again in %.1f s", self.name, error, delay_s, extra={"camera": self.name})
 
 
-def skipped_s(camera: str, frame: Frame, lead_s: float, playing: PlaybackMode) -> float:
+def skipped_s(camera: str, frame: DueFrame, lead_s: float, playing: PlaybackMode) -> float:
     """How much of a wait for a frame is left out: a recording's gap is not waited for, but told."""
     if not playing.paced or lead_s <= max(MAX_PACED_WAIT_S, 2 * playing.interval_s):
         return 0.0

@@ -22,7 +22,7 @@ class Fleet:
     """One worker per camera.
 
     Args:
-        paced: play files at their own pace; frames that come too fast are dropped, and speed is measured of those scored.
+        paced: play files at their own pace; frames that come too fast are dropped, and only those that are scored are made.
         opener: for tests; None opens with FFmpeg.
         rings: where the cameras' video is held for clips.
     """
@@ -95,7 +95,7 @@ class Fleet:
         rates_hz = [plan.fps or 0.0, *(segment.frame_rate_hz for segment in plan.source.segments if segment.kind == "images")]
         interval_s = max((1 / rate_hz for rate_hz in rates_hz if rate_hz), default=0.0)
         paced = self._paced and not plan.source.live
-        playing = PlaybackMode(plan.source.live, paced=paced, silence_s=silence_s, interval_s=interval_s)
+        playing = PlaybackMode(plan.source.live, paced=paced, silence_s=silence_s, interval_s=interval_s, deferred=self._paced)
         self._added += 1
         phase = self._added * _GOLDEN % 1.0 if plan.source.live else None
 
@@ -108,7 +108,7 @@ class Fleet:
                 opener=self._opener or PyAvOpener(plan.stream),
                 clock=self._context.clock,
                 pace=Pace(plan.fps, phase),
-                retention=RetentionOptions(pictures=True, feed=feed, due_speeds=self._paced),
+                retention=RetentionOptions(pictures=True, feed=feed),
                 motion_step_s=plan.motion_step_s,
                 listeners=listeners,
             )

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable
 
 from streamwatch.enums import DropReason
-from streamwatch.records import Frame
+from streamwatch.records import DueFrame
 
 OnDrop = Callable[[str, DropReason], None]
 _POLL_S = 0.1
@@ -28,11 +28,11 @@ class FrameSlots:
 
     def __init__(self, *, depth: int, lossless: bool, on_drop: OnDrop) -> None:
         self._depth, self._lossless, self._on_drop = depth, lossless, on_drop
-        self._queues: dict[str, deque[Frame]] = {}
+        self._queues: dict[str, deque[DueFrame]] = {}
         self._order: deque[str] = deque()
         self._changed = threading.Condition()
 
-    def put(self, frame: Frame, stop: threading.Event) -> bool:
+    def put(self, frame: DueFrame, stop: threading.Event) -> bool:
         """Hand a frame over; False if ``stop`` was set while waiting for room."""
         with self._changed:
             queue = self._queue(frame.camera)
@@ -52,12 +52,12 @@ class FrameSlots:
         with self._changed:
             return self._changed.wait_for(lambda: self._waiting() >= at_least, timeout_s)
 
-    def take(self, limit: int) -> list[Frame]:
+    def take(self, limit: int) -> list[DueFrame]:
         """Up to ``limit`` frames, one camera after the other in turn, oldest first within a camera.
 
         The camera served last comes last next time, so that a fast camera cannot starve a slow one.
         """
-        taken: list[Frame] = []
+        taken: list[DueFrame] = []
         with self._changed:
             while len(taken) < limit and self._waiting():
                 camera = self._order[0]
@@ -75,14 +75,14 @@ class FrameSlots:
             self._changed.notify_all()
 
     def waiting(self) -> int:
-        """Frames waiting now."""
+        """DueFrames waiting now."""
         with self._changed:
             return self._waiting()
 
     def _waiting(self) -> int:
         return sum(map(len, self._queues.values()))
 
-    def _queue(self, camera: str) -> deque[Frame]:
+    def _queue(self, camera: str) -> deque[DueFrame]:
         if camera not in self._queues:
             self._queues[camera] = deque()
             self._order.append(camera)

@@ -12,8 +12,8 @@ from pathlib import Path
 from streamwatch.capture.camera import CameraContext
 from streamwatch.capture.end_of_stream import EndOfStream
 from streamwatch.capture.fleet import Fleet
+from streamwatch.capture.frame_pool import FramePool
 from streamwatch.capture.liveness import Liveness
-from streamwatch.capture.motion_pool import MotionPool
 from streamwatch.capture.plans import CameraPlan, plan_of
 from streamwatch.capture.readiness import Readiness, readiness_of
 from streamwatch.capture.slots import FrameSlots
@@ -281,9 +281,9 @@ class _Assembly:
         writer: EvidenceWriter,
     ) -> Pipeline:
         batcher = daemon_batcher(slots, lossless=self._until_eof)
-        motion = None if self._until_eof else MotionPool()
-        if motion:
-            self._stack.callback(motion.close)
+        pool = None if self._until_eof else FramePool()
+        if pool:
+            self._stack.callback(pool.close)
         selector, scores = (
             NormalFrameSelector(self._hooks.updates if not self._until_eof else lambda _: False),
             self._around.subscribers.scores,
@@ -300,9 +300,7 @@ class _Assembly:
         clock = self._around.clock
         faults = None if self._until_eof else CameraFaults(clock, self._guard)
         status, metrics = self._status, self._metrics
-        return Pipeline(
-            batcher, engine, outputs=outputs, status=status, metrics=metrics, clock=clock, faults=faults, motion=motion
-        )
+        return Pipeline(batcher, engine, outputs=outputs, status=status, metrics=metrics, clock=clock, faults=faults, pool=pool)
 
     def _clips(self, rings: dict[str, ClipRing]) -> ClipRecorder:
         return ClipRecorder(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from streamwatch.capture.slots import FrameSlots
 from streamwatch.inference.resilient_engine import MAX_BATCH_FRAMES
-from streamwatch.records import Frame
+from streamwatch.records import DueFrame
 
 GATHER_S = 0.01
 LOSSLESS_GATHER_S = 0.1
@@ -43,7 +43,7 @@ class Batcher:
         """Frames of the next batch at most."""
         return self._limit
 
-    def next_batch(self) -> list[Frame]:
+    def next_batch(self) -> list[DueFrame]:
         """The next batch, oldest frames first; empty if nothing came."""
         if not self._slots.wait(self._idle_s):
             return []

@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
+from streamwatch.capture.frame_pool import FramePool
 from streamwatch.capture.liveness import LivenessChange
-from streamwatch.capture.motion_pool import MotionPool
 from streamwatch.capture.status import FleetStatus
 from streamwatch.clock import Clock
 from streamwatch.detection.batcher import Batcher
@@ -25,7 +25,7 @@ from streamwatch.enums import CameraState, DropReason, EndReason, EventType
 from streamwatch.ids import uuid7
 from streamwatch.inference.resilient_engine import IsolatingEngine
 from streamwatch.metrics import Metrics
-from streamwatch.records import Frame, FrameScore, Notice
+from streamwatch.records import DueFrame, FrameScore, Notice
 from streamwatch.retry import caught
 from streamwatch.scenes.policy import ScenePolicy
 
@@ -37,7 +37,7 @@ class Pipeline:
 
     Args:
         faults: takes what goes wrong with one camera, so that the others go on; None has it raised, for recordings.
-        motion: measures what speed is due of frames that are scored; None measures one after the other.
+        pool: makes the frames that are scored; None makes one after the other.
     """
 
     def __init__(
@@ -50,9 +50,9 @@ class Pipeline:
         metrics: Metrics,
         clock: Clock,
         faults: CameraFaults | None = None,
-        motion: MotionPool | None = None,
+        pool: FramePool | None = None,
     ) -> None:
-        self._batcher, self._engine, self._faults, self._motion = batcher, engine, faults, motion
+        self._batcher, self._engine, self._faults, self._pool = batcher, engine, faults, pool
         self._status, self._metrics, self._clock = status, metrics, clock
         self._reporter = Reporter(outputs, status=status, metrics=metrics, clock=clock)
         self._monitors = Monitors()
@@ -78,7 +78,7 @@ class Pipeline:
         batch = self._batcher.next_batch() if alive() else []
         self.do_posted(alive)  # a camera that was just added may be in this batch
         began_s = self._clock.monotonic_s()
-        frames: list[Frame] = []
+        frames: list[DueFrame] = []
         self._monitors.act(
             alive, lambda: frames.extend(fresh(batch, self._monitors, self._faults, self._status, self._clock.monotonic_s()))
         )
@@ -88,14 +88,14 @@ class Pipeline:
             self._batcher.record(len(batch), self._clock.monotonic_s() - began_s)
         return observed
 
-    def _score(self, frames: Sequence[Frame], alive: Callable[[], bool]) -> list[FrameScore]:
+    def _score(self, frames: Sequence[DueFrame], alive: Callable[[], bool]) -> list[FrameScore]:
         """Recordings are scored whole or not at all; live, what is wrong with one camera is not the others'."""
         if self._faults is None:
-            return self._engine.score([frame.measured() for frame in frames])
+            return self._engine.score([frame.make() for frame in frames])
         nobody: dict[str, Exception] = {}
-        measured, unmeasured = self._motion.measured(frames) if self._motion else ([f.measured() for f in frames], nobody)
-        scored, faults = self._engine.score_apart(measured)
-        for camera, fault in (unmeasured | faults).items():
+        made, unmade = self._pool.made(frames) if self._pool else ([frame.make() for frame in frames], nobody)
+        scored, faults = self._engine.score_apart(made)
+        for camera, fault in (unmade | faults).items():
             self._monitors.act(alive, partial(self._leave_alone, camera, fault))
         return scored
 
@@ -206,8 +206,8 @@ def liveness_notice(change: LivenessChange, now_s: float) -> Notice:
 
 
 def fresh(
-    frames: Sequence[Frame], monitors: Monitors, faults: CameraFaults | None, status: FleetStatus, now_s: float
-) -> list[Frame]:
+    frames: Sequence[DueFrame], monitors: Monitors, faults: CameraFaults | None, status: FleetStatus, now_s: float
+) -> list[DueFrame]:
     """The frames that are young enough, of cameras that are still watched and not left alone; the others are counted."""
     kept = []
     for frame in frames:

@@ -11,14 +11,12 @@ import threading
 from collections import deque
 from dataclasses import dataclass, replace
 
-import av
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 from streamwatch.records import SPEED_GRID, Float32Array, UInt8Array
-from streamwatch.video.orientation import UPRIGHT, Orientation
-from streamwatch.video.scaling import Scaler
+from streamwatch.video.scaling import InputPicture
 
 DEFAULT_STEP_S = 0.2
 _YOUNGEST, _OLDEST = 0.45, 1.75
@@ -51,11 +49,6 @@ def flow_estimator() -> cv2.DISOpticalFlow:
     estimator.setGradientDescentIterations(25)
     estimator.setVariationalRefinementIterations(2)
     return estimator
-
-
-def grey_of(pixels: UInt8Array) -> UInt8Array:
-    """(H, W, 3) RGB as (H, W) grey."""
-    return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), dtype=np.uint8)
 
 
 def same_place(now: UInt8Array, before: UInt8Array) -> bool:
@@ -128,109 +121,132 @@ def agreed(now: Float32Array, before: Float32Array) -> Float32Array:
     return np.minimum(now, near) if jumped else now
 
 
-@dataclass
+@dataclass(frozen=True)
 class _Past:
-    """A picture of the last moments: grey already, or still a decoded frame that may never be needed."""
+    """A picture of the last moments."""
 
     time_s: float
-    grey: UInt8Array | None
-    frame: av.VideoFrame | None = None
-    orientation: Orientation = UPRIGHT
+    picture: InputPicture
 
 
 @dataclass(frozen=True)
-class _PictureToMeasure:
-    """A frame's picture and the earlier one that it is compared with, both grey.
+class DueSpeed:
+    """A frame's picture and what it may be compared with: a speed that is still to be measured.
 
     Attributes:
-        age_s: how much earlier that is.
-        stretch: number of the stretch without a cut that both belong to.
+        before: the earlier picture of the age nearest to the step, and the youngest that is old enough, should there have
+            been a cut between them.
         independent: the youngest one before that shares no moment with it, to be measured, too, if nobody asked for it; that
             one's own is forgotten.
     """
 
     estimator: MotionEstimator
-    now: UInt8Array
-    before: UInt8Array
-    time_s: float
-    age_s: float
-    stretch: int
-    independent: _PictureToMeasure | None = None
+    now: _Past
+    before: tuple[_Past, ...]
+    independent: DueSpeed | None = None
 
-    def measure(self) -> Float32Array:
+    @property
+    def time_s(self) -> float:
+        """Of the frame."""
+        return self.now.time_s
+
+    def measure(self) -> Float32Array | None:
         """See ``MotionEstimator.speed``."""
         return self.estimator.measure(self)
+
+
+def _show_one_place(now: _Past, before: _Past) -> bool:
+    return same_place(now.picture.grey(), before.picture.grey())
 
 
 class MotionEstimator:
     """Measures speed along one stream; a new one after every cut.
 
-    What pictures are compared is chosen as they come (``due``); the flow between them, which is most of the cost, may be
-    measured later and by another thread, and need not be of a frame that is never scored.
+    What pictures are compared is chosen as they come (``due``). What costs, which is scaling them and the flow between them,
+    may be done later and by another thread, and need not be done for a frame that is never scored.
 
     Args:
         step_s: age of the picture to compare with; the nearest one that there is, is taken, and its true age counts.
     """
 
-    def __init__(self, scaler: Scaler, step_s: float = DEFAULT_STEP_S) -> None:
-        self._scaler, self._step_s = scaler, step_s
+    def __init__(self, step_s: float = DEFAULT_STEP_S) -> None:
+        self._step_s = step_s
         self._flow = flow_estimator()
         self._past: deque[_Past] = deque()
         self._measured: deque[tuple[float, Float32Array]] = deque()
-        self._due: deque[_PictureToMeasure] = deque()
-        self._stretch = self._measured_stretch = 0
+        self._due: deque[DueSpeed] = deque()
+        self._place_since_s = float("-inf")
         self._measuring = threading.Lock()
 
-    def remember(self, frame: av.VideoFrame, time_s: float, orientation: Orientation = UPRIGHT) -> None:
-        """Note a frame that is not scored itself: one to be scored may need it."""
+    def remember(self, picture: InputPicture, time_s: float) -> None:
+        """Note a picture that is not scored itself: one to be scored may need it."""
         if not self._past or time_s - self._past[-1].time_s >= _SPACING * self._step_s:
-            self._past.append(_Past(time_s, None, frame, orientation))
+            self._past.append(_Past(time_s, picture))
             self._forget(time_s)
 
-    def speed(self, pixels: UInt8Array, time_s: float) -> Float32Array | None:
-        """Speed of a frame that is scored, from its model input (256, 256, 3).
+    def speed(self, picture: InputPicture, time_s: float) -> Float32Array | None:
+        """Speed of a frame that is scored.
 
         Returns:
             (64, 64) mean speed per cell in pixels of the model's input per second, the camera's own shaking removed, and of
             a picture in which all has jumped only what ``agreed``; None where no picture of the right age shows the same place.
         """
-        due = self.due(pixels, time_s)
+        due = self.due(picture, time_s)
         return due.measure() if due else None
 
-    def due(self, pixels: UInt8Array, time_s: float) -> _PictureToMeasure | None:
-        """What ``speed`` measures, without measuring it; None where it is None."""
-        grey = grey_of(pixels)
-        past = self._picture_before(time_s)
-        self._past.append(_Past(time_s, grey))
+    def due(self, picture: InputPicture, time_s: float) -> DueSpeed | None:
+        """What ``speed`` measures, without measuring it; None where no picture is of the right age."""
+        now, before = _Past(time_s, picture), self._pictures_before(time_s)
+        self._past.append(now)
         self._forget(time_s)
-        if past is None:
+        if not before:
             return None
-        before = self._grey_of(past)
-        if not same_place(grey, before):
-            self._past.clear()
-            self._due.clear()
-            self._stretch += 1
-            self._past.append(_Past(time_s, grey))
-            return None
-        due = _PictureToMeasure(self, grey, before, time_s, time_s - past.time_s, self._stretch, self._independent_of(time_s))
+        due = DueSpeed(self, now, before, self._independent_of(time_s))
         self._due.append(replace(due, independent=None))
         return due
 
-    def measure(self, due: _PictureToMeasure) -> Float32Array:
+    def measure(self, due: DueSpeed) -> Float32Array | None:
         """The speed of a frame that is ``due``; in the order of their times, by any thread."""
         with self._measuring:
-            if due.stretch != self._measured_stretch:
-                self._measured.clear()
-                self._measured_stretch = due.stretch
-            before = due.independent
-            if before and (not self._measured or self._measured[-1][0] < before.time_s):
-                self._measured.append((before.time_s, self._speed_of(before)))
-            return self._agreed(self._speed_of(due), due.time_s)
+            before = self._in_place(due)
+            if before is None:
+                return None
+            if due.independent and (not self._measured or self._measured[-1][0] < due.independent.time_s):
+                self._measure_independent(due.independent, due.now, before)
+            return self._agreed(self._speed_between(before, due.now), due.time_s)
 
-    def _speed_of(self, due: _PictureToMeasure) -> Float32Array:
-        return self._measure(due.now, due.before) / np.float32(due.age_s)
+    def _in_place(self, due: DueSpeed) -> _Past | None:
+        """What a frame is compared with; None if it is the first of its place."""
+        of_place = [past for past in due.before if past.time_s >= self._place_since_s]
+        for past in of_place:
+            if _show_one_place(due.now, past):
+                if past is not of_place[0]:
+                    self._begin_place(past)
+                return past
+        if of_place:
+            self._begin_place(due.now)
+        return None
 
-    def _independent_of(self, time_s: float) -> _PictureToMeasure | None:
+    def _measure_independent(self, due: DueSpeed, now: _Past, since: _Past) -> None:
+        """One that was displaced, which a frame is now held against: unless there was a cut in it or since."""
+        before = self._in_place(due)
+        if before is None:
+            return
+        if _show_one_place(due.now, now):
+            self._measured.append((due.time_s, self._speed_between(before, due.now)))
+        else:
+            self._begin_place(since)
+
+    def _begin_place(self, first: _Past) -> None:
+        """What was before it shows another place."""
+        self._place_since_s = first.time_s
+        self._measured.clear()
+
+    def _speed_between(self, before: _Past, now: _Past) -> Float32Array:
+        age_s = np.float32(now.time_s - before.time_s)
+        return np.asarray(self._measure(now.picture.grey(), before.picture.grey()) / age_s, dtype=np.float32)
+
+    def _independent_of(self, time_s: float) -> DueSpeed | None:
         """The youngest due one that shares no moment with a frame at ``time_s``."""
         while self._due and time_s - self._due[0].time_s > (_OLDEST + _INDEPENDENT) * self._step_s:
             self._due.popleft()
@@ -255,22 +271,14 @@ class MotionEstimator:
     def _flow_of(self, now: UInt8Array, before: UInt8Array) -> Flow:
         return np.asarray(self._flow.calc(now, before, _NO_GUESS), dtype=np.float32)
 
-    def _picture_before(self, time_s: float) -> _Past | None:
-        """The past picture whose age is nearest to the step, if it is near enough."""
-        ages = [(abs(time_s - past.time_s - self._step_s), past) for past in self._past]
-        if not ages:
-            return None
-        past = min(ages, key=lambda pair: pair[0])[1]
-        in_step = _YOUNGEST * self._step_s <= time_s - past.time_s <= _OLDEST * self._step_s
-        return past if in_step else None
-
-    def _grey_of(self, past: _Past) -> UInt8Array:
-        if past.grey is None:
-            if past.frame is None:
-                raise AssertionError("a past picture without content")
-            past.grey = grey_of(self._scaler.model_input(past.frame, past.orientation))
-            past.frame = None
-        return past.grey
+    def _pictures_before(self, time_s: float) -> tuple[_Past, ...]:
+        """The past picture whose age is nearest to the step, if it is near enough, and the youngest that is."""
+        present = [past for past in self._past if past.time_s >= self._place_since_s]
+        valid = [past for past in present if _YOUNGEST <= (time_s - past.time_s) / self._step_s <= _OLDEST]
+        if not valid:
+            return ()
+        nearest = min(valid, key=lambda past: abs(time_s - past.time_s - self._step_s))
+        return (nearest,) if nearest is valid[-1] else (nearest, valid[-1])
 
     def _forget(self, time_s: float) -> None:
         while self._past[0].time_s < time_s - _OLDEST * self._step_s:

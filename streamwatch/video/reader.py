@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from streamwatch.clock import Clock
 from streamwatch.enums import DropReason
 from streamwatch.errors import SourceEmpty, SourceError, SourceNotFound, StreamwatchError, UnusablePicture
-from streamwatch.records import Frame, SourceSummary
+from streamwatch.records import DueFrame, Frame, SourceSummary
 from streamwatch.video.clips.feed import ClipFeed
+from streamwatch.video.frame_maker import FrameMaker, Stamp
 from streamwatch.video.optical_flow import MotionEstimator
 from streamwatch.video.pace import EVERY_FRAME, ArrivalLimit, Pace
-from streamwatch.video.scaling import DecodedPicture, Scaler
 from streamwatch.video.sources import Segment, Source
 from streamwatch.video.streams.decoded import Decoded
 from streamwatch.video.streams.opener import Opener, Stream
@@ -30,12 +30,10 @@ class RetentionOptions:
     Attributes:
         pictures: a reference to each decoded picture, for overlays and snapshots.
         feed: what clips are cut from; None keeps nothing.
-        due_speeds: leave measuring frames' speed to whoever takes them, with all that it takes (``Frame.measured``).
     """
 
     pictures: bool = False
     feed: ClipFeed | None = None
-    due_speeds: bool = False
 
 
 KEEP_NOTHING = RetentionOptions()
@@ -101,7 +99,11 @@ class FrameReader:
         self._progress = _Progress()
 
     def frames(self) -> Iterator[Frame]:
-        """Frames in order, across all segments; ``summary`` tells what they came to.
+        """Frames in order, each made as it is read; raises as ``due_frames``."""
+        return (due.make() for due in self.due_frames())
+
+    def due_frames(self) -> Iterator[DueFrame]:
+        """Frames that are due, in order, across all segments; ``summary`` tells what they came to.
 
         Of several files one that cannot be read is left out, and ``summary`` says which and why: a recorder is always
         writing one.
@@ -141,7 +143,7 @@ class FrameReader:
         refused = [warning for warning in self._progress.warnings if ": left out: " in warning]
         return f"the first of {len(refused)} is {refused[0]}" if refused else "check it with `ffprobe`"
 
-    def _segment_frames(self, segment: Segment, number: int) -> Iterator[Frame]:
+    def _segment_frames(self, segment: Segment, number: int) -> Iterator[DueFrame]:
         progress, pacer = self._progress, self._pace.start(self._clock)
         limit = ArrivalLimit(self._pace.fps, self._clock) if self._source.live and self._pace.fps else None
         maker = self._maker(number)
@@ -171,7 +173,7 @@ class FrameReader:
                     self._drop(decoded.drop_reason, due)
                 elif not due:
                     maker.pass_over(decoded, time_s)
-                elif (frame := self._made(maker, decoded, index, time_s)) is not None:
+                elif (frame := self._due(maker, decoded, index, time_s)) is not None:
                     yield frame
             progress.time_s += progress.step_s
             self._record_end(segment, stream, progress.frames - frames_before, progress.time_s - starts_at_s)
@@ -184,10 +186,10 @@ class FrameReader:
         if due:
             self._listeners.on_drop(reason)
 
-    def _made(self, maker: _FrameMaker, decoded: Decoded, index: int, time_s: float) -> Frame | None:
+    def _due(self, maker: FrameMaker, decoded: Decoded, index: int, time_s: float) -> DueFrame | None:
         """The frame, unless its picture is one that cannot be scaled: then it is as damaged as one that cannot be decoded."""
         try:
-            frame = maker.frame(decoded, index, time_s)
+            frame = maker.due(decoded, index, time_s)
         except UnusablePicture as error:
             if not self._progress.damaged:
                 log.warning("camera %s: %s", self._camera, error, extra={"camera": self._camera})
@@ -211,11 +213,10 @@ class FrameReader:
         finally:
             feed.end()
 
-    def _maker(self, segment: int) -> _FrameMaker:
-        scaler = Scaler()
-        motion = MotionEstimator(scaler, self._motion_step_s) if self._motion_step_s else None
-        stamp = _Stamp(self._camera, segment, self._wall, self._clock)
-        return _FrameMaker(stamp, scaler, motion, self._retention)
+    def _maker(self, segment: int) -> FrameMaker:
+        motion = MotionEstimator(self._motion_step_s) if self._motion_step_s else None
+        stamp = Stamp(self._camera, segment, self._wall, self._clock)
+        return FrameMaker(stamp, motion, keep_pictures=self._retention.pictures)
 
     def _record_end(self, segment: Segment, stream: Stream, frames: int, duration_s: float) -> None:
         progress = self._progress
@@ -227,42 +228,3 @@ class FrameReader:
         if stream.cut_short_of_s:
             read = f"{frames} frames ({duration_s:.1f} s) could be read of {stream.cut_short_of_s:.1f} s"
             progress.warnings += (f"{segment.label}: cut off: {read}",)
-
-
-@dataclass(frozen=True)
-class _Stamp:
-    """What all frames of a segment share."""
-
-    camera: str
-    segment: int
-    wall: WallClockMapper
-    clock: Clock
-
-
-class _FrameMaker:
-    """Makes the Frames of one segment: resized once, with their speed if that is asked for."""
-
-    def __init__(self, stamp: _Stamp, scaler: Scaler, motion: MotionEstimator | None, retention: RetentionOptions) -> None:
-        self._stamp, self._scaler, self._motion, self._retention = stamp, scaler, motion, retention
-
-    def frame(self, decoded: Decoded, index: int, time_s: float) -> Frame:
-        """The frame of a decoded picture."""
-        stamp, pixels = self._stamp, self._scaler.model_input(decoded.frame, decoded.orientation)
-        due = self._motion.due(pixels, time_s) if self._motion else None
-        frame = Frame(
-            stamp.camera,
-            index,
-            time_s,
-            stamp.wall.at(time_s),
-            stamp.clock.monotonic_s(),
-            pixels,
-            DecodedPicture(decoded.frame, decoded.orientation) if self._retention.pictures else None,
-            stamp.segment,
-            due_speed=due,
-        )
-        return frame if self._retention.due_speeds else frame.measured()
-
-    def pass_over(self, decoded: Decoded, time_s: float) -> None:
-        """Note a picture that becomes no frame."""
-        if self._motion:
-            self._motion.remember(decoded.frame, time_s, decoded.orientation)

@@ -6,7 +6,12 @@ differs by 1 to 3 grey levels and moves scores (docs/decisions/0002-method.md).
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable
+from functools import partial
+
 import av
+import cv2
 import numpy as np
 from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
 
@@ -42,11 +47,17 @@ def colour_range(frame: av.VideoFrame) -> ColorRange:
     return ColorRange.JPEG if frame.format.name.startswith(_FULL_RANGE_FORMATS) else ColorRange.MPEG
 
 
+def grey_of(pixels: UInt8Array) -> UInt8Array:
+    """(H, W, 3) RGB as (H, W) grey."""
+    return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), dtype=np.uint8)
+
+
 class Scaler:
-    """swscale contexts for one thread; they are cached inside and not shared."""
+    """swscale contexts, cached inside, for one stream; threads take turns."""
 
     def __init__(self) -> None:
         self._input = VideoReformatter()
+        self._in_turn = threading.Lock()
 
     def model_input(self, frame: av.VideoFrame, orientation: Orientation = UPRIGHT) -> UInt8Array:
         """A decoded frame, turned, as (256, 256, 3) RGB uint8.
@@ -54,7 +65,47 @@ class Scaler:
         Raises:
             UnusablePicture: swscale refuses its size or format.
         """
-        return orientation.turn(_rgb(self._input, frame, INPUT_SIZE_PX, INPUT_SIZE_PX))
+        with self._in_turn:
+            return orientation.turn(_rgb(self._input, frame, INPUT_SIZE_PX, INPUT_SIZE_PX))
+
+    def picture(self, frame: av.VideoFrame, orientation: Orientation = UPRIGHT) -> InputPicture:
+        """The same, when it is asked for."""
+        return InputPicture(partial(self.model_input, frame, orientation))
+
+
+class InputPicture:
+    """A picture as the model sees it, scaled when somebody first asks for it, and once.
+
+    Args:
+        scale: makes the (256, 256, 3) RGB uint8 of it; raises as ``Scaler.model_input``.
+    """
+
+    __slots__ = ("_grey", "_pixels", "_scale")
+
+    def __init__(self, scale: Callable[[], UInt8Array]) -> None:
+        self._scale: Callable[[], UInt8Array] | None = scale
+        self._pixels: UInt8Array | None = None
+        self._grey: UInt8Array | None = None
+
+    @classmethod
+    def scaled(cls, pixels: UInt8Array) -> InputPicture:
+        """One that is scaled already."""
+        return cls(lambda: pixels)
+
+    def pixels(self) -> UInt8Array:
+        """(256, 256, 3) RGB uint8; not to be asked for after ``grey``."""
+        if self._pixels is None:
+            if self._scale is None:
+                raise AssertionError("the picture is kept in grey alone")
+            self._pixels = self._scale()
+        return self._pixels
+
+    def grey(self) -> UInt8Array:
+        """(256, 256) grey; nothing else of the picture is kept from now on."""
+        if self._grey is None:
+            self._grey = grey_of(self.pixels())
+            self._scale = self._pixels = None
+        return self._grey
 
 
 class DecodedPicture:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -12,8 +13,8 @@ import numpy as np
 import pytest
 
 from streamwatch.records import Float32Array, UInt8Array
-from streamwatch.video.optical_flow import MotionEstimator, common_shift, flow_estimator, grey_of, lengths, same_place
-from streamwatch.video.scaling import Scaler
+from streamwatch.video.optical_flow import MotionEstimator, common_shift, flow_estimator, lengths, same_place
+from streamwatch.video.scaling import InputPicture, grey_of
 from tests.conftest import encode, read_moving, shared_file
 
 SPEED_TOLERANCE = 0.2
@@ -46,10 +47,14 @@ def with_walker(at_px: float, seed: int = 1, scene: UInt8Array | None = None) ->
     return (picture * (1 - inside) + moved * inside).astype(np.uint8)
 
 
+def speed_of(motion: MotionEstimator, picture: UInt8Array, time_s: float) -> Float32Array | None:
+    return motion.speed(InputPicture.scaled(picture), time_s)
+
+
 def measured(speed_px_s: float, step_s: float, estimator: MotionEstimator | None = None) -> Float32Array:
-    motion = estimator or MotionEstimator(Scaler(), 0.2)
-    motion.speed(with_walker(100), 0.0)
-    speed = motion.speed(with_walker(100 + speed_px_s * step_s), step_s)
+    motion = estimator or MotionEstimator(0.2)
+    speed_of(motion, with_walker(100), 0.0)
+    speed = speed_of(motion, with_walker(100 + speed_px_s * step_s), step_s)
     assert speed is not None
     return speed
 
@@ -89,9 +94,13 @@ def test_a_jump_of_the_recording_is_no_speed() -> None:
     """Ten pictures are missing and the time stamps do not say so: the walker has moved by as much as he would in a second."""
     walker = [100 + 2.5 * number for number in range(30)]
     jumped = [*walker[:10], *(at + 25 for at in walker[10:])]
-    calm, seen = (MotionEstimator(Scaler(), 0.2) for _ in range(2))
+    calm, seen = (MotionEstimator(0.2) for _ in range(2))
     highest = [
-        max(float(speed.max()) for n, at in enumerate(places) if (speed := motion.speed(with_walker(at), n / 10)) is not None)
+        max(
+            float(speed.max())
+            for n, at in enumerate(places)
+            if (speed := speed_of(motion, with_walker(at), n / 10)) is not None
+        )
         for motion, places in ((calm, walker), (seen, jumped))
     ]
     print(f"\nhighest speed of a walker {highest[0]:.0f} px/s, with a jump {highest[1]:.0f} px/s")
@@ -99,29 +108,29 @@ def test_a_jump_of_the_recording_is_no_speed() -> None:
 
 
 def test_what_begins_to_be_fast_is_fast_one_step_later() -> None:
-    motion, at, found = MotionEstimator(Scaler(), 0.2), 60.0, []
+    motion, at, found = MotionEstimator(0.2), 60.0, []
     for number in range(16):
         at += 1.0 if number < 8 else 3.5
-        speed = motion.speed(with_walker(at), number / 10)
+        speed = speed_of(motion, with_walker(at), number / 10)
         found.append(0.0 if speed is None else float(speed.max()))
     assert found[8] < 1.5 * found[7]
     assert found[12] > 2.5 * found[7]
 
 
 def test_without_a_valid_earlier_picture_there_is_no_evidence() -> None:
-    motion = MotionEstimator(Scaler(), 0.2)
-    assert motion.speed(with_walker(100), 0.0) is None, "the first picture"
-    assert motion.speed(with_walker(101), 0.04) is None, "too young"
-    assert motion.speed(with_walker(105), 0.2) is not None
-    assert motion.speed(with_walker(125), 1.0) is None, "after a gap"
-    assert motion.speed(place(7), 1.2) is None, "after a cut"
-    assert motion.speed(place(7), 1.4) is not None
+    motion = MotionEstimator(0.2)
+    assert speed_of(motion, with_walker(100), 0.0) is None, "the first picture"
+    assert speed_of(motion, with_walker(101), 0.04) is None, "too young"
+    assert speed_of(motion, with_walker(105), 0.2) is not None
+    assert speed_of(motion, with_walker(125), 1.0) is None, "after a gap"
+    assert speed_of(motion, place(7), 1.2) is None, "after a cut"
+    assert speed_of(motion, place(7), 1.4) is not None
 
 
 def test_the_nearest_age_is_taken_and_its_true_age_counts() -> None:
-    motion = MotionEstimator(Scaler(), 0.2)
+    motion = MotionEstimator(0.2)
     for number in (0, 1, 3, 4, 5):  # at 10 fps, the second of them lost
-        speed = motion.speed(with_walker(100 + 2.5 * number), number / 10)
+        speed = speed_of(motion, with_walker(100 + 2.5 * number), number / 10)
     assert speed is not None
     assert inside(speed, 112.5) == pytest.approx(25, rel=SPEED_TOLERANCE)
 
@@ -151,8 +160,8 @@ def courtyard() -> list[UInt8Array]:
 
 
 def peaks(pictures: list[UInt8Array]) -> list[float]:
-    motion = MotionEstimator(Scaler(), 0.2)
-    speeds = [motion.speed(picture, number / 10) for number, picture in enumerate(pictures)]
+    motion = MotionEstimator(0.2)
+    speeds = [speed_of(motion, picture, number / 10) for number, picture in enumerate(pictures)]
     return [0.0 if speed is None else float(speed.max()) for speed in speeds][40:80]
 
 
@@ -197,14 +206,14 @@ def milliseconds_each(works: list[Callable[[], object]], rounds: int = 15, times
 def test_measuring_speed_costs_little_more_than_its_flow(courtyard: list[UInt8Array]) -> None:
     """As a ratio, because machines differ; what the flow costs beside the network is in test_claims.py."""
     cv2.setNumThreads(1)
-    motion, flow = MotionEstimator(Scaler(), 0.2), flow_estimator()
+    motion, flow = MotionEstimator(0.2), flow_estimator()
     pictures = itertools.cycle(courtyard)
     greys = [grey_of(picture) for picture in courtyard]
     pairs = itertools.cycle(zip(greys[2:], greys, strict=False))
     nothing = np.zeros((1, 1, 2), np.float32)
     clock = itertools.count()
     whole_ms, flow_ms = milliseconds_each(
-        [lambda: motion.speed(next(pictures), next(clock) / 10), lambda: flow.calc(*next(pairs), nothing)]
+        [lambda: speed_of(motion, next(pictures), next(clock) / 10), lambda: flow.calc(*next(pairs), nothing)]
     )
     print(f"\nspeed: {whole_ms:.2f} ms per frame on one core, of which the flow is {flow_ms:.2f} ms")
     assert whole_ms < TIMES_THE_FLOW_AT_MOST * flow_ms
@@ -242,31 +251,56 @@ def test_lengths_are_the_same_wherever_vectors_lie_in_memory(offset: int) -> Non
 
 
 def test_speed_that_is_measured_later_is_the_same_to_the_bit(courtyard: list[UInt8Array]) -> None:
-    now, later = MotionEstimator(Scaler()), MotionEstimator(Scaler())
+    now, later = MotionEstimator(), MotionEstimator()
     pictures = [*courtyard[:8], *(255 - picture for picture in courtyard[:8])]  # a cut after eight
-    at_once = [now.speed(picture, 0.1 * number) for number, picture in enumerate(pictures)]
-    due = [later.due(picture, 0.1 * number) for number, picture in enumerate(pictures)]
+    at_once = [speed_of(now, picture, 0.1 * number) for number, picture in enumerate(pictures)]
+    due = [later.due(InputPicture.scaled(picture), 0.1 * number) for number, picture in enumerate(pictures)]
     for expected, one in zip(at_once, due, strict=True):
-        assert (expected is None) == (one is None)
-        if one is not None and expected is not None:
-            np.testing.assert_array_equal(one.measure(), expected)
+        found = one.measure() if one else None
+        assert (expected is None) == (found is None)
+        if found is not None and expected is not None:
+            np.testing.assert_array_equal(found, expected)
 
 
 def test_a_jump_is_told_although_few_frames_are_scored(courtyard: list[UInt8Array]) -> None:
     """Of ten due one is measured, and what it is compared with: the same as if all had been."""
     scene = place()
-    every, few = MotionEstimator(Scaler()), MotionEstimator(Scaler())
+    every, few = MotionEstimator(), MotionEstimator()
     for number in range(40):
         at_px = 20 + 4.0 * number + (60 if number >= 30 else 0)  # a picture is missing before the 30th
         picture = with_walker(at_px, scene=scene)
-        whole, due = every.speed(picture, 0.1 * number), few.due(picture, 0.1 * number)
+        whole, due = speed_of(every, picture, 0.1 * number), few.due(InputPicture.scaled(picture), 0.1 * number)
         if number % 10 == 0 and due is not None and whole is not None:
             np.testing.assert_array_equal(due.measure(), whole)
 
 
-def test_speed_of_frames_that_are_never_scored_is_never_measured(courtyard: list[UInt8Array]) -> None:
-    estimator = MotionEstimator(Scaler())
-    due = [estimator.due(picture, 0.2 * number) for number, picture in enumerate(courtyard[:8])]
+def test_a_cut_that_was_displaced_is_no_speed(courtyard: list[UInt8Array]) -> None:
+    """Neither between the two places, nor held against a speed of the place before."""
+    every, few = MotionEstimator(), MotionEstimator()
+    street = [with_walker(20 + 4.0 * number) for number in range(12)]
+    for number, picture in enumerate([*courtyard[:12], *street]):
+        whole, due = speed_of(every, picture, 0.1 * number), few.due(InputPicture.scaled(picture), 0.1 * number)
+        if number in (4, 15):  # the cut is at the 12th
+            found = due.measure() if due else None
+            assert found is not None
+            assert whole is not None
+            np.testing.assert_array_equal(found, whole)
+
+
+def test_pictures_of_frames_that_are_never_scored_are_never_scaled(courtyard: list[UInt8Array]) -> None:
+    estimator, scaled = MotionEstimator(), list[int]()
+
+    def scale(number: int) -> UInt8Array:
+        scaled.append(number)
+        return courtyard[number]
+
+    due = [estimator.due(InputPicture(partial(scale, number)), 0.2 * number) for number in range(8)]
     last = due[-1]
+    assert not scaled
     assert last is not None
-    assert last.measure().max() > 0
+    speed = last.measure()
+    assert speed is not None
+    assert speed.max() > 0
+    assert sorted(scaled) == [5, 6, 7], "its own, the one before it, and what that one's speed is measured against"
+    last.measure()
+    assert len(scaled) == 3, "each once"

@@ -8,17 +8,19 @@ import av
 import cv2
 import numpy as np
 import pytest
+from av.video.reformatter import VideoReformatter
 from hypothesis import given
 from hypothesis import strategies as st
 
 from streamwatch.clock import SystemClock
+from streamwatch.enums import DropReason
 from streamwatch.errors import SourceEmpty, SourceError, SourceNotFound
 from streamwatch.records import Frame
 from streamwatch.video.pace import Pace, Pacer
-from streamwatch.video.reader import FrameReader
+from streamwatch.video.reader import FrameReader, ReaderListeners
 from streamwatch.video.sources import parse_source
 from streamwatch.video.streams.opener import PyAvOpener
-from tests.conftest import encode, moving_square, read, reader_of, shared_file
+from tests.conftest import encode, moving_square, read, read_moving, reader_of, shared_file
 
 GREY_LEVELS = 2
 """How far a lossless copy of a picture may be from the picture itself, on average, after two colour conversions."""
@@ -217,6 +219,36 @@ def test_a_file_that_vanished_after_it_was_named(tmp_path: Path) -> None:
     path.unlink()
     with pytest.raises(SourceNotFound):
         list(reader.frames())
+
+
+def deferred(source: Path, drops: list[DropReason] | None = None) -> FrameReader:
+    listeners = ReaderListeners(on_drop=drops.append) if drops is not None else ReaderListeners()
+    where = parse_source(str(source))
+    return FrameReader("cam", where, opener=PyAvOpener(), clock=SystemClock(), motion_step_s=0.2, listeners=listeners)
+
+
+def test_frames_that_are_made_later_are_the_same_to_the_bit(video: Path) -> None:
+    for due, made in zip(list(deferred(video).due_frames()), read_moving(video), strict=True):
+        later = due.captured(made.captured_at_s).make()
+        np.testing.assert_array_equal(later.pixels, made.pixels)
+        assert (later.index, later.time_s, later.segment, later.camera) == (made.index, made.time_s, made.segment, made.camera)
+        assert later.captured_at_s == made.captured_at_s
+        assert (later.speed is None) == (made.speed is None)
+        if later.speed is not None and made.speed is not None:
+            np.testing.assert_array_equal(later.speed, made.speed)
+
+
+def test_what_cannot_be_scaled_is_told_by_the_reader_though_frames_are_made_later(
+    video: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise MemoryError
+
+    drops = list[DropReason]()
+    monkeypatch.setattr(VideoReformatter, "reformat", refuse)
+    with pytest.raises(SourceEmpty):
+        list(deferred(video, drops).due_frames())
+    assert drops == [DropReason.CORRUPT] * 80
 
 
 def test_a_frame_checks_its_shape() -> None:

@@ -26,7 +26,7 @@ from streamwatch.model.scoring.motion_field import (
 )
 from streamwatch.records import UInt8Array
 from streamwatch.video.optical_flow import MotionEstimator
-from streamwatch.video.scaling import Scaler
+from streamwatch.video.scaling import InputPicture
 from tests.conftest import batch_of
 
 GRID = (64, 64)
@@ -59,9 +59,9 @@ def test_what_the_estimator_reads_on_a_still_scene(contrast: float, noise: float
     field = MotionField(Moments.starting_with(torch.zeros(2, 64 * 64, 1)), SIZES_CELLS[0], 0.2)
     readings = []
     for _ in range(12):
-        motion = MotionEstimator(Scaler(), 0.2)
-        motion.speed(noisy(scene, noise, rng), 0.0)
-        speed = motion.speed(noisy(scene, noise, rng), 0.2)
+        motion = MotionEstimator(0.2)
+        motion.speed(InputPicture.scaled(noisy(scene, noise, rng)), 0.0)
+        speed = motion.speed(InputPicture.scaled(noisy(scene, noise, rng)), 0.2)
         assert speed is not None
         readings.append(float(field.maps(torch.from_numpy(speed)[None], GRID).max()))
     print(f"\na still scene, grey levels deviating by {35 * contrast:.0f}, noise of {noise}: {np.median(readings):.1f} px/s")
