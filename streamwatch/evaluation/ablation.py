@@ -156,7 +156,7 @@ def ablate(dataset: Dataset, settings: Settings, *, opener: Opener, clock: Clock
     costs: list[dict[str, float]] = []
     for scene in dataset.scenes:
         if scene.training and any(clip.truth for clip in scene.clips):
-            engine = build_engine(settings.spec, device=settings.device, precision=settings.precision)
+            engine = build_engine(settings.spec, device=settings.device, precision=settings.scoring_precision)
             costs.append(_SceneAblation(scene, settings, engine, opener, clock).run(tallies, on_frames))
     if not costs:
         raise UsageError("no scene has both training videos and a labelled clip", where=dataset.root)

@@ -60,6 +60,11 @@ class Settings:
     annotated: dict[str, list[list[TruthRegion]]] | None = None
 
     @property
+    def scoring_precision(self) -> str:
+        """What all is scored in: published figures follow from one precision, and not from what a machine is quick at."""
+        return "float32" if self.precision == "auto" else self.precision
+
+    @property
     def motion_step_s(self) -> float | None:
         """What readers measure motion against; None where it is not looked at."""
         return None if self.features == "appearance" else DEFAULT_STEP_S
@@ -104,7 +109,7 @@ def evaluate_scene(scene: SceneData, settings: Settings, *, opener: Opener, cloc
     """
     if not scene.training or not any(clip.truth for clip in scene.clips):
         return SceneResult(scene.name)
-    engine = build_engine(settings.spec, device=settings.device, precision=settings.precision)
+    engine = build_engine(settings.spec, device=settings.device, precision=settings.scoring_precision)
     return _SceneEvaluation(scene, settings, engine, opener=opener, clock=clock, on_frames=on_frames).run()
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 import numpy as np
@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from streamwatch.errors import ModelMismatch
+from streamwatch.inference.precision import CheckedPrecision, map_error
 from streamwatch.inference.workers import Workers, workers_for
 from streamwatch.model.batches import FrameBatch
 from streamwatch.model.embedding.embedder import Embedder
@@ -48,11 +49,13 @@ class _Part:
     Attributes:
         grids: (2, n, h, w) appearance and motion maps on the host, NaN where a field says nothing.
         embeddings: (n, H, W, d) on the device; None if no scene of them sees appearance.
+        errors: by camera whose precision is being checked, its frames and how far half precision is off.
     """
 
     rows: list[int]
     grids: Float32Array
     embeddings: Tensor | None
+    errors: Mapping[str, tuple[int, float]] = field(default_factory=dict)
 
 
 def device_memory() -> dict[str, int]:
@@ -70,6 +73,7 @@ class Engine:
         tile_frames: see ``SceneModel.maps``; 1 for the lowest latency live.
         on_batch: told (frames, seconds) of every batch.
         workers: parts of a batch that are scored side by side; None is as ``workers_for``.
+        half: the embedder in half precision, for the cameras whose maps bear it; None is for none.
     """
 
     def __init__(
@@ -81,8 +85,10 @@ class Engine:
         tile_frames: int = TILE_FRAMES,
         on_batch: OnBatch | None = None,
         workers: int | None = None,
+        half: Embedder | None = None,
     ) -> None:
         self.embedder, self.identity, self.device = embedder, identity, device
+        self._precision = CheckedPrecision(embedder, half)
         self.tile_frames = tile_frames
         self._on_batch = on_batch
         self._workers = Workers(workers or workers_for(device))
@@ -111,6 +117,7 @@ class Engine:
         """
         self.check(camera, scene)
         self._scenes[camera] = scene.model.to(self.device, _distance_dtype(self.embedder))
+        self._precision.begin(camera)
         model, units = scene.model, scene.units or scene.model.units_
         self._scorers[camera] = StreamScorer(model.grid, model.fusion_, scene.ignored, model.suppression_, units=units)
 
@@ -136,6 +143,7 @@ class Engine:
         """Forget ``camera``; its frames must not come any more."""
         self._scenes.pop(camera, None)
         self._scorers.pop(camera, None)
+        self._precision.forget(camera)
 
     def score(self, frames: Sequence[Frame]) -> list[FrameScore]:
         """Score a batch, in its order; every camera in it must be watched, and its frames come in order."""
@@ -154,6 +162,9 @@ class Engine:
         started_s = time.perf_counter()
         together = [row for rows in _rows_by_camera(frames).values() for row in rows]
         parts = self._workers.map(partial(self._part, frames), self._workers.split(together, multiple=self.tile_frames))
+        for part in parts:
+            for camera, (count, error) in part.errors.items():
+                self._precision.record(camera, count, error)
         if self._on_batch and frames:
             self._on_batch(len(frames), time.perf_counter() - started_s)
         return parts
@@ -163,8 +174,8 @@ class Engine:
         if not own:
             return _Part([], np.empty((2, 0, SPEED_GRID, SPEED_GRID), np.float32), None)
         with torch.no_grad():
-            grids, embeddings = self._grids(self.batch_of(own), _rows_by_camera(own))
-            return _Part(rows, grids.cpu().numpy(), embeddings)
+            grids, embeddings, errors = self._grids(self.batch_of(own), _rows_by_camera(own))
+            return _Part(rows, grids.cpu().numpy(), embeddings, errors)
 
     def batch_of(self, frames: Sequence[Frame]) -> FrameBatch:
         """Frames as tensors on the device."""
@@ -173,19 +184,26 @@ class Engine:
         time_s = torch.tensor([frame.time_s for frame in frames], dtype=torch.float64)
         return FrameBatch(*(tensor.to(self.device, non_blocking=True) for tensor in (pixels, speed, time_s)))
 
-    def _grids(self, batch: FrameBatch, rows_of: Mapping[str, list[int]]) -> tuple[Tensor, Tensor | None]:
-        """(2, N, h, w) float32 appearance and motion maps, NaN where a field says nothing, and what they are made of."""
-        seeing = [row for camera, rows in rows_of.items() if self._scenes[camera].sees_appearance for row in rows]
-        embeddings = _embeddings(self.embedder, batch, sorted(seeing))
+    def _grids(
+        self, batch: FrameBatch, rows_of: Mapping[str, list[int]]
+    ) -> tuple[Tensor, Tensor | None, dict[str, tuple[int, float]]]:
+        """(2, N, h, w) float32 appearance and motion maps, NaN where a field says nothing; and the rest of a ``_Part``."""
+        seeing = {camera: rows for camera, rows in rows_of.items() if self._scenes[camera].sees_appearance}
+        embeddings = self._precision.embed(batch.pixels, seeing)
         grids = torch.full((2, *batch.speed.shape), torch.nan, device=self.device)
+        errors: dict[str, tuple[int, float]] = {}
         for camera, rows in rows_of.items():
             scene, at = self._scenes[camera], torch.tensor(rows, device=self.device)
-            if scene.sees_appearance and embeddings is not None:
-                part = embeddings if len(rows) == len(batch) else embeddings[at]
-                grids[0, at] = scene.maps(part, tile_frames=self.tile_frames).grids.to(torch.float32)
+            if camera in seeing and embeddings.chosen is not None:
+                part = embeddings.chosen if len(rows) == len(batch) else embeddings.chosen[at]
+                maps = scene.maps(part, tile_frames=self.tile_frames).grids
+                grids[0, at] = maps.to(torch.float32)
+                if camera in embeddings.half:
+                    half = scene.maps(embeddings.half[camera], tile_frames=self.tile_frames).grids
+                    errors[camera] = len(rows), map_error(half, maps)
             if scene.sees_motion:
                 grids[1, at] = scene.motion_maps(batch.speed[at])
-        return grids, embeddings
+        return grids, embeddings.chosen, errors
 
 
 def _explained(
@@ -206,19 +224,6 @@ def _explained(
 
 def _distance_dtype(embedder: Embedder) -> torch.dtype:
     return torch.float64 if embedder.dtype == torch.float64 else torch.float32
-
-
-def _embeddings(embedder: Embedder, batch: FrameBatch, rows: list[int]) -> Tensor | None:
-    """(N, H, W, d) embeddings, computed for some rows only; None if there are none."""
-    if not rows:
-        return None
-    at = torch.tensor(rows, device=batch.pixels.device)
-    part: Tensor = embedder(batch.pixels if len(rows) == len(batch) else batch.pixels[at])
-    if len(rows) == len(batch):
-        return part
-    whole = part.new_zeros((len(batch), *part.shape[1:]))
-    whole[at] = part
-    return whole
 
 
 def _scored(frame: Frame, verdict: MapScores, layers: tuple[LayerShare, ...]) -> FrameScore:

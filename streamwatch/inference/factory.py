@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from streamwatch.config.schema import BackboneConfig, Config
 from streamwatch.inference.engine import Engine, OnBatch
+from streamwatch.inference.precision import half_precision
 from streamwatch.model.embedding.identity import BackboneSpec, build_embedder, resolve_device
 from streamwatch.model.scene import TILE_FRAMES
 
@@ -23,11 +24,18 @@ def build_engine(
     on_batch: OnBatch | None = None,
     workers: int | None = None,
 ) -> Engine:
-    """An engine for ``spec``; see ``Engine``. Raises as ``build_embedder`` and ``resolve_device``."""
+    """An engine for ``spec``; see ``Engine``. Raises as ``build_embedder`` and ``resolve_device``.
+
+    Args:
+        precision: ``auto`` learns in float32, and scores a camera in half precision where the device computes that natively
+            and the camera's first frames bear it (``inference.precision``).
+    """
     resolved = resolve_device(device)
     embedder, identity = build_embedder(spec, device=resolved, precision=precision, indices=indices)
+    name = half_precision(resolved) if precision == "auto" else None
+    half = build_embedder(spec, device=resolved, precision=name, indices=identity.indices)[0] if name else None
     frames = TILE_FRAMES if tile_frames is None else tile_frames
-    return Engine(embedder, identity, resolved, tile_frames=frames, on_batch=on_batch, workers=workers)
+    return Engine(embedder, identity, resolved, tile_frames=frames, on_batch=on_batch, workers=workers, half=half)
 
 
 def engine_of(config: Config, *, tile_frames: int | None = None, on_batch: OnBatch | None = None) -> Engine:

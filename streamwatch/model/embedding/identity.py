@@ -91,7 +91,7 @@ def resolve_device(name: str) -> torch.device:
 
 
 def resolve_dtype(precision: str, device: torch.device) -> torch.dtype:
-    """What the backbone computes in. ``auto`` is float32: bf16 is faster, and is asked for by name.
+    """What the backbone computes in. ``auto`` is float32, which all is learned in; see ``inference.precision`` for the rest.
 
     Raises:
         DeviceUnavailable: fp16 on a CPU, which has no fast kernels for it.

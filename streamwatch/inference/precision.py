@@ -1,0 +1,143 @@
+"""``precision: auto``: half the bits where the device computes them natively and a camera's own maps bear it.
+
+Half precision changes an embedding by a share of a percent, and a Gaussian with a small variance makes much of it: whether a
+map stays within a hundredth follows from the scene. So each camera's first frames are scored in both precisions.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from streamwatch.model.embedding.embedder import Embedder
+
+log = logging.getLogger(__name__)
+CHECKED_FRAMES = 8
+"""Frames of a camera that are scored twice before one precision is chosen."""
+MAP_ERROR_AT_MOST = 1e-2
+"""Largest difference in a frame's map, as a share of the map's highest value."""
+_NATIVE_ON_CPU = ("avx512_bf16", "amx_bf16", "bf16")
+_FP16_CAPABILITY = (7, 0)
+"""Of CUDA, from which on tensor cores compute fp16 (Volta)."""
+
+
+def half_precision(device: torch.device) -> str | None:
+    """What ``device`` computes natively in 16 bits, ``fp16`` or ``bf16``; None if nothing.
+
+    On CUDA fp16, whose 10 bits of mantissa change maps a quarter as much as bf16's 7; a network with batch norm folded in stays
+    far within its range, and what would not fails the check. On a CPU bf16, which is what PyTorch has kernels for.
+    """
+    if device.type == "cuda":
+        return "fp16" if torch.cuda.get_device_capability(device) >= _FP16_CAPABILITY else None
+    capabilities = getattr(torch.cpu, "get_capabilities", dict[str, object])()
+    return "bf16" if any(capabilities.get(name) for name in _NATIVE_ON_CPU) else None
+
+
+def map_error(half: Tensor, full: Tensor) -> float:
+    """Largest difference of (N, h, w) maps, as a share of each map's highest value; infinite where one is not finite."""
+    share = (half - full).abs().amax(dim=(1, 2)) / full.amax(dim=(1, 2)).clamp(min=torch.finfo(full.dtype).tiny)
+    worst = float(share.max())
+    return float("inf") if math.isnan(worst) else worst
+
+
+@dataclass(frozen=True)
+class _Check:
+    """What a camera's first frames came to."""
+
+    frames: int = 0
+    worst: float = 0.0
+
+    @property
+    def done(self) -> bool:
+        return self.frames >= CHECKED_FRAMES
+
+    @property
+    def passed(self) -> bool:
+        return self.done and self.worst <= MAP_ERROR_AT_MOST
+
+
+@dataclass(frozen=True)
+class Embeddings:
+    """Of a batch.
+
+    Attributes:
+        chosen: (N, H, W, d) in each camera's precision; None if no scene of the batch sees appearance.
+        half: by camera that is being checked, (n, H, W, d) of its rows in half precision.
+    """
+
+    chosen: Tensor | None
+    half: Mapping[str, Tensor] = field(default_factory=dict)
+
+
+class CheckedPrecision:
+    """Embeds each camera in half precision if its first frames' maps bear it, and else in full.
+
+    Args:
+        full: what models are learned with.
+        half: the same network in half precision; None scores everything in full.
+    """
+
+    def __init__(self, full: Embedder, half: Embedder | None = None) -> None:
+        self._full, self._half = full, half
+        self._checks: dict[str, _Check] = {}
+
+    def begin(self, camera: str) -> None:
+        """Check ``camera`` from its next frame on: its model is another one."""
+        self._checks[camera] = _Check()
+
+    def forget(self, camera: str) -> None:
+        """Its frames come no more."""
+        self._checks.pop(camera, None)
+
+    def embed(self, pixels: Tensor, rows_of: Mapping[str, list[int]]) -> Embeddings:
+        """Embed (N, 256, 256, 3) uint8 pictures, the cameras' rows alone."""
+        if not rows_of:
+            return Embeddings(None)
+        in_half = {camera for camera in rows_of if self._half and self._checks[camera].passed}
+        checked = [camera for camera in rows_of if self._half and not self._checks[camera].done]
+        halves, fulls = (
+            sorted(row for camera, rows in rows_of.items() if (camera in in_half) == is_half for row in rows)
+            for is_half in (True, False)
+        )
+        chosen = _spread_out([(self._half, halves), (self._full, fulls)], pixels)
+        return Embeddings(chosen, {camera: _rows(self._half, pixels, rows_of[camera]) for camera in checked if self._half})
+
+    def record(self, camera: str, frames: int, error: float) -> None:
+        """So many frames of a camera that is being checked had maps that differed by ``error`` at most."""
+        before = self._checks[camera]
+        if self._half is None or before.done:
+            return
+        check = self._checks[camera] = _Check(before.frames + frames, max(before.worst, error))
+        if check.done:
+            self._tell(camera, check, str(self._half.dtype).removeprefix("torch."))
+
+    def _tell(self, camera: str, check: _Check, name: str) -> None:
+        changes = f"changes its map by up to {check.worst:.1%}"
+        if check.passed:
+            what = f"scored in {name}, which {changes}"
+        else:
+            what = f"scored in float32: {name} {changes}, and {MAP_ERROR_AT_MOST:.0%} is allowed"
+        log.info("camera %s: %s", camera, what, extra={"camera": camera})
+
+
+def _rows(embedder: Embedder, pixels: Tensor, rows: list[int]) -> Tensor:
+    whole = len(rows) == len(pixels)
+    embedded: Tensor = embedder(pixels if whole else pixels[torch.tensor(rows, device=pixels.device)])
+    return embedded
+
+
+def _spread_out(parts: list[tuple[Embedder | None, list[int]]], pixels: Tensor) -> Tensor:
+    """(N, H, W, d) of all parts' rows; zeros in rows of none."""
+    embedded = [(rows, _rows(embedder, pixels, rows)) for embedder, rows in parts if embedder and rows]
+    first = embedded[0][1]
+    if first.shape[0] == pixels.shape[0]:
+        return first
+    whole = first.new_zeros((pixels.shape[0], *first.shape[1:]))
+    for rows, part in embedded:
+        whole[torch.tensor(rows, device=pixels.device)] = part
+    return whole

@@ -1,0 +1,145 @@
+"""``precision: auto``: half precision for a camera whose own maps bear it, and float32 for every other."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from streamwatch.inference import factory, precision
+from streamwatch.inference.engine import Engine, WatchedScene
+from streamwatch.inference.factory import build_engine
+from streamwatch.inference.precision import CHECKED_FRAMES, CheckedPrecision, half_precision, map_error
+from streamwatch.model.embedding.embedder import Embedder
+from streamwatch.model.embedding.identity import EmbeddingIdentity
+from streamwatch.model.fitting import fit
+from streamwatch.model.scene import SceneModel
+from streamwatch.records import Frame
+from tests.conftest import UNTRAINED, batch_of, inputs, read
+
+
+class Off(Embedder):
+    """The embedder with every embedding a little larger: a half precision whose error is known."""
+
+    def __init__(self, embedder: Embedder, factor: float) -> None:
+        super().__init__(embedder.backbone, embedder.indices)
+        self.factor, self.calls = factor, 0
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Embed, and count."""
+        self.calls += len(pixels)
+        return super().forward(pixels) * self.factor
+
+
+@pytest.fixture(scope="module")
+def frames(video: Path) -> list[Frame]:
+    return read(video)
+
+
+@pytest.fixture(scope="module")
+def scene(frames: list[Frame], untrained: tuple[Embedder, EmbeddingIdentity]) -> SceneModel:
+    return fit(SceneModel(untrained[1]), untrained[0], [batch_of(inputs(frames[:40]))])
+
+
+def engine_of(untrained: tuple[Embedder, EmbeddingIdentity], half: Embedder | None) -> Engine:
+    return Engine(*untrained, torch.device("cpu"), half=half, workers=2)
+
+
+def scores(engine: Engine, scene: SceneModel, frames: list[Frame]) -> list[float]:
+    engine.watch("cam", WatchedScene(scene))
+    return [scored.score for at in range(0, len(frames), 4) for scored in engine.score(frames[at : at + 4])]
+
+
+def test_a_camera_whose_maps_bear_it_is_scored_in_half_precision_after_its_first_frames(
+    frames: list[Frame], scene: SceneModel, untrained: tuple[Embedder, EmbeddingIdentity], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    full = scores(engine_of(untrained, None), scene, frames[40:64])
+    half = Off(untrained[0], 1.0 + 1e-6)
+    found = scores(engine_of(untrained, half), scene, frames[40:64])
+    assert found[:CHECKED_FRAMES] == full[:CHECKED_FRAMES]
+    assert found[CHECKED_FRAMES:] != full[CHECKED_FRAMES:], "it is the other embedder that speaks"
+    np.testing.assert_allclose(found, full, rtol=precision.MAP_ERROR_AT_MOST)
+    assert half.calls == 24
+    assert "camera cam: scored in float32, which changes its map by up to 0.0%" in caplog.text
+
+
+def test_a_camera_whose_maps_do_not_bear_it_stays_in_float32_and_says_so(
+    frames: list[Frame], scene: SceneModel, untrained: tuple[Embedder, EmbeddingIdentity], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    half = Off(untrained[0], 1.3)
+    assert scores(engine_of(untrained, half), scene, frames[40:64]) == scores(engine_of(untrained, None), scene, frames[40:64])
+    assert half.calls == CHECKED_FRAMES, "and is asked no more"
+    assert "and 1% is allowed" in caplog.text
+
+
+def test_cameras_of_one_batch_keep_their_own_precision(
+    frames: list[Frame], scene: SceneModel, untrained: tuple[Embedder, EmbeddingIdentity]
+) -> None:
+    """One is through its check while another, with a new model, is at its beginning."""
+    half = Off(untrained[0], 1.0 + 1e-6)
+    engine = engine_of(untrained, half)
+    old = [replace(frame, camera="old") for frame in frames[40:60]]
+    new = [replace(frame, camera="new") for frame in frames[40:60]]
+    engine.watch("old", WatchedScene(scene))
+    for at in range(0, 12, 4):
+        engine.score(old[at : at + 4])
+    engine.watch("new", WatchedScene(scene))
+    mixed = engine.score([old[12], new[12], old[13], new[13]])
+    alone = engine_of(untrained, None)
+    alone.watch("new", WatchedScene(scene))
+    assert [one.grid.tolist() for one in mixed[1::2]] == [one.grid.tolist() for one in alone.score(new[12:14])]
+    assert mixed[0].grid.tolist() != mixed[1].grid.tolist()
+    np.testing.assert_allclose(mixed[0].grid, mixed[1].grid, rtol=precision.MAP_ERROR_AT_MOST)
+
+
+def test_the_map_error_is_a_share_of_the_highest_value_and_infinite_without_one() -> None:
+    full = torch.tensor([[[1.0, 4.0]], [[2.0, 8.0]]])
+    assert map_error(full + torch.tensor([[[0.1, 0.0]], [[0.0, 0.4]]]), full) == pytest.approx(0.05)
+    assert map_error(torch.full_like(full, torch.nan), full) == float("inf")
+    assert map_error(torch.full_like(full, torch.inf), full) == float("inf")
+    assert map_error(torch.zeros_like(full), torch.zeros_like(full)) == 0.0
+
+
+def test_a_new_model_is_checked_anew(untrained: tuple[Embedder, EmbeddingIdentity], frames: list[Frame]) -> None:
+    checked = CheckedPrecision(untrained[0], untrained[0])
+    pixels = inputs(frames[:1])
+    checked.begin("cam")
+    checked.record("cam", CHECKED_FRAMES, 0.0)
+    assert not checked.embed(pixels, {"cam": [0]}).half
+    checked.begin("cam")
+    assert set(checked.embed(pixels, {"cam": [0]}).half) == {"cam"}
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "expected"), [({"avx512_bf16": True}, "bf16"), ({"avx512_f": True}, None), ({}, None)]
+)
+def test_half_precision_is_what_the_processor_computes(
+    monkeypatch: pytest.MonkeyPatch, capabilities: dict[str, bool], expected: str | None
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
+    assert half_precision(torch.device("cpu")) == expected
+
+
+@pytest.mark.parametrize(("asked", "checked"), [("auto", True), ("float32", False), ("bf16", False)])
+def test_only_auto_chooses(
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    frames: list[Frame],
+    scene: SceneModel,
+    asked: str,
+    checked: bool,
+) -> None:
+    """With bf16 said to be native, which it need not be to be computed."""
+    caplog.set_level(logging.INFO)
+    monkeypatch.setattr(factory, "half_precision", lambda _: "bf16")
+    engine = build_engine(UNTRAINED, device="cpu", precision=asked)
+    scores(engine, scene, frames[40 : 40 + CHECKED_FRAMES])
+    assert ("bfloat16" in caplog.text) == checked
+    assert engine.embedder.dtype == (torch.bfloat16 if asked == "bf16" else torch.float32), "what is learned with"
