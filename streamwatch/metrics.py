@@ -114,6 +114,7 @@ class Metrics:
         """Show a camera's counters at 0: one that begins at 1 has no increase that an alert could see."""
         self.frames_received.labels(camera)
         self.frames_scored.labels(camera)
+        self.frames_reused.labels(camera)
         for reason in DropReason:
             self.frames_dropped.labels(camera, reason)
         for kind in DisconnectKind:
@@ -157,7 +158,9 @@ class Metrics:
         self.camera_up = self._gauge("camera_up", "1 while the camera delivers frames, or has played to its end.", by_camera)
         self.camera_state = self._gauge("camera_state", "1 for the state the camera is in.", ("camera", "state"))
         self.frames_received = self._counter("camera_frames_received", "Frames decoded and resized.", by_camera)
-        self.frames_scored = self._counter("camera_frames_scored", "Frames scored.", by_camera)
+        self.frames_scored = self._counter("camera_frames_scored", "Frames that have a score.", by_camera)
+        reused = "Frames of those scored whose score is the last one, because nothing had changed (gate: motion)."
+        self.frames_reused = self._counter("camera_frames_reused", reused, by_camera)
         self.frames_dropped = self._counter("camera_frames_dropped", "Frames not scored, by reason.", ("camera", "reason"))
         self.reconnects = self._counter("camera_reconnects", "Times a live source was lost.", ("camera", "reason"))
         self.last_frame_s = self._gauge("camera_last_frame_timestamp_seconds", "Unix time of the last frame.", by_camera)

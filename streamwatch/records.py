@@ -87,6 +87,7 @@ class Frame:
         segment: number of the file or folder it came from; a change means a cut.
         speed: (64, 64) speed per cell in pixels of the model's input per second, measured against the picture
             about 200 ms earlier; None if it was not asked for or there is no such picture.
+        still: nothing has changed since the camera's last frame that is not, whose result holds; None where nobody looks.
     """
 
     camera: str
@@ -98,6 +99,7 @@ class Frame:
     picture: Picture | None = None
     segment: int = 0
     speed: Float32Array | None = None
+    still: bool | None = None
 
     def __post_init__(self) -> None:
         if self.pixels.shape != (INPUT_SIZE_PX, INPUT_SIZE_PX, 3) or self.pixels.dtype != np.uint8:
@@ -162,6 +164,7 @@ class FrameScore:
             the chance that normal footage is as far out, for a model of one its distance.
         spread: how the causally filtered appearance map is spread over the picture.
         layers: what of the backbone speaks at the strongest cell, in this frame alone; empty without appearance.
+        reused: it is the camera's last result, because nothing has changed.
     """
 
     frame: Frame
@@ -174,6 +177,7 @@ class FrameScore:
     spread: Spread = NO_SPREAD
     layers: tuple[LayerShare, ...] = ()
     measures: Measures = ()
+    reused: bool = False
 
     def level_in(self, cells: BoolGrid | None) -> float:
         """The level of a part of the picture, (h, w) True where its cells are; None is the whole."""

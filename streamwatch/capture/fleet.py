@@ -107,7 +107,7 @@ class Fleet:
                 plan.source,
                 opener=self._opener or PyAvOpener(plan.stream),
                 clock=self._context.clock,
-                pace=Pace(plan.fps, phase),
+                pace=Pace(plan.fps, phase, plan.gated),
                 retention=RetentionOptions(pictures=True, feed=feed),
                 motion_step_s=plan.motion_step_s,
                 listeners=listeners,

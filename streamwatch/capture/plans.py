@@ -34,6 +34,7 @@ class CameraPlan:
     Attributes:
         motion_step_s: see FrameReader; None for a model without motion.
         clips: how its video is held for clips; None holds none.
+        gated: a frame in which nothing has changed is not scored; the last result holds.
     """
 
     source: Source
@@ -41,6 +42,7 @@ class CameraPlan:
     stream: StreamOptions
     motion_step_s: float | None
     clips: ClipPlan | None = None
+    gated: bool = False
 
 
 def source_of(config: Config, camera: str) -> Source:
@@ -57,7 +59,14 @@ def plan_of(config: Config, camera: str, motion_step_s: float | None) -> CameraP
     """How ``camera`` is read; raises as ``source_of``."""
     settings = config.settings(camera)
     fps = None if settings.fps == "native" else settings.fps
-    return CameraPlan(source_of(config, camera), fps, stream_options(settings), motion_step_s, _clip_plan(config, camera))
+    return CameraPlan(
+        source_of(config, camera),
+        fps,
+        stream_options(settings),
+        motion_step_s,
+        _clip_plan(config, camera),
+        gated=settings.gate == "motion",
+    )
 
 
 def _clip_plan(config: Config, camera: str) -> ClipPlan | None:

@@ -87,7 +87,9 @@ class CameraDefaults(Model):
     read_timeout: DurationS = Field(10.0, description="how long a live source may be silent")
     offline_after: DurationS = Field(30.0, description="silence after which a camera is offline")
     max_age: DurationS = Field(2.0, description="age at which a live frame is stale")
-    gate: Literal["off", "motion"] = Field("off", description="skip frames without motion", json_schema_extra=LATER)
+    gate: Literal["off", "motion"] = Field(
+        "off", description="motion = where nothing has changed, the last result holds for up to 2 s"
+    )
 
 
 class Zone(Model):
@@ -132,7 +134,7 @@ class CameraConfig(Model):
     read_timeout: DurationS | None = None
     offline_after: DurationS | None = None
     max_age: DurationS | None = None
-    gate: Literal["off", "motion"] | None = Field(None, json_schema_extra=LATER)
+    gate: Literal["off", "motion"] | None = None
 
 
 class Webhook(Model):

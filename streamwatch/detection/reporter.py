@@ -106,6 +106,8 @@ class Reporter:
         camera, metrics = scored.frame.camera, self._metrics
         now_s = self._clock.monotonic_s()
         self._status.score(camera, now_s, scored.frame.wall_s)
+        if scored.reused:
+            metrics.frames_reused.labels(camera).inc()
         metrics.anomaly_score.labels(camera).set(scored.level)
         metrics.anomaly_score_ratio.labels(camera).set(observation.ratio)
         metrics.frame_latency.labels(LatencyStage.CAPTURE_TO_SCORE).observe(now_s - scored.frame.captured_at_s)

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from streamwatch.errors import ModelMismatch
+from streamwatch.inference.last_results import LastResults
 from streamwatch.inference.precision import CheckedPrecision, map_error
 from streamwatch.inference.workers import Workers, workers_for
 from streamwatch.model.batches import FrameBatch
@@ -88,7 +89,7 @@ class Engine:
         half: Embedder | None = None,
     ) -> None:
         self.embedder, self.identity, self.device = embedder, identity, device
-        self._precision = CheckedPrecision(embedder, half)
+        self._precision, self._last = CheckedPrecision(embedder, half), LastResults()
         self.tile_frames = tile_frames
         self._on_batch = on_batch
         self._workers = Workers(workers or workers_for(device))
@@ -118,6 +119,7 @@ class Engine:
         self.check(camera, scene)
         self._scenes[camera] = scene.model.to(self.device, _distance_dtype(self.embedder))
         self._precision.begin(camera)
+        self._last.forget(camera)
         model, units = scene.model, scene.units or scene.model.units_
         self._scorers[camera] = StreamScorer(model.grid, model.fusion_, scene.ignored, model.suppression_, units=units)
 
@@ -125,6 +127,7 @@ class Engine:
         """Measure a watched camera's fields in other units from its next frame on; None leaves them as they are."""
         if units is not None and camera in self._scorers:
             self._scorers[camera].units = units
+            self._last.forget(camera)
 
     @property
     def frames_for_all(self) -> int:
@@ -144,14 +147,22 @@ class Engine:
         self._scenes.pop(camera, None)
         self._scorers.pop(camera, None)
         self._precision.forget(camera)
+        self._last.forget(camera)
 
     def score(self, frames: Sequence[Frame]) -> list[FrameScore]:
-        """Score a batch, in its order; every camera in it must be watched, and its frames come in order."""
-        parts = self._parts_of(frames)
-        maps = _maps_in_order(parts)
-        verdicts = [self._scorers[f.camera].score(m, f.time_s, f.segment) for f, m in zip(frames, maps, strict=True)]
-        layers = _explained(self._scenes, frames, parts, [verdict.cell for verdict in verdicts])
-        return [_scored(*parts) for parts in zip(frames, verdicts, layers, strict=True)]
+        """Score a batch, in its order; every camera in it must be watched, and its frames come in order.
+
+        A camera's last result is that of its frames in which nothing has changed since; they cost nothing.
+        """
+        held = [self._last.holds_for(frame) for frame in frames]
+        moved = [frame for frame, holds in zip(frames, held, strict=True) if not holds]
+        parts = self._parts_of(moved)
+        verdicts = _verdicts(self._scorers, frames, held, _maps_in_order(parts))
+        layers = _explained(self._scenes, moved, parts, [verdict.cell for verdict in verdicts])
+        results = map(_scored, moved, verdicts, layers)
+        return [
+            self._last.of(frame) if holds else self._last.keep(next(results)) for frame, holds in zip(frames, held, strict=True)
+        ]
 
     def field_maps(self, frames: Sequence[Frame]) -> list[FieldMaps]:
         """Each frame's maps, field by field, before the causal filter and fusion."""
@@ -204,6 +215,20 @@ class Engine:
             if scene.sees_motion:
                 grids[1, at] = scene.motion_maps(batch.speed[at])
         return grids, embeddings.chosen, errors
+
+
+def _verdicts(
+    scorers: Mapping[str, StreamScorer], frames: Sequence[Frame], held: Sequence[bool], maps: Sequence[FieldMaps]
+) -> list[MapScores]:
+    """Of the frames that are not held, in the order of the batch, through their streams' filters."""
+    verdicts, next_maps = list[MapScores](), iter(maps)
+    for frame, holds in zip(frames, held, strict=True):
+        scorer = scorers[frame.camera]
+        if holds:
+            scorer.hold(frame.time_s)
+        else:
+            verdicts.append(scorer.score(next(next_maps), frame.time_s, frame.segment))
+    return verdicts
 
 
 def _explained(

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from streamwatch.clock import Clock
 from streamwatch.errors import UnusablePicture
 from streamwatch.records import Frame
+from streamwatch.video.motion_gate import MotionGate
 from streamwatch.video.optical_flow import DueSpeed, MotionEstimator
 from streamwatch.video.scaling import DecodedPicture, InputPicture, Scaler
 from streamwatch.video.streams.decoded import Decoded
@@ -31,6 +32,7 @@ class DeferredFrame:
     Attributes:
         input_picture: what ``Frame.pixels`` is made of.
         speed: what ``Frame.speed`` is made of, if it can be.
+        gate: tells ``Frame.still``, whose speed is not measured.
         The others are as in ``Frame``.
     """
 
@@ -43,6 +45,7 @@ class DeferredFrame:
     input_picture: InputPicture
     speed: DueSpeed | None
     picture: DecodedPicture | None
+    gate: MotionGate | None = None
 
     def captured(self, at_s: float) -> DeferredFrame:
         """The same, captured at another time."""
@@ -55,6 +58,7 @@ class DeferredFrame:
             UnusablePicture: swscale refuses a picture of a size and format that it took before.
         """
         pixels = self.input_picture.pixels()
+        still = self.gate.holds(self.input_picture.grey(), self.time_s) if self.gate else None
         return Frame(
             self.camera,
             self.index,
@@ -64,7 +68,8 @@ class DeferredFrame:
             pixels,
             self.picture,
             self.segment,
-            self.speed.measure() if self.speed else None,
+            self.speed.measure() if self.speed and not still else None,
+            still,
         )
 
 
@@ -73,11 +78,14 @@ class FrameMaker:
 
     Args:
         motion: measures their speed; None leaves it out.
+        gate: tells in which nothing has changed; None does not look.
         keep_pictures: a reference to the decoded picture goes with each.
     """
 
-    def __init__(self, stamp: Stamp, motion: MotionEstimator | None, *, keep_pictures: bool) -> None:
-        self._stamp, self._motion, self._keep_pictures = stamp, motion, keep_pictures
+    def __init__(
+        self, stamp: Stamp, motion: MotionEstimator | None, gate: MotionGate | None = None, *, keep_pictures: bool
+    ) -> None:
+        self._stamp, self._motion, self._gate, self._keep_pictures = stamp, motion, gate, keep_pictures
         self._scaler = Scaler()
         self._scaled: set[tuple[int, int, str]] = set()
 
@@ -98,6 +106,7 @@ class FrameMaker:
             picture,
             self._motion.due(picture, time_s) if self._motion else None,
             DecodedPicture(decoded.frame, decoded.orientation) if self._keep_pictures else None,
+            self._gate,
         )
 
     def pass_over(self, decoded: Decoded, time_s: float) -> None:

@@ -19,7 +19,7 @@ from streamwatch.records import SPEED_GRID, Float32Array, UInt8Array
 from streamwatch.video.scaling import InputPicture
 
 DEFAULT_STEP_S = 0.2
-_YOUNGEST, _OLDEST = 0.45, 1.75
+_YOUNGEST, OLDEST_STEPS = 0.45, 1.75
 """A picture is a valid earlier one if its age is within these multiples of the step."""
 _SPACING = 0.25
 """Pictures that are not scored are remembered only if they are this share of a step apart."""
@@ -248,13 +248,13 @@ class MotionEstimator:
 
     def _independent_of(self, time_s: float) -> DueSpeed | None:
         """The youngest due one that shares no moment with a frame at ``time_s``."""
-        while self._due and time_s - self._due[0].time_s > (_OLDEST + _INDEPENDENT) * self._step_s:
+        while self._due and time_s - self._due[0].time_s > (OLDEST_STEPS + _INDEPENDENT) * self._step_s:
             self._due.popleft()
         return next((due for due in reversed(self._due) if time_s - due.time_s >= _INDEPENDENT * self._step_s), None)
 
     def _agreed(self, speed: Float32Array, time_s: float) -> Float32Array:
         """What the youngest measurement that shares no moment with this one agrees on; all of it if there is none."""
-        while self._measured and time_s - self._measured[0][0] > _OLDEST * self._step_s + _INDEPENDENT * self._step_s:
+        while self._measured and time_s - self._measured[0][0] > OLDEST_STEPS * self._step_s + _INDEPENDENT * self._step_s:
             self._measured.popleft()
         independent = [before for at_s, before in self._measured if time_s - at_s >= _INDEPENDENT * self._step_s]
         self._measured.append((time_s, speed))
@@ -274,12 +274,12 @@ class MotionEstimator:
     def _pictures_before(self, time_s: float) -> tuple[_Past, ...]:
         """The past picture whose age is nearest to the step, if it is near enough, and the youngest that is."""
         present = [past for past in self._past if past.time_s >= self._place_since_s]
-        valid = [past for past in present if _YOUNGEST <= (time_s - past.time_s) / self._step_s <= _OLDEST]
+        valid = [past for past in present if _YOUNGEST <= (time_s - past.time_s) / self._step_s <= OLDEST_STEPS]
         if not valid:
             return ()
         nearest = min(valid, key=lambda past: abs(time_s - past.time_s - self._step_s))
         return (nearest,) if nearest is valid[-1] else (nearest, valid[-1])
 
     def _forget(self, time_s: float) -> None:
-        while self._past[0].time_s < time_s - _OLDEST * self._step_s:
+        while self._past[0].time_s < time_s - OLDEST_STEPS * self._step_s:
             self._past.popleft()

@@ -64,10 +64,12 @@ class Pace:
         fps: frames per second, or None for every coded frame.
         phase: where on the wall clock slots of 1/fps begin, as a share of one, so that cameras of one rate come one after
             the other and none waits for all the others; None counts slots from the first frame, as a recording wants it.
+        gated: frames are told whether anything has changed in them (``Frame.still``).
     """
 
     fps: float | None = None
     phase: float | None = None
+    gated: bool = False
 
     def start(self, clock: Clock) -> Pacer:
         """A pacer for a stream that begins now."""

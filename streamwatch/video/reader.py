@@ -13,6 +13,7 @@ from streamwatch.errors import SourceEmpty, SourceError, SourceNotFound, Streamw
 from streamwatch.records import DueFrame, Frame, SourceSummary
 from streamwatch.video.clips.feed import ClipFeed
 from streamwatch.video.frame_maker import FrameMaker, Stamp
+from streamwatch.video.motion_gate import MotionGate
 from streamwatch.video.optical_flow import MotionEstimator
 from streamwatch.video.pace import EVERY_FRAME, ArrivalLimit, Pace
 from streamwatch.video.sources import Segment, Source
@@ -216,7 +217,8 @@ class FrameReader:
     def _maker(self, segment: int) -> FrameMaker:
         motion = MotionEstimator(self._motion_step_s) if self._motion_step_s else None
         stamp = Stamp(self._camera, segment, self._wall, self._clock)
-        return FrameMaker(stamp, motion, keep_pictures=self._retention.pictures)
+        gate = MotionGate(self._motion_step_s) if self._pace.gated else None
+        return FrameMaker(stamp, motion, gate, keep_pictures=self._retention.pictures)
 
     def _record_end(self, segment: Segment, stream: Stream, frames: int, duration_s: float) -> None:
         progress = self._progress

@@ -78,6 +78,11 @@ class StreamScorer:
         together = level_of(tails, self._fusion.lift)
         return self._scores(fused(self._fusion.tails(maps)), fused(tails), self._measured(smooth, together), tails)
 
+    def hold(self, time_s: float) -> None:
+        """Nothing has changed until ``time_s``: the last scores hold, and the filter forgets nothing of them."""
+        self._appearance.hold(time_s)
+        self._motion.hold(time_s)
+
     def _restart(self) -> None:
         self._appearance, self._motion = CausalFilter(), CausalFilter()
 

@@ -31,6 +31,10 @@ class CausalFilter:
         self._last: Float32Array | None = None
         self._last_s = 0.0
 
+    def hold(self, time_s: float) -> None:
+        """The filtered map is the same at ``time_s``, as if it had been seen until then."""
+        self._last_s = max(self._last_s, time_s)
+
     def apply(self, grid: Float32Array | None, time_s: float) -> Float32Array | None:
         """The filtered map at ``time_s``; time that does not advance, or a missing map, starts anew."""
         elapsed_s = time_s - self._last_s
