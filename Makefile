@@ -6,7 +6,7 @@ INSTALLED := $(VENV)/.installed
 
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: demo test check coverage clean-room docs eval alarms soak reliability bench format clean
+.PHONY: demo test check coverage clean-room docs eval alarms soak reliability bench peers gpu format clean
 
 demo: $(INSTALLED)  ## render a scene, learn it, watch it; DEMO_ARGS="--no-serve" exits at the end
 	$(BIN)/streamwatch demo $(DEMO_ARGS)
@@ -62,12 +62,25 @@ bench: $(INSTALLED)  ## what this machine scores, live and offline, beside its b
 	$(BIN)/python -m benchmarks.performance
 	$(BIN)/python -m benchmarks.store
 
+PEERS := build/peers
+peers: $(INSTALLED) $(PEERS)/.installed  ## streamwatch beside Anomalib's PaDiM, the same pictures in turn in one run; PEERS_ARGS="--rounds 3"
+	$(BIN)/python -m benchmarks.peers $(PEERS)/bin/python $(PEERS_ARGS)
+
+gpu: $(INSTALLED)  ## on a machine with a GPU, under 8 minutes: the tests that take one, how precisions agree, and what it scores; GPU_ARGS="--seconds 3"
+	FAIL_WITHOUT_CUDA=1 $(BIN)/python -m pytest -k cuda -m "not paced"
+	$(BIN)/python -m benchmarks.gpu $(GPU_ARGS)
+
 format: $(INSTALLED)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+$(PEERS)/.installed: benchmarks/peers-requirements.txt
+	test -x $(PEERS)/bin/python || $(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/python -m pip install --quiet --requirement benchmarks/peers-requirements.txt
+	touch $@
 
 $(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

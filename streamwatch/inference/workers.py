@@ -2,7 +2,7 @@
 
 Threads inside one operation wait for one another after each of its parts, and on a machine that also decodes one of them is
 always kept waiting: on 2 cores beside 24 decoders two threads scored 1.6 frames/s and two workers ten times as many; with
-nothing beside them 19 to 27 and 32 to 36 (ResNet-18, float32; docs/performance/).
+nothing beside them 19 to 27 and 32 to 36 (ResNet-18, float32; docs/performance/README.md).
 """
 
 from __future__ import annotations

@@ -10,13 +10,12 @@ import pytest
 import torch
 
 from streamwatch.inference.engine import Engine, WatchedScene
-from streamwatch.model.embedding.embedder import Embedder
-from streamwatch.model.embedding.identity import EmbeddingIdentity
+from streamwatch.model.embedding.identity import build_embedder
 from streamwatch.model.fitting import fit
 from streamwatch.model.scene import SceneModel
 from streamwatch.model.scoring.levels import FieldUnits
 from streamwatch.records import Frame, FrameScore
-from tests.conftest import batch_of, inputs, read
+from tests.conftest import UNTRAINED, batch_of, inputs, read
 
 
 @pytest.fixture(scope="module")
@@ -25,9 +24,10 @@ def frames(video: Path) -> list[Frame]:
 
 
 @pytest.fixture
-def engine(frames: list[Frame], untrained: tuple[Embedder, EmbeddingIdentity]) -> Engine:
-    scene = fit(SceneModel(untrained[1]), untrained[0], [batch_of(inputs(frames[:40]))])
-    built = Engine(*untrained, torch.device("cpu"), workers=2)
+def engine(frames: list[Frame], device: torch.device) -> Engine:
+    embedder, identity = build_embedder(UNTRAINED, device=device)
+    scene = fit(SceneModel(identity), embedder, [batch_of(inputs(frames[:40]).to(device))])
+    built = Engine(embedder, identity, device, workers=2 if device.type == "cpu" else None)
     built.watch("cam", WatchedScene(scene))
     return built
 

@@ -117,6 +117,16 @@ def test_a_new_model_is_checked_anew(untrained: tuple[Embedder, EmbeddingIdentit
     assert set(checked.embed(pixels, {"cam": [0]}).half) == {"cam"}
 
 
+def test_whatever_auto_chooses_no_score_is_far_from_float32s(
+    frames: list[Frame], scene: SceneModel, device: torch.device, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    engines = (build_engine(UNTRAINED, device=device.type, precision=name) for name in ("float32", "auto"))
+    full, auto = (scores(engine, scene, frames[40:64]) for engine in engines)
+    np.testing.assert_allclose(auto, full, rtol=2 * precision.MAP_ERROR_AT_MOST)
+    assert ("camera cam: scored in" in caplog.text) == (half_precision(device) is not None)
+
+
 @pytest.mark.parametrize(
     ("capabilities", "expected"), [({"avx512_bf16": True}, "bf16"), ({"avx512_f": True}, None), ({}, None)]
 )
