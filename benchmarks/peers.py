@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,7 +38,7 @@ class Process:
     """A peer that waits for questions."""
 
     name: str
-    running: subprocess.Popen[str]
+    running: subprocess.Popen[bytes]
 
     def ask(self, question: str) -> dict[str, Any]:
         """One answer.
@@ -48,8 +48,8 @@ class Process:
         """
         assert self.running.stdin is not None
         assert self.running.stdout is not None
-        self.running.stdin.write(f"{question}\n")
-        self.running.stdin.flush()
+        with suppress(BrokenPipeError):  # then it has no answer either
+            self.running.stdin.write(f"{question}\n".encode())
         line = self.running.stdout.readline()
         if not line:
             raise RuntimeError(f"{self.name} ended with exit code {self.running.wait()}")
@@ -63,7 +63,7 @@ def started(python: str, module: str, files: Sequence[Path]) -> Iterator[Process
     line = [python, "-m", module, *map(str, files)]
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "PYTHONWARNINGS": "ignore"}
     with subprocess.Popen(
-        line, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment, cwd=REPOSITORY
+        line, bufsize=0, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, cwd=REPOSITORY
     ) as one:
         try:
             yield Process(module, one)
