@@ -172,7 +172,8 @@ class Engine:
         """A batch, scored side by side; one camera's frames lie together, so that its Gaussians are read seldom."""
         started_s = time.perf_counter()
         together = [row for rows in _rows_by_camera(frames).values() for row in rows]
-        parts = self._workers.map(partial(self._part, frames), self._workers.split(together, multiple=self.tile_frames))
+        work = partial(self._part, frames, self._precision.numbers([frame.camera for frame in frames]))
+        parts = self._workers.map(work, self._workers.split(together, multiple=self.tile_frames))
         for part in parts:
             for camera, (count, error) in part.errors.items():
                 self._precision.record(camera, count, error)
@@ -180,12 +181,12 @@ class Engine:
             self._on_batch(len(frames), time.perf_counter() - started_s)
         return parts
 
-    def _part(self, frames: Sequence[Frame], rows: list[int]) -> _Part:
+    def _part(self, frames: Sequence[Frame], numbers: Sequence[int], rows: list[int]) -> _Part:
         own = [frames[row] for row in rows]
         if not own:
             return _Part([], np.empty((2, 0, SPEED_GRID, SPEED_GRID), np.float32), None)
         with torch.no_grad():
-            grids, embeddings, errors = self._grids(self.batch_of(own), _rows_by_camera(own))
+            grids, embeddings, errors = self._grids(self.batch_of(own), _rows_by_camera(own), [numbers[row] for row in rows])
             return _Part(rows, grids.cpu().numpy(), embeddings, errors)
 
     def batch_of(self, frames: Sequence[Frame]) -> FrameBatch:
@@ -196,11 +197,11 @@ class Engine:
         return FrameBatch(*(tensor.to(self.device, non_blocking=True) for tensor in (pixels, speed, time_s)))
 
     def _grids(
-        self, batch: FrameBatch, rows_of: Mapping[str, list[int]]
+        self, batch: FrameBatch, rows_of: Mapping[str, list[int]], numbers: Sequence[int]
     ) -> tuple[Tensor, Tensor | None, dict[str, tuple[int, float]]]:
         """(2, N, h, w) float32 appearance and motion maps, NaN where a field says nothing; and the rest of a ``_Part``."""
         seeing = {camera: rows for camera, rows in rows_of.items() if self._scenes[camera].sees_appearance}
-        embeddings = self._precision.embed(batch.pixels, seeing)
+        embeddings = self._precision.embed(batch.pixels, seeing, numbers)
         grids = torch.full((2, *batch.speed.shape), torch.nan, device=self.device)
         errors: dict[str, tuple[int, float]] = {}
         for camera, rows in rows_of.items():
@@ -211,7 +212,7 @@ class Engine:
                 grids[0, at] = maps.to(torch.float32)
                 if camera in embeddings.half:
                     half = scene.maps(embeddings.half[camera], tile_frames=self.tile_frames).grids
-                    errors[camera] = len(rows), map_error(half, maps)
+                    errors[camera] = len(half), map_error(half, maps[: len(half)])
             if scene.sees_motion:
                 grids[1, at] = scene.motion_maps(batch.speed[at])
         return grids, embeddings.chosen, errors

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -18,7 +18,10 @@ from streamwatch.model.embedding.embedder import Embedder
 
 log = logging.getLogger(__name__)
 CHECKED_FRAMES = 8
-"""Frames of a camera that are scored twice before one precision is chosen."""
+"""Frames of a camera that are scored twice before one precision is chosen ..."""
+HALF_FROM_FRAME = 32
+"""... and the first that is scored in the one that was: so late that it is chosen by then whatever the batches. A frame's score
+must not follow from its batch."""
 MAP_ERROR_AT_MOST = 1e-2
 """Largest difference in a frame's map, as a share of the map's highest value."""
 _NATIVE_ON_CPU = ("avx512_bf16", "amx_bf16", "bf16")
@@ -47,8 +50,14 @@ def map_error(half: Tensor, full: Tensor) -> float:
 
 @dataclass(frozen=True)
 class _Check:
-    """What a camera's first frames came to."""
+    """What a camera's first frames came to.
 
+    Attributes:
+        seen: frames that came.
+        frames: of them, that were scored twice.
+    """
+
+    seen: int = 0
     frames: int = 0
     worst: float = 0.0
 
@@ -67,7 +76,7 @@ class Embeddings:
 
     Attributes:
         chosen: (N, H, W, d) in each camera's precision; None if no scene of the batch sees appearance.
-        half: by camera that is being checked, (n, H, W, d) of its rows in half precision.
+        half: by camera that is being checked, (n, H, W, d) of its first n rows in half precision.
     """
 
     chosen: Tensor | None
@@ -94,25 +103,35 @@ class CheckedPrecision:
         """Its frames come no more."""
         self._checks.pop(camera, None)
 
-    def embed(self, pixels: Tensor, rows_of: Mapping[str, list[int]]) -> Embeddings:
-        """Embed (N, 256, 256, 3) uint8 pictures, the cameras' rows alone."""
+    def numbers(self, cameras: Sequence[str]) -> list[int]:
+        """The number of each frame of a batch in its camera's stream, from 0; frames count from here on."""
+        found = []
+        for camera in cameras:
+            check = self._checks[camera]
+            found.append(check.seen)
+            self._checks[camera] = replace(check, seen=check.seen + 1)
+        return found
+
+    def embed(self, pixels: Tensor, rows_of: Mapping[str, list[int]], numbers: Sequence[int]) -> Embeddings:
+        """Embed the cameras' rows of (N, 256, 256, 3) uint8 pictures, of which ``numbers`` says which frames they are."""
         if not rows_of:
             return Embeddings(None)
-        in_half = {camera for camera in rows_of if self._half and self._checks[camera].passed}
-        checked = [camera for camera in rows_of if self._half and not self._checks[camera].done]
-        halves, fulls = (
-            sorted(row for camera, rows in rows_of.items() if (camera in in_half) == is_half for row in rows)
-            for is_half in (True, False)
-        )
-        chosen = _spread_out([(self._half, halves), (self._full, fulls)], pixels)
-        return Embeddings(chosen, {camera: _rows(self._half, pixels, rows_of[camera]) for camera in checked if self._half})
+        halves = [row for camera, rows in rows_of.items() for row in rows if self._is_half(camera, numbers[row])]
+        fulls = sorted({row for rows in rows_of.values() for row in rows}.difference(halves))
+        chosen = _spread_out([(self._half, sorted(halves)), (self._full, fulls)], pixels)
+        first = {camera: [row for row in rows if numbers[row] < CHECKED_FRAMES] for camera, rows in rows_of.items()}
+        return Embeddings(chosen, {c: _rows(self._half, pixels, rows) for c, rows in first.items() if self._half and rows})
+
+    def _is_half(self, camera: str, number: int) -> bool:
+        return self._half is not None and number >= HALF_FROM_FRAME and self._checks[camera].passed
 
     def record(self, camera: str, frames: int, error: float) -> None:
         """So many frames of a camera that is being checked had maps that differed by ``error`` at most."""
         before = self._checks[camera]
         if self._half is None or before.done:
             return
-        check = self._checks[camera] = _Check(before.frames + frames, max(before.worst, error))
+        check = replace(before, frames=before.frames + frames, worst=max(before.worst, error))
+        self._checks[camera] = check
         if check.done:
             self._tell(camera, check, str(self._half.dtype).removeprefix("torch."))
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from streamwatch.inference import factory, precision
 from streamwatch.inference.engine import Engine, WatchedScene
 from streamwatch.inference.factory import build_engine
-from streamwatch.inference.precision import CHECKED_FRAMES, CheckedPrecision, half_precision, map_error
+from streamwatch.inference.precision import CHECKED_FRAMES, HALF_FROM_FRAME, CheckedPrecision, half_precision, map_error
 from streamwatch.model.embedding.embedder import Embedder
 from streamwatch.model.embedding.identity import EmbeddingIdentity
 from streamwatch.model.fitting import fit
@@ -59,13 +59,13 @@ def test_a_camera_whose_maps_bear_it_is_scored_in_half_precision_after_its_first
     frames: list[Frame], scene: SceneModel, untrained: tuple[Embedder, EmbeddingIdentity], caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
-    full = scores(engine_of(untrained, None), scene, frames[40:64])
+    full = scores(engine_of(untrained, None), scene, frames[20:70])
     half = Off(untrained[0], 1.0 + 1e-6)
-    found = scores(engine_of(untrained, half), scene, frames[40:64])
-    assert found[:CHECKED_FRAMES] == full[:CHECKED_FRAMES]
-    assert found[CHECKED_FRAMES:] != full[CHECKED_FRAMES:], "it is the other embedder that speaks"
+    found = scores(engine_of(untrained, half), scene, frames[20:70])
+    assert found[:HALF_FROM_FRAME] == full[:HALF_FROM_FRAME]
+    assert all(a != b for a, b in zip(found[HALF_FROM_FRAME:], full[HALF_FROM_FRAME:], strict=True)), "the other speaks"
     np.testing.assert_allclose(found, full, rtol=precision.MAP_ERROR_AT_MOST)
-    assert half.calls == 24
+    assert half.calls == CHECKED_FRAMES + 50 - HALF_FROM_FRAME
     assert "camera cam: scored in float32, which changes its map by up to 0.0%" in caplog.text
 
 
@@ -74,7 +74,7 @@ def test_a_camera_whose_maps_do_not_bear_it_stays_in_float32_and_says_so(
 ) -> None:
     caplog.set_level(logging.INFO)
     half = Off(untrained[0], 1.3)
-    assert scores(engine_of(untrained, half), scene, frames[40:64]) == scores(engine_of(untrained, None), scene, frames[40:64])
+    assert scores(engine_of(untrained, half), scene, frames[20:70]) == scores(engine_of(untrained, None), scene, frames[20:70])
     assert half.calls == CHECKED_FRAMES, "and is asked no more"
     assert "and 1% is allowed" in caplog.text
 
@@ -85,16 +85,16 @@ def test_cameras_of_one_batch_keep_their_own_precision(
     """One is through its check while another, with a new model, is at its beginning."""
     half = Off(untrained[0], 1.0 + 1e-6)
     engine = engine_of(untrained, half)
-    old = [replace(frame, camera="old") for frame in frames[40:60]]
-    new = [replace(frame, camera="new") for frame in frames[40:60]]
+    old = [replace(frame, camera="old") for frame in frames[:60]]
+    new = [replace(frame, camera="new") for frame in frames[:60]]
     engine.watch("old", WatchedScene(scene))
-    for at in range(0, 12, 4):
+    for at in range(0, HALF_FROM_FRAME, 4):
         engine.score(old[at : at + 4])
     engine.watch("new", WatchedScene(scene))
-    mixed = engine.score([old[12], new[12], old[13], new[13]])
+    mixed = engine.score([old[40], new[40], old[41], new[41]])
     alone = engine_of(untrained, None)
     alone.watch("new", WatchedScene(scene))
-    assert [one.grid.tolist() for one in mixed[1::2]] == [one.grid.tolist() for one in alone.score(new[12:14])]
+    assert [one.grid.tolist() for one in mixed[1::2]] == [one.grid.tolist() for one in alone.score(new[40:42])]
     assert mixed[0].grid.tolist() != mixed[1].grid.tolist()
     np.testing.assert_allclose(mixed[0].grid, mixed[1].grid, rtol=precision.MAP_ERROR_AT_MOST)
 
@@ -111,10 +111,24 @@ def test_a_new_model_is_checked_anew(untrained: tuple[Embedder, EmbeddingIdentit
     checked = CheckedPrecision(untrained[0], untrained[0])
     pixels = inputs(frames[:1])
     checked.begin("cam")
-    checked.record("cam", CHECKED_FRAMES, 0.0)
-    assert not checked.embed(pixels, {"cam": [0]}).half
+    for _ in range(CHECKED_FRAMES):
+        assert set(checked.embed(pixels, {"cam": [0]}, checked.numbers(["cam"])).half) == {"cam"}
+    assert not checked.embed(pixels, {"cam": [0]}, checked.numbers(["cam"])).half
     checked.begin("cam")
-    assert set(checked.embed(pixels, {"cam": [0]}).half) == {"cam"}
+    assert set(checked.embed(pixels, {"cam": [0]}, checked.numbers(["cam"])).half) == {"cam"}
+
+
+@pytest.mark.parametrize("batch", [7, 16, 24])
+def test_no_score_follows_from_its_batch(
+    frames: list[Frame], scene: SceneModel, untrained: tuple[Embedder, EmbeddingIdentity], batch: int
+) -> None:
+    found = []
+    for size in (1, batch):
+        engine = engine_of(untrained, Off(untrained[0], 1.001))
+        engine.watch("cam", WatchedScene(scene))
+        parts = (frames[:48][at : at + size] for at in range(0, 48, size))
+        found.append([scored.score for part in parts for scored in engine.score(part)])
+    np.testing.assert_allclose(found[1], found[0], rtol=1e-5)
 
 
 def test_whatever_auto_chooses_no_score_is_far_from_float32s(
@@ -122,7 +136,7 @@ def test_whatever_auto_chooses_no_score_is_far_from_float32s(
 ) -> None:
     caplog.set_level(logging.INFO)
     engines = (build_engine(UNTRAINED, device=device.type, precision=name) for name in ("float32", "auto"))
-    full, auto = (scores(engine, scene, frames[40:64]) for engine in engines)
+    full, auto = (scores(engine, scene, frames[20:70]) for engine in engines)
     np.testing.assert_allclose(auto, full, rtol=2 * precision.MAP_ERROR_AT_MOST)
     assert ("camera cam: scored in" in caplog.text) == (half_precision(device) is not None)
 
