@@ -16,6 +16,7 @@ from streamwatch.model.embedding.identity import BackboneSpec
 from streamwatch.model.fitting import fit
 from streamwatch.model.scene import SceneModel
 from streamwatch.records import Frame
+from streamwatch.threads import usable_cores
 
 RATE_HZ = 10.0
 
@@ -26,7 +27,10 @@ class Streamwatch:
     version = f"streamwatch {__version__}"
 
     def __init__(self) -> None:
-        self._engine = build_engine(BackboneSpec(weights="untrained"), device="cpu", precision="float32")
+        tile_frames = max(BATCH // usable_cores(), 1)  # so that a batch gives each core a part
+        self._engine = build_engine(
+            BackboneSpec(weights="untrained"), device="cpu", precision="float32", tile_frames=tile_frames
+        )
         self._count = 0
 
     def fit(self, pictures: np.ndarray[Any, np.dtype[np.uint8]]) -> None:
