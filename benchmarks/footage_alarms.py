@@ -123,14 +123,19 @@ class Camera:
 
 def labelled_footage(folder: Path, budget: str) -> Iterator[Watched]:
     """Every camera of the footage, on its quiet clip and on its labelled one."""
+    for camera, clips in learned_cameras(folder, budget):
+        for kind, clip in clips.items():
+            frames, rate_hz = read_clip(clip, at_most=10_000)
+            yield camera.watch(kind, clip, len(frames) / rate_hz, _truth_of(clip, len(frames), rate_hz), EARLY_S)
+
+
+def learned_cameras(folder: Path, budget: str) -> Iterator[tuple[Camera, dict[str, Path]]]:
+    """Every camera of the footage, learned, and what there is to watch: its quiet clip, its labelled one."""
     for name in sorted({path.name.split("_")[0] for path in FOOTAGE.glob("*_learn*.mp4")}):
         camera = Camera(name, folder / name, budget)
         camera.fit(sorted(FOOTAGE.glob(f"{name}_learn*.mp4")))
-        for kind in ("quiet", "event"):
-            clip = FOOTAGE / f"{name}_{kind}.mp4"
-            if clip.is_file():
-                frames, rate_hz = read_clip(clip, at_most=10_000)
-                yield camera.watch(kind, clip, len(frames) / rate_hz, _truth_of(clip, len(frames), rate_hz), EARLY_S)
+        clips = {kind: FOOTAGE / f"{name}_{kind}.mp4" for kind in ("quiet", "event")}
+        yield camera, {kind: clip for kind, clip in clips.items() if clip.is_file()}
 
 
 def _truth_of(clip: Path, frames: int, rate_hz: float) -> list[Span]:

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.footage_alarms import FOOTAGE, RATE_HZ, Camera, Span, Watched
+from benchmarks.footage_alarms import FOOTAGE, RATE_HZ, Camera, Span, Watched, learned_cameras
 from benchmarks.results import Figure, record
 from benchmarks.scenes_made_hard import Clip, planted, read_clip, thing_of, write_clip
 from streamwatch.clock import SystemClock
@@ -90,15 +90,11 @@ def _watched(camera: Camera, gate: str, what: str, clip: Path, duration_s: float
 
 def all_compared(folder: Path, budget: str) -> Iterator[Compared]:
     """Every camera's recordings as they are, and those of quiet ones with things planted into them."""
-    for name in sorted({path.name.split("_")[0] for path in FOOTAGE.glob("*_learn*.mp4")}):
-        camera = Camera(name, folder / name, budget)
-        camera.fit(sorted(FOOTAGE.glob(f"{name}_learn*.mp4")))
-        for kind in ("quiet", "event"):
-            clip = FOOTAGE / f"{name}_{kind}.mp4"
-            if clip.is_file():
-                yield compared(camera, kind, clip)
-        if name in QUIET_SITES:
-            yield from _planted(camera, *read_clip(FOOTAGE / f"{name}_quiet.mp4"))
+    for camera, clips in learned_cameras(folder, budget):
+        for kind, clip in clips.items():
+            yield compared(camera, kind, clip)
+        if camera.name in QUIET_SITES:
+            yield from _planted(camera, *read_clip(clips["quiet"]))
     still = Camera("nothing moves", folder / "still", budget)
     still.folder.mkdir()
     still.fit([write_clip(still.folder / "learned.mp4", _still(STILL_FRAMES, 0), RATE_HZ)])

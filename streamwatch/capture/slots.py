@@ -75,7 +75,7 @@ class FrameSlots:
             self._changed.notify_all()
 
     def waiting(self) -> int:
-        """DueFrames waiting now."""
+        """Frames waiting now."""
         with self._changed:
             return self._waiting()
 
