@@ -84,7 +84,7 @@ class Frame:
         captured_at_s: monotonic time at which it left the decoder, for latency.
         pixels: the model's input, (256, 256, 3) RGB uint8.
         picture: the decoded picture itself, if it is kept.
-        segment: number of the file or folder it came from; a change means a cut.
+        segment: number of the file or folder it came from, or of the connection to a camera; a change means a cut.
         speed: (64, 64) speed per cell in pixels of the model's input per second, measured against the picture
             about 200 ms earlier; None if it was not asked for or there is no such picture.
         still: nothing has changed since the camera's last frame that is not, whose result holds; None where nobody looks.

@@ -38,14 +38,15 @@ class _Field:
     at_s: list[list[float]] = field(default_factory=list)
     values: list[list[float]] = field(default_factory=list)
     last_s: float = float("-inf")
+    segment: int = 0
     goes_on: bool = False
     waiting: int = 0
 
-    def add(self, at_s: float, value: float) -> None:
+    def add(self, at_s: float, value: float, segment: int) -> None:
         if self.waiting >= MAX_WAITING:
             self.last_s = float("-inf")
             return
-        continues = 0 < at_s - self.last_s <= SILENCE_S
+        continues = 0 < at_s - self.last_s <= SILENCE_S and segment == self.segment
         if not self.at_s:
             self.goes_on = continues
         if not self.at_s or not continues:
@@ -53,7 +54,7 @@ class _Field:
             self.values.append([])
         self.at_s[-1].append(at_s)
         self.values[-1].append(value)
-        self.last_s, self.waiting = at_s, self.waiting + 1
+        self.last_s, self.segment, self.waiting = at_s, segment, self.waiting + 1
 
     def take(self) -> list[Stretch]:
         streams = [ScoreStream(np.array(at_s), np.array(part)) for at_s, part in zip(self.at_s, self.values, strict=True)]
@@ -73,15 +74,15 @@ class LiveMeasures:
         self._cameras: dict[str, dict[FieldKey, _Field]] = {}
         self._changing = threading.Lock()
 
-    def record(self, camera: str, at_wall_s: float, observation: Observation) -> None:
-        """Take one frame, of a Unix time."""
+    def record(self, camera: str, at_wall_s: float, observation: Observation, segment: int = 0) -> None:
+        """Take one frame, of a Unix time; between two segments (``Frame.segment``) nothing is known of what was held."""
         with self._changing:
             known = self._cameras.setdefault(camera, {})
             measured = {
                 (observation.regime, zone.name, name): value for zone in observation.zones for name, value in zone.highest
             }
             for key, value in measured.items():
-                known.setdefault(key, _Field()).add(at_wall_s, value)
+                known.setdefault(key, _Field()).add(at_wall_s, value, segment)
 
     def take(self, camera: str) -> Mapping[FieldKey, list[Stretch]]:
         """What came since it was asked last."""

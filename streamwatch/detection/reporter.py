@@ -72,7 +72,8 @@ class Reporter:
         if kept is not None:
             self._outputs.writer.put(kept)
         if self._outputs.measures:
-            self._outputs.measures.record(scored.frame.camera, scored.frame.wall_s, observation)
+            frame = scored.frame
+            self._outputs.measures.record(frame.camera, frame.wall_s, observation, frame.segment)
         self._measure(scored, observation)  # before anybody is told, who may ask whether the camera is scored
         for subscriber in self._outputs.scores:
             subscriber(scored, observation.counts)

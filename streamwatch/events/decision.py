@@ -3,12 +3,15 @@
 ::
 
     normal --score >= start--> pending --held for min_duration--> open
-    pending --score < end--> normal                    (a near miss)
+    pending --score < end, or a cut--> normal          (a near miss)
     open --score < end--> closing
     closing --score >= end within end_delay, or >= start later--> open     (the same event goes on)
     closing --max(end_delay, cooldown) passed--> normal                    (ended)
     open --max_duration passed--> pending, linked to the event just ended
     any open state --forced--> normal                                      (ended)
+
+What is held is what was seen: between two segments of a source, or two connections to a camera, nothing was, and the causal
+filter starts anew. Calibration counts in the same way (``held_peaks.held_levels``). An open event goes on over a cut.
 
 A short dip is bridged at the end threshold, because that is what hysteresis is for; once end_delay has passed,
 only a new crossing of the start threshold reopens, or normal noise above the end threshold would keep an event
@@ -57,11 +60,12 @@ class EventPolicy:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One score; ``wall_s`` orders samples, ``time_s`` is the position in the source."""
+    """One score; ``wall_s`` orders samples, ``time_s`` is the position in the source, ``segment`` as in ``Frame``."""
 
     wall_s: float
     time_s: float
     score: float
+    segment: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,14 +131,16 @@ def force_end(state: State, reason: EndReason) -> tuple[State, tuple[Change, ...
     return NORMAL, ()
 
 
-def _step_normal(sample: Sample, policy: EventPolicy) -> tuple[State, tuple[Change, ...]]:
+def _step_normal(sample: Sample, policy: EventPolicy, *, successor: bool = False) -> tuple[State, tuple[Change, ...]]:
     if sample.score < policy.start_threshold:
         return NORMAL, ()
-    pending = State(Stage.PENDING, sample, sample, sample)
+    pending = State(Stage.PENDING, sample, sample, sample, successor=successor)
     return _open_if_held(pending, sample, policy)
 
 
 def _step_pending(state: State, sample: Sample, policy: EventPolicy) -> tuple[State, tuple[Change, ...]]:
+    if sample.segment != _require(state.last_above).segment:
+        return _step_normal(sample, policy, successor=state.successor)
     if sample.score < policy.end_threshold:
         return NORMAL, ()
     return _open_if_held(_held(state, sample), sample, policy)

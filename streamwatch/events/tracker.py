@@ -186,7 +186,7 @@ class EventTracker:
         self._last_wall_s = frame.wall_s
         if not self._policy.armed(frame.wall_s):
             return self.force_end(EndReason.NORMAL, frame.wall_s)
-        sample = Sample(frame.wall_s, frame.time_s, self._policy.level_of(scored))
+        sample = Sample(frame.wall_s, frame.time_s, self._policy.level_of(scored), frame.segment)
         self._state, changes = step(self._state, sample, self._policy.event_policy)
         if changes and isinstance(changes[0], Ended):
             ended = [self._apply(changes[0], frame.wall_s)]

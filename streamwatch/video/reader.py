@@ -98,6 +98,7 @@ class FrameReader:
         self._listeners = listeners or ReaderListeners()
         self._wall = WallClockMapper(clock, live=source.live)
         self._progress = _Progress()
+        self._connections = 0
 
     def frames(self) -> Iterator[Frame]:
         """Frames in order, each made as it is read; raises as ``due_frames``."""
@@ -115,7 +116,8 @@ class FrameReader:
         """
         self._progress = _Progress(warnings=self._source.remarks)
         self._wall.connect()
-        for number, segment in enumerate(self._source.segments):
+        first_number, self._connections = self._connections, self._connections + int(self._source.live)
+        for number, segment in enumerate(self._source.segments, first_number):
             try:
                 yield from self._segment_frames(segment, number)
             except (SourceError, SourceNotFound) as error:

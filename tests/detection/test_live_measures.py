@@ -33,13 +33,13 @@ def test_values_come_in_order_and_go_on_over_what_was_taken() -> None:
     assert not measures.take("other")
 
 
-@pytest.mark.parametrize("between", ["silence", "clock set back", "taken and silent"])
+@pytest.mark.parametrize("between", ["silence", "clock set back", "taken and silent", "connected anew"])
 def test_what_was_not_watched_ends_a_stretch(between: str) -> None:
     measures = LiveMeasures()
     measures.record("cam", 100.0, observation(1.0))
-    at_s = 50.0 if between == "clock set back" else 110.0
+    at_s = {"clock set back": 50.0, "connected anew": 100.1}.get(between, 110.0)
     before = measures.take("cam")[KEY] if between == "taken and silent" else []
-    measures.record("cam", at_s, observation(2.0))
+    measures.record("cam", at_s, observation(2.0), segment=int(between == "connected anew"))
     found = [*before, *measures.take("cam")[KEY]]
     assert [len(stretch.stream.at_s) for stretch in found] == [1, 1]
     assert not found[1].goes_on

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -71,6 +72,30 @@ def test_max_duration_makes_a_linked_successor() -> None:
     assert started.successor
     assert started.began == ended.ended
     assert state.stage is Stage.OPEN
+
+
+def test_what_is_held_over_a_cut_was_not_seen() -> None:
+    """The first frame of a connection is not averaged with any before: two of them, at a flaky camera, are no event."""
+    over = [Sample(0.0, 0.3, 12), Sample(1.2, 0.6, 12, segment=1), Sample(2.4, 0.9, 12, segment=2)]
+    state, changes = run_samples(over, RULES)
+    assert (state.stage, changes) == (Stage.PENDING, [])
+    assert state.began == over[-1]
+    state, changes = run_samples([*over, Sample(3.4, 1.9, 12, segment=2)], RULES)
+    assert isinstance(changes[0], Started)
+    assert changes[0].began == over[-1]
+    assert run_samples([*over, Sample(2.9, 0.0, 8, segment=3)], RULES) == (NORMAL, []), "nor is the end threshold enough"
+
+
+def test_an_open_event_and_a_successor_go_on_over_a_cut() -> None:
+    rules = EventPolicy(10, 6, min_duration_s=1, end_delay_s=2, cooldown_s=5, max_duration_s=4)
+    before = [Sample(float(at), at, 12) for at in range(5)]
+    after = [Sample(5.0 + at, at, 12, segment=1) for at in range(2)]
+    state, _ = run_samples([*before[:3], replace(after[0], wall_s=3.0)], rules)
+    assert (state.stage, state.began) == (Stage.OPEN, before[0])
+    _, changes = run_samples(before + after, rules)
+    assert [type(change) for change in changes] == [Started, Ended, Started]
+    assert isinstance(changes[2], Started)
+    assert (changes[2].successor, changes[2].began) == (True, after[0])
 
 
 def test_forced_ends_what_is_open_and_drops_what_is_pending() -> None:

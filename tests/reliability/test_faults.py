@@ -116,7 +116,7 @@ def test_a_reload_touches_only_what_changed(site: Site) -> None:
     rewrite(site.config_path, {"cam1": {**cameras["cam1"], "threshold": 123.0}, "new": {"source": extra.url}})
     assert site.wait_scored("new", began_s, 20)
     last = site.observed.scored_at_s["cam0"][-1]
-    assert service.readiness().lacking == ()
+    assert wait_until(lambda: service.readiness().lacking == ()), "the spy knows of a scored frame before the status does"
     assert fleet.cameras == ["cam1", "new"]
     assert fleet.worker_of("cam1") is worker
     assert site.wait_scored("cam1", time.monotonic(), 5)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from dataclasses import replace
 from pathlib import Path
 
 import av
@@ -236,6 +238,15 @@ def test_frames_that_are_made_later_are_the_same_to_the_bit(video: Path) -> None
         assert (later.speed is None) == (made.speed is None)
         if later.speed is not None and made.speed is not None:
             np.testing.assert_array_equal(later.speed, made.speed)
+
+
+def test_each_connection_to_a_camera_is_a_segment_and_each_reading_of_a_file_the_same(video: Path) -> None:
+    """What is averaged or held over frames is so within a segment: at a camera that comes back it starts anew."""
+    file = parse_source(str(video))
+    camera = replace(file, segments=tuple(replace(segment, kind="live") for segment in file.segments))
+    for source, expected in ((file, [{0}, {0}]), (camera, [{0}, {1}])):
+        reader = FrameReader("cam", source, opener=PyAvOpener(), clock=SystemClock())
+        assert [{frame.segment for frame in itertools.islice(reader.frames(), 9)} for _ in range(2)] == expected
 
 
 def test_what_cannot_be_scaled_is_told_by_the_reader_though_frames_are_made_later(
