@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -163,7 +164,7 @@ class FrameScore:
         fields: what each field says at the strongest cell of ``level_grid``: for a model of both fields -log10 of
             the chance that normal footage is as far out, for a model of one its distance.
         spread: how the causally filtered appearance map is spread over the picture.
-        layers: what of the backbone speaks at the strongest cell, in this frame alone; empty without appearance.
+        explain: computes ``layers``.
         reused: it is the camera's last result, because nothing has changed.
     """
 
@@ -175,9 +176,17 @@ class FrameScore:
     level_grid: Float32Array
     fields: tuple[tuple[str, float], ...] = ()
     spread: Spread = NO_SPREAD
-    layers: tuple[LayerShare, ...] = ()
+    explain: Callable[[], tuple[LayerShare, ...]] = field(default=tuple, repr=False, compare=False)
     measures: Measures = ()
     reused: bool = False
+
+    @property
+    def layers(self) -> tuple[LayerShare, ...]:
+        """What of the backbone speaks at the strongest cell, in this frame alone; empty without appearance.
+
+        Computed when it is asked for, which costs more than the frame's level: few frames are an event's peak.
+        """
+        return self.explain()
 
     def level_in(self, cells: BoolGrid | None) -> float:
         """The level of a part of the picture, (h, w) True where its cells are; None is the whole."""

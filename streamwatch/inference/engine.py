@@ -26,6 +26,7 @@ from streamwatch.model.scoring.stream_scorer import MapScores, StreamScorer
 from streamwatch.records import INPUT_SIZE_PX, SPEED_GRID, Float32Array, Frame, FrameScore, LayerShare
 
 OnBatch = Callable[[int, float], None]
+Explain = Callable[[], tuple[LayerShare, ...]]
 _NO_SPEED = np.full((SPEED_GRID, SPEED_GRID), np.nan, dtype=np.float32)
 
 
@@ -158,8 +159,8 @@ class Engine:
         moved = [frame for frame, holds in zip(frames, held, strict=True) if not holds]
         parts = self._parts_of(moved)
         verdicts = _verdicts(self._scorers, frames, held, _maps_in_order(parts))
-        layers = _explained(self._scenes, moved, parts, [verdict.cell for verdict in verdicts])
-        results = map(_scored, moved, verdicts, layers)
+        explanations = _explanations(self._scenes, moved, parts, [verdict.cell for verdict in verdicts])
+        results = map(_scored, moved, verdicts, explanations)
         return [
             self._last.of(frame) if holds else self._last.keep(next(results)) for frame, holds in zip(frames, held, strict=True)
         ]
@@ -232,27 +233,33 @@ def _verdicts(
     return verdicts
 
 
-def _explained(
+def _explanations(
     scenes: Mapping[str, SceneModel], frames: Sequence[Frame], parts: Sequence[_Part], cells: Sequence[int]
-) -> list[tuple[LayerShare, ...]]:
-    """What of the backbone speaks at each frame's strongest cell."""
-    layers: list[tuple[LayerShare, ...]] = [()] * len(frames)
+) -> list[Explain]:
+    """What computes which layers speak at each frame's strongest cell: from its embedding there, and no other is kept."""
+    explanations: list[Explain] = [tuple] * len(frames)
     for part in parts:
-        for camera, at in _rows_by_camera([frames[row] for row in part.rows]).items():
-            scene, rows, embeddings = scenes[camera], [part.rows[i] for i in at], part.embeddings
-            if scene.sees_appearance and embeddings is not None:
-                with torch.no_grad():
-                    found = scene.explain(embeddings[torch.tensor(at, device=embeddings.device)], [cells[row] for row in rows])
-                for row, shares in zip(rows, found, strict=True):
-                    layers[row] = shares
-    return layers
+        if part.embeddings is None:
+            continue
+        at = torch.tensor([cells[row] for row in part.rows], device=part.embeddings.device)
+        strongest = part.embeddings.flatten(1, 2)[torch.arange(len(at), device=at.device), at]
+        for row, x in zip(part.rows, strongest, strict=True):
+            scene = scenes[frames[row].camera]
+            if scene.sees_appearance:
+                explanations[row] = partial(_layers_at, scene, x, cells[row])
+    return explanations
+
+
+def _layers_at(scene: SceneModel, x: Tensor, cell: int) -> tuple[LayerShare, ...]:
+    with torch.no_grad():
+        return scene.explain(x[None], [cell])[0]
 
 
 def _distance_dtype(embedder: Embedder) -> torch.dtype:
     return torch.float64 if embedder.dtype == torch.float64 else torch.float32
 
 
-def _scored(frame: Frame, verdict: MapScores, layers: tuple[LayerShare, ...]) -> FrameScore:
+def _scored(frame: Frame, verdict: MapScores, explain: Explain) -> FrameScore:
     return FrameScore(
         frame,
         verdict.score,
@@ -262,7 +269,7 @@ def _scored(frame: Frame, verdict: MapScores, layers: tuple[LayerShare, ...]) ->
         verdict.level_grid,
         verdict.fields,
         verdict.spread,
-        layers,
+        explain,
         verdict.measures,
     )
 

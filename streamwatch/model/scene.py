@@ -144,10 +144,9 @@ class SceneModel:
         grids = torch.cat([_tile_maps(self.gaussians_, self.grid, tile, tile_frames) for tile in tiles])
         return Maps(grids, grids.amax(dim=(1, 2)))
 
-    def explain(self, embeddings: Tensor, cells: Sequence[int]) -> list[tuple[LayerShare, ...]]:
-        """What of the backbone speaks at a cell of each frame: (N, H, W, d) embeddings, N cells counted row by row."""
-        at = torch.tensor(cells, device=embeddings.device)
-        x = embeddings.flatten(1, 2)[torch.arange(len(cells), device=at.device), at]
+    def explain(self, x: Tensor, cells: Sequence[int]) -> list[tuple[LayerShare, ...]]:
+        """What of the backbone speaks at N cells, counted row by row, of the (N, d) embeddings there."""
+        at = torch.tensor(cells, device=x.device)
         parts = squared_parts(self.require_gaussians(), x, at, self.identity.channels_of_layers(), eps=self.eps)
         rows = torch.stack([parts.squared, parts.usual, parts.deviation], 2).cpu().tolist()
         return [_shares(self.identity.layer_names, row) for row in rows]

@@ -9,10 +9,10 @@ import torch
 from streamwatch.inference.engine import Engine, WatchedScene
 from streamwatch.inference.factory import build_engine
 from streamwatch.model.embedding.identity import BackboneSpec
-from streamwatch.model.normality.gaussian import fit_gaussians
+from streamwatch.model.normality.gaussian import fit_gaussians, mahalanobis
 from streamwatch.model.normality.moments import Moments
 from streamwatch.model.scene import SceneModel
-from streamwatch.records import Frame
+from streamwatch.records import Frame, LayerShare
 
 MAP_TOLERANCE = 1e-4
 """Of float32: relative, between a frame alone and in a batch that is parted otherwise."""
@@ -57,6 +57,32 @@ def test_workers_change_neither_order_nor_scores(built: Engine, model: SceneMode
     assert [row[:2] for row in parted] == [(frame.camera, frame.index) for frame in frames]
     assert [row[2] for row in parted] == pytest.approx([row[2] for row in alone], rel=MAP_TOLERANCE)
     assert all(row[3] == 3 for row in parted)
+
+
+def test_layers_are_explained_when_they_are_asked_for_and_by_the_model_that_scored(
+    built: Engine, model: SceneModel, pictures: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine, explained = Engine(built.embedder, built.identity, built.device, workers=2), list[int]()
+    for camera in "ab":
+        engine.watch(camera, WatchedScene(model))
+    explain = SceneModel.explain
+
+    def spy(scene: SceneModel, x: torch.Tensor, cells: list[int]) -> list[tuple[LayerShare, ...]]:
+        explained.extend(cells)
+        return explain(scene, x, cells)
+
+    monkeypatch.setattr(SceneModel, "explain", spy)
+    scored = engine.score(frames_of(pictures[6:], "abba"))
+    assert not explained, "a frame that is no peak of an event costs nothing"
+    engine.unwatch("a")
+    for one, picture in zip(scored, pictures[6:], strict=False):
+        with torch.no_grad():
+            embedded = built.embedder(torch.from_numpy(picture[None]).to(built.device)).flatten(1, 2)
+            distances = mahalanobis(model.require_gaussians(), embedded)[0]
+        whole = sum(layer.squared for layer in one.layers)
+        assert explained[-1] == int(one.level_grid.argmax())
+        assert whole == pytest.approx(float(distances[explained[-1]]) ** 2, rel=MAP_TOLERANCE)
+    assert len(explained) == 4
 
 
 def test_an_empty_batch_is_scored_at_once(built: Engine, model: SceneModel) -> None:
