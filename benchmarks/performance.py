@@ -1,6 +1,6 @@
 """What this machine scores, live and offline, as ratios to its bare network in the same run.
 
-python -m benchmarks.performance [--rounds 3] [--precision float32]
+python -m benchmarks.performance [--rounds 3] [--precision auto]
 
 In turn, round after round, because these machines are shared: the network alone, a file from decoding to levels, and the daemon
 on 24 cameras that offer 120 frames a second. Then the daemon at 60 % of what it scored.
@@ -80,7 +80,7 @@ def main() -> None:
     """Measure, print and write the figures."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--precision", default="float32")
+    parser.add_argument("--precision", default="auto")
     arguments = parser.parse_args()
     logging.getLogger("streamwatch").setLevel(logging.ERROR)
     with tempfile.TemporaryDirectory() as name:
@@ -90,7 +90,8 @@ def main() -> None:
         found = figures(*measure(Bench(folder, model, SENT, FPS, precision=arguments.precision), arguments.rounds))
     for figure in found:
         print(f"{figure.what}: {figure.value} {figure.unit} {figure.bound}")
-    record("performance", f"Speed, {arguments.precision}", found)
+    name = "performance" if arguments.precision == "auto" else f"performance_{arguments.precision}"
+    record(name, f"Speed, precision {arguments.precision}", found)
 
 
 if __name__ == "__main__":

@@ -86,11 +86,12 @@ def page() -> str:
         "Figures of the commands in [benchmarks/](../benchmarks), each with its command, commit and machine. These are small, "
     ]
     parts.append("shared machines: compare figures of one run, not of two.\n")
-    parts += [_section(json.loads(path.read_text())) for path in sorted(FOLDER.glob("*.json"))]
+    parts += [section(json.loads(path.read_text())) for path in sorted(FOLDER.glob("*.json"))]
     return "".join(parts)
 
 
-def _section(document: Mapping[str, Any]) -> str:
+def section(document: Mapping[str, Any]) -> str:
+    """One file's figures as a section of a page."""
     where = document["machine"]
     gpu = f", {where['gpu']}" if where.get("gpu") else ", no GPU"
     versions = f"Python {where['python']}, torch {where['torch']}" if where.get("torch") else f"Python {where['python']}"

@@ -27,6 +27,7 @@ from streamwatch.config.units import parse_budget_per_day, parse_duration_s, par
 from streamwatch.enums import CameraState
 from streamwatch.metrics import Metrics, none_dropped
 from tools.footage import REPOSITORY
+from tools.performance_page import performance_page
 
 DOCS = REPOSITORY / "docs"
 GENERATED = "<!-- Made by `make docs`; do not edit. -->\n\n"
@@ -212,11 +213,17 @@ def benchmarks_page() -> str:
     return f"# Benchmarks\n\n{GENERATED}{results.page()}"
 
 
+def speed_page() -> str:
+    """How fast it is, what made it so and what did not."""
+    return f"# Speed\n\n{GENERATED}{performance_page()}"
+
+
 PAGES = {
     "benchmarks.md": benchmarks_page,
     "metrics.md": metrics_page,
     "configuration.md": configuration_page,
     "messages.md": messages_page,
+    "performance/README.md": speed_page,
 }
 
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from streamwatch.errors import ModelMismatch
 from streamwatch.inference.last_results import LastResults
-from streamwatch.inference.precision import CheckedPrecision, map_error
+from streamwatch.inference.precision import CheckedPrecision, map_error, whitener_precision
 from streamwatch.inference.workers import Workers, workers_for
 from streamwatch.model.batches import FrameBatch
 from streamwatch.model.embedding.embedder import Embedder
@@ -76,6 +76,7 @@ class Engine:
         on_batch: told (frames, seconds) of every batch.
         workers: parts of a batch that are scored side by side; None is as ``workers_for``.
         half: the embedder in half precision, for the cameras whose maps bear it; None is for none.
+        half_whiteners: what whiteners are kept in, for the cameras whose maps bear it; None is for none.
     """
 
     def __init__(
@@ -88,10 +89,11 @@ class Engine:
         on_batch: OnBatch | None = None,
         workers: int | None = None,
         half: Embedder | None = None,
+        half_whiteners: torch.dtype | None = None,
     ) -> None:
         self.embedder, self.identity, self.device = embedder, identity, device
         self._precision, self._last = CheckedPrecision(embedder, half), LastResults()
-        self.tile_frames = tile_frames
+        self.tile_frames, self._half_whiteners = tile_frames, half_whiteners
         self._on_batch = on_batch
         self._workers = Workers(workers or workers_for(device))
         self._scenes: dict[str, SceneModel] = {}
@@ -118,8 +120,9 @@ class Engine:
             ModelMismatch: the scene was learned from other embeddings.
         """
         self.check(camera, scene)
-        self._scenes[camera] = scene.model.to(self.device, _distance_dtype(self.embedder))
-        self._precision.begin(camera)
+        whiteners, error = whitener_precision(camera, scene.model, self._half_whiteners)
+        self._scenes[camera] = scene.model.to(self.device, _distance_dtype(self.embedder), whiteners)
+        self._precision.begin(camera, error)
         self._last.forget(camera)
         model, units = scene.model, scene.units or scene.model.units_
         self._scorers[camera] = StreamScorer(model.grid, model.fusion_, scene.ignored, model.suppression_, units=units)

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import torch
+
 from streamwatch.config.schema import BackboneConfig, Config
 from streamwatch.inference.engine import Engine, OnBatch
 from streamwatch.inference.precision import half_precision
 from streamwatch.model.embedding.identity import BackboneSpec, build_embedder, resolve_device
 from streamwatch.model.scene import TILE_FRAMES
+
+MAY_ROUND = ("auto", "bf16", "fp16")
+"""Precisions of which nobody expects the last bits."""
 
 
 def spec_of(backbone: BackboneConfig) -> BackboneSpec:
@@ -28,14 +33,25 @@ def build_engine(
 
     Args:
         precision: ``auto`` learns in float32, and scores a camera in half precision where the device computes that natively
-            and the camera's first frames bear it (``inference.precision``).
+            and the camera's first frames bear it; its whiteners have 16 bits where its model bears that, so they have where 16
+            bits are asked for by name (``inference.precision``).
     """
     resolved = resolve_device(device)
     embedder, identity = build_embedder(spec, device=resolved, precision=precision, indices=indices)
-    name = half_precision(resolved) if precision == "auto" else None
+    native = half_precision(resolved)
+    name = native if precision == "auto" else None
     half = build_embedder(spec, device=resolved, precision=name, indices=identity.indices)[0] if name else None
     frames = TILE_FRAMES if tile_frames is None else tile_frames
-    return Engine(embedder, identity, resolved, tile_frames=frames, on_batch=on_batch, workers=workers, half=half)
+    return Engine(
+        embedder,
+        identity,
+        resolved,
+        tile_frames=frames,
+        on_batch=on_batch,
+        workers=workers,
+        half=half,
+        half_whiteners=torch.bfloat16 if native and precision in MAY_ROUND else None,
+    )
 
 
 def engine_of(config: Config, *, tile_frames: int | None = None, on_batch: OnBatch | None = None) -> Engine:

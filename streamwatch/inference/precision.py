@@ -1,7 +1,8 @@
 """``precision: auto``: half the bits where the device computes them natively and a camera's own maps bear it.
 
 Half precision changes an embedding by a share of a percent, and a Gaussian with a small variance makes much of it: whether a
-map stays within a hundredth follows from the scene. So each camera's first frames are scored in both precisions.
+map stays within a hundredth follows from the scene. So each camera's first frames are scored in both precisions. Whiteners
+alone lose less, and what they do to a map follows from the model: it is asked when a camera begins.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ import torch
 from torch import Tensor
 
 from streamwatch.model.embedding.embedder import Embedder
+from streamwatch.model.normality.gaussian import GaussianField, drawn_normal, mahalanobis
+from streamwatch.model.scene import SceneModel
 
 log = logging.getLogger(__name__)
 CHECKED_FRAMES = 8
@@ -25,6 +28,8 @@ must not follow from its batch."""
 MAP_ERROR_AT_MOST = 1e-2
 """Largest difference in a frame's map, as a share of the map's highest value."""
 _NATIVE_ON_CPU = ("avx512_bf16", "amx_bf16", "bf16")
+_ASKED_POSITIONS, _ASKED_FRAMES = 64, 16
+"""Of how much drawn from a model's Gaussians it is asked what its whiteners bear: a thousand distances, in a moment."""
 _FP16_CAPABILITY = (7, 0)
 """Of CUDA, from which on tensor cores compute fp16 (Volta)."""
 
@@ -48,15 +53,42 @@ def map_error(half: Tensor, full: Tensor) -> float:
     return float("inf") if math.isnan(worst) else worst
 
 
+def whitener_precision(camera: str, model: SceneModel, half: torch.dtype | None) -> tuple[torch.dtype | None, float]:
+    """``half`` if a camera's whiteners may be kept in it, else None; and how far its maps are off with what was chosen.
+
+    Asked of what the model's Gaussians say that normal pictures are (``drawn_normal``), at positions all over the picture.
+    """
+    if half is None or not model.sees_appearance:
+        return None, 0.0
+    error = whitener_error(model.require_gaussians(), half, eps=model.eps)
+    bears = error <= MAP_ERROR_AT_MOST
+    name = str(half).removeprefix("torch.")
+    what = f"whiteners in {name}, which changes its map by up to {error:.1%}"
+    refused = f"whiteners in float32: {name} changes its map by up to {error:.1%}, and {MAP_ERROR_AT_MOST:.0%} is allowed"
+    log.info("camera %s: %s", camera, what if bears else refused, extra={"camera": camera})
+    return (half, error) if bears else (None, 0.0)
+
+
+def whitener_error(field: GaussianField, half: torch.dtype, *, eps: float) -> float:
+    """``map_error`` of whiteners in ``half``, of normal pictures as a model knows them."""
+    positions = int(field.mean.shape[0])
+    asked = field.at(torch.arange(0, positions, max(positions // _ASKED_POSITIONS, 1)))
+    drawn = drawn_normal(asked, _ASKED_FRAMES, eps=eps)
+    full, rounded = (mahalanobis(one, drawn) for one in (asked, asked.to(drawn.device, whiteners=half)))
+    return map_error(rounded.unsqueeze(1), full.unsqueeze(1))
+
+
 @dataclass(frozen=True)
 class _Check:
     """What a camera's first frames came to.
 
     Attributes:
+        whiteners: how far its whiteners alone are off.
         seen: frames that came.
         frames: of them, that were scored twice.
     """
 
+    whiteners: float = 0.0
     seen: int = 0
     frames: int = 0
     worst: float = 0.0
@@ -66,8 +98,12 @@ class _Check:
         return self.frames >= CHECKED_FRAMES
 
     @property
+    def error(self) -> float:
+        return self.worst + self.whiteners
+
+    @property
     def passed(self) -> bool:
-        return self.done and self.worst <= MAP_ERROR_AT_MOST
+        return self.done and self.error <= MAP_ERROR_AT_MOST
 
 
 @dataclass(frozen=True)
@@ -95,9 +131,9 @@ class CheckedPrecision:
         self._full, self._half = full, half
         self._checks: dict[str, _Check] = {}
 
-    def begin(self, camera: str) -> None:
-        """Check ``camera`` from its next frame on: its model is another one."""
-        self._checks[camera] = _Check()
+    def begin(self, camera: str, whiteners: float = 0.0) -> None:
+        """Check ``camera`` from its next frame on: its model is another one, whose whiteners alone are so far off."""
+        self._checks[camera] = _Check(whiteners)
 
     def forget(self, camera: str) -> None:
         """Its frames come no more."""
@@ -136,7 +172,7 @@ class CheckedPrecision:
             self._tell(camera, check, str(self._half.dtype).removeprefix("torch."))
 
     def _tell(self, camera: str, check: _Check, name: str) -> None:
-        changes = f"changes its map by up to {check.worst:.1%}"
+        changes = f"changes its map by up to {check.error:.1%}"
         if check.passed:
             what = f"scored in {name}, which {changes}"
         else:

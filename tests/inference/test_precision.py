@@ -14,7 +14,15 @@ from torch import Tensor
 from streamwatch.inference import factory, precision
 from streamwatch.inference.engine import Engine, WatchedScene
 from streamwatch.inference.factory import build_engine
-from streamwatch.inference.precision import CHECKED_FRAMES, HALF_FROM_FRAME, CheckedPrecision, half_precision, map_error
+from streamwatch.inference.precision import (
+    CHECKED_FRAMES,
+    HALF_FROM_FRAME,
+    CheckedPrecision,
+    half_precision,
+    map_error,
+    whitener_error,
+    whitener_precision,
+)
 from streamwatch.model.embedding.embedder import Embedder
 from streamwatch.model.embedding.identity import EmbeddingIdentity
 from streamwatch.model.fitting import fit
@@ -165,5 +173,53 @@ def test_only_auto_chooses(
     monkeypatch.setattr(factory, "half_precision", lambda _: "bf16")
     engine = build_engine(UNTRAINED, device="cpu", precision=asked)
     scores(engine, scene, frames[40 : 40 + CHECKED_FRAMES])
-    assert ("bfloat16" in caplog.text) == checked
+    assert ("scored in" in caplog.text) == checked
     assert engine.embedder.dtype == (torch.bfloat16 if asked == "bf16" else torch.float32), "what is learned with"
+
+
+@pytest.mark.parametrize(("asked", "kept"), [("auto", torch.bfloat16), ("bf16", torch.bfloat16), ("float32", torch.float32)])
+def test_whiteners_have_16_bits_where_nobody_asked_for_32(
+    monkeypatch: pytest.MonkeyPatch, frames: list[Frame], scene: SceneModel, asked: str, kept: torch.dtype
+) -> None:
+    monkeypatch.setattr(factory, "half_precision", lambda _: "bf16")
+    engine = build_engine(UNTRAINED, device="cpu", precision=asked)
+    engine.watch("cam", WatchedScene(scene))
+    field = engine.scene_of("cam").require_gaussians()
+    assert {block.dtype for block in field.blocks} == {kept}
+    assert field.mean.dtype == torch.float32, "the mean is taken off in full precision"
+
+
+def test_what_drawn_pictures_say_of_whiteners_holds_for_real_ones(
+    frames: list[Frame], scene: SceneModel, untrained: tuple[Embedder, EmbeddingIdentity]
+) -> None:
+    cpu = torch.device("cpu")
+    half = scene.to(cpu, whiteners=torch.bfloat16)
+    with torch.no_grad():
+        embedded = untrained[0](inputs(frames[40:64]))
+        found = map_error(half.maps(embedded).grids, scene.maps(embedded).grids)
+    told = whitener_error(scene.require_gaussians(), torch.bfloat16, eps=scene.eps)
+    assert 0 < found <= told <= precision.MAP_ERROR_AT_MOST
+
+
+def test_whiteners_whose_maps_do_not_bear_it_keep_32_bits(
+    monkeypatch: pytest.MonkeyPatch, scene: SceneModel, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    assert whitener_precision("cam", scene, torch.bfloat16)[0] == torch.bfloat16
+    monkeypatch.setattr(precision, "MAP_ERROR_AT_MOST", 1e-4)
+    assert whitener_precision("cam", scene, torch.bfloat16) == (None, 0.0)
+    assert "camera cam: whiteners in bfloat16, which changes its map by up to 0." in caplog.text
+    assert "camera cam: whiteners in float32: bfloat16 changes its map" in caplog.text
+
+
+def test_both_errors_together_are_what_is_allowed(
+    frames: list[Frame], scene: SceneModel, untrained: tuple[Embedder, EmbeddingIdentity], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    checked = CheckedPrecision(untrained[0], Off(untrained[0], 1.001))
+    checked.begin("cam", 0.9 * precision.MAP_ERROR_AT_MOST)
+    checked.record("cam", CHECKED_FRAMES, 0.2 * precision.MAP_ERROR_AT_MOST)
+    assert "changes its map by up to 1.1%, and 1% is allowed" in caplog.text
+    checked.begin("cam", 0.7 * precision.MAP_ERROR_AT_MOST)
+    checked.record("cam", CHECKED_FRAMES, 0.2 * precision.MAP_ERROR_AT_MOST)
+    assert "which changes its map by up to 0.9%" in caplog.text

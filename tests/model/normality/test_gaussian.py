@@ -12,6 +12,7 @@ from streamwatch.model.embedding.identity import EmbeddingIdentity
 from streamwatch.model.normality.gaussian import (
     EPS,
     GaussianField,
+    drawn_normal,
     fit_gaussians,
     mahalanobis,
     squared_parts,
@@ -22,6 +23,8 @@ from streamwatch.model.normality.moments import Moments
 from tests.conftest import inputs, read, shared_file
 
 DISTANCE_RELATIVE_TOLERANCE = {"cpu": 1e-4, "cuda": 1e-4}
+HALF_WHITENERS_TOLERANCE = {"cpu": 1e-2, "cuda": 1e-2}
+"""Of a picture's largest distance; measured 2e-3."""
 POSITIONS = slice(0, 4096, 37)
 
 
@@ -145,3 +148,35 @@ def test_whiteners_in_blocks_are_the_whiteners(dims: int) -> None:
 def test_at_a_hundred_channels_blocks_take_three_fifths_of_the_squares() -> None:
     field = GaussianField.of(torch.zeros(3, 100), torch.zeros(3, 100, 100))
     assert field.bytes == 3 * 4 * (100 + 6250)
+
+
+def test_what_is_drawn_has_the_footages_mean_and_covariance(embeddings: torch.Tensor) -> None:
+    """Of S and not of S + eps I: the footage is of fewer frames than dimensions at some, and nothing is drawn in the others."""
+    few = embeddings[:60, :3]
+    moments = Moments.starting_with(few)
+    drawn = drawn_normal(fit_gaussians(moments), 20_000).double()
+    covariance = moments.covariance(slice(0, 3))
+    found = torch.stack([torch.cov(drawn[:, position].T) for position in range(3)])
+    assert (drawn.mean(0) - few.double().mean(0)).abs().max() <= 0.05 * float(covariance.diagonal(dim1=1, dim2=2).max()) ** 0.5
+    assert float((found - covariance).norm() / covariance.norm()) <= 0.05
+    unseen = torch.linalg.eigh(covariance[0])[1][:, 0]
+    assert float((drawn[:, 0] @ unseen).var()) <= 0.01 * EPS
+
+
+def test_whiteners_in_16_bits_are_half_as_large_and_hardly_off(embeddings: torch.Tensor, device: torch.device) -> None:
+    field = fit_gaussians(Moments.starting_with(embeddings[:200]))
+    half = field.to(device, whiteners=torch.bfloat16)
+    means = field.mean.numel() * 4
+    assert half.bytes - means == (field.bytes - means) // 2
+    test = embeddings[200:]
+    expected = numpy_distances(embeddings[:200].double().numpy(), test.double().numpy())
+    relative = np.abs(mahalanobis(half, test.to(device)).cpu().numpy() - expected) / expected.max(axis=1, keepdims=True)
+    assert relative.max() <= HALF_WHITENERS_TOLERANCE[device.type], relative.max()
+
+
+@pytest.mark.parametrize("frames", [1, 2, 5, 8])
+def test_with_whiteners_in_16_bits_a_frame_is_as_far_off_in_any_batch_of_a_tile(embeddings: torch.Tensor, frames: int) -> None:
+    half = fit_gaussians(Moments.starting_with(embeddings[:200])).to(torch.device("cpu"), whiteners=torch.bfloat16)
+    tile = embeddings[200:208]
+    rolled = torch.roll(tile, frames, 0)
+    assert torch.equal(torch.roll(mahalanobis(half, tile), frames, 0), mahalanobis(half, rolled))
