@@ -24,6 +24,7 @@ from streamwatch.bench.footage import Camera, learn, write_clip
 from streamwatch.bench.stages import read
 from streamwatch.inference.engine import Engine, WatchedScene
 from streamwatch.inference.factory import build_engine
+from streamwatch.inference.precision import CHECKED_FRAMES
 from streamwatch.inference.resilient_engine import MAX_BATCH_FRAMES
 from streamwatch.model.artifact.serialization import Provenance, load_model, save_model
 from streamwatch.model.embedding.identity import BackboneSpec
@@ -45,11 +46,15 @@ class Cost:
 
 
 def measure(engine: Engine, model_path: Path, frames: list[Frame], at_most: int) -> Iterator[Cost]:
-    """Add cameras to the engine, and measure at each count, up to ``at_most`` or as many as there is memory for."""
+    """Add cameras to the engine, and measure at each count, up to ``at_most`` or as many as there is memory for.
+
+    A camera's first frames, which may be scored in both precisions, are past when it is measured.
+    """
     watched = 0
     for count in (count for count in COUNTS if count <= at_most):
         while watched < count:
             engine.watch(f"camera-{watched}", WatchedScene(load_model(model_path)[0]))
+            engine.score([replace(frame, camera=f"camera-{watched}") for frame in frames[:CHECKED_FRAMES]])
             watched += 1
             if rss_mib(os.getpid()) > ROOM * _memory_mib():
                 return
@@ -76,7 +81,7 @@ def _frame_s(engine: Engine, frames: list[Frame], cameras: int) -> float:
 def _frame_of(frames: list[Frame], number: int, cameras: int) -> Frame:
     """Another picture each time; its time goes on along its camera's stream."""
     frame = frames[number % len(frames)]
-    return replace(frame, camera=f"camera-{number % cameras}", time_s=float(number))
+    return replace(frame, camera=f"camera-{number % cameras}", time_s=CHECKED_FRAMES + float(number))
 
 
 def figures(costs: list[Cost]) -> list[Figure]:
