@@ -9,7 +9,7 @@ import statistics
 import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -17,6 +17,7 @@ import torch
 from streamwatch.clock import SystemClock
 from streamwatch.inference.engine import Engine
 from streamwatch.inference.offline import score_frames
+from streamwatch.inference.precision import HALF_FROM_FRAME
 from streamwatch.inference.workers import Workers, workers_for
 from streamwatch.model.scene import SceneModel
 from streamwatch.model.scoring.stream_scorer import StreamScorer
@@ -142,6 +143,22 @@ def bare_network_fps(engine: Engine, batch: int = OFFLINE_BATCH, rounds: int = 5
             way.map(once, [[number] for number in range(way.count)])
             seconds.append((time.perf_counter() - began_s) / way.count)
     return batch / min(statistics.median(seconds[1:]) for seconds in taken)
+
+
+def scoring_fps(engine: Engine, frames: Sequence[Frame], rounds: int = 5) -> float:
+    """Frames per second of all that comes after reading, from pictures in memory to levels, in batches for all cores.
+
+    Args:
+        frames: of camera ``bench``, at least one; they come again and again, each time later.
+    """
+    batch, taken, number = engine.frames_for_all, list[float](), 0
+    for _ in range(max(HALF_FROM_FRAME // batch, 1) + rounds):
+        pictures = [replace(frames[n % len(frames)], time_s=float(n)) for n in range(number, number + batch)]
+        began_s = time.perf_counter()
+        engine.score(pictures)
+        taken.append(time.perf_counter() - began_s)
+        number += batch
+    return batch / statistics.median(taken[-rounds:])
 
 
 def offline_fps(engine: Engine, clip: Path, model: SceneModel) -> float:

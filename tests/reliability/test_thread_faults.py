@@ -38,6 +38,8 @@ AGAIN_WITHIN_S = 15.0
 HAPPENS_WITHIN_S = 3.0
 FAULT_TAKES_S = 1.0
 """A camera is opened again after each."""
+QUIET_S = 8.0
+"""What a thread does not call for so long after the last fault, it calls at the start alone, or once a minute."""
 LEFT_OUT = (
     "streamwatch.threads",
     "streamwatch.clock",
@@ -61,6 +63,7 @@ class Injector:
         self.seen: dict[str, set[str]] = defaultdict(set)
         self.calls: Counter[str] = Counter()
         self.armed: set[tuple[str, str]] = set()
+        self._raised_at_s = 0.0
         self._restore: list[tuple[type, str, FunctionType]] = []
 
     def called(self, method: str) -> None:
@@ -69,6 +72,7 @@ class Injector:
         self.calls[thread] += 1
         if (thread, method) in self.armed:
             self.armed.discard((thread, method))
+            self._raised_at_s = time.monotonic()
             raise Arbitrary(method)
 
     def stand_before(self, owner: type, name: str, function: FunctionType) -> None:
@@ -88,8 +92,8 @@ class Injector:
 
     def inject(self, thread: str, methods: set[str], within_s: float) -> set[str]:
         """Have each of them raise once in the thread; those that it did not call in time."""
-        self.armed = {(thread, method) for method in methods}
-        wait_for(lambda: not self.armed, within_s)
+        self.armed, self._raised_at_s = {(thread, method) for method in methods}, time.monotonic()
+        wait_for(lambda: not self.armed or time.monotonic() - self._raised_at_s > QUIET_S, within_s)
         unheard = {method for _, method in self.armed}
         self.armed = set()
         return unheard

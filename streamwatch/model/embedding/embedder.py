@@ -79,8 +79,8 @@ class Embedder(nn.Module):
         self.backbone = backbone
         self.indices = tuple(indices)
         self.dtype = dtype
-        self.register_buffer("mean", 255 * torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1), persistent=False)
-        self.register_buffer("std", 255 * torch.tensor(IMAGENET_STD).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("mean", 255 * torch.tensor(IMAGENET_MEAN), persistent=False)
+        self.register_buffer("std", 255 * torch.tensor(IMAGENET_STD), persistent=False)
         for level, chosen in enumerate(split_by_level(indices, backbone.channels)):
             self.register_buffer(f"level{level}", torch.tensor(chosen, dtype=torch.long), persistent=False)
         self.eval()
@@ -92,7 +92,16 @@ class Embedder(nn.Module):
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Embed (N, H, W, 3) uint8 RGB as (N, H_1, W_1, d), with H_1 x W_1 the finest level's grid."""
-        images = (pixels.permute(0, 3, 1, 2).to(torch.float32) - self.mean) / self.std
+        images = self._normalised(pixels).permute(0, 3, 1, 2)
         levels = self.backbone(images.to(self.dtype, memory_format=torch.channels_last))
         chosen = [level.permute(0, 2, 3, 1)[..., self.get_buffer(f"level{i}")] for i, level in enumerate(levels)]
         return align(chosen, torch.float64 if self.dtype == torch.float64 else torch.float32)
+
+    def _normalised(self, pixels: Tensor) -> Tensor:
+        """(N, H, W, 3) float32 of mean 0 and deviation 1 over ImageNet.
+
+        In rows of W x 3 values: three at a time no vector unit works, and on a CPU it takes ten times as long.
+        """
+        width = pixels.shape[2]
+        rows = pixels.flatten(2).to(torch.float32)
+        return ((rows - self.mean.repeat(width)) / self.std.repeat(width)).view(pixels.shape)
