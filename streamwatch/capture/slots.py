@@ -1,8 +1,7 @@
 """Between the readers and the engine: a short queue per camera.
 
-Live, a slot holds the newest frame, and the one before it if that is hardly older: two frames of a camera share one read of
-its Gaussians, which on a CPU costs as much as the frame. A frame that is displaced is counted. Lossless, a full slot makes
-its reader wait, and nothing is ever dropped.
+Live, a slot holds one frame: the newest. A frame that is displaced is counted. Lossless, a full slot makes its
+reader wait, and nothing is ever dropped.
 """
 
 from __future__ import annotations
@@ -16,19 +15,13 @@ from streamwatch.records import DueFrame
 
 OnDrop = Callable[[str, DropReason], None]
 _POLL_S = 0.1
-TOGETHER = 2
-"""Frames of a camera that are taken in one turn. On one core of a Xeon with AVX-512 distances at d = 100 cost a lone frame
-10.9 ms, each of two 6.0, each of four 3.2; of four the first would be too old."""
-TOGETHER_WITHIN_S = 0.25
-"""Live, how much older than the newest frame one may be that waits with it. It adds so much to its score's age, which under
-overload is up to twice ``batcher.BATCH_AT_MOST_S``, and about a second is what an alarm may lag."""
 
 
 class FrameSlots:
     """One bounded slot per camera.
 
     Args:
-        depth: frames that a slot holds; live, at most, and none that is much older than the newest.
+        depth: frames that a slot holds.
         lossless: make readers wait rather than drop.
         on_drop: told (camera, reason) for every dropped frame.
     """
@@ -47,7 +40,7 @@ class FrameSlots:
                 if stop.is_set():
                     return False
                 self._changed.wait(_POLL_S)
-            while queue and (len(queue) >= self._depth or self._is_old(queue[0], frame)):
+            while len(queue) >= self._depth:
                 queue.popleft()
                 self._on_drop(frame.camera, DropReason.DISPLACED)
             queue.append(frame)
@@ -60,7 +53,7 @@ class FrameSlots:
             return self._changed.wait_for(lambda: self._waiting() >= at_least, timeout_s)
 
     def take(self, limit: int) -> list[DueFrame]:
-        """Up to ``limit`` frames, one camera after the other in turn, a few of each, oldest first within a camera.
+        """Up to ``limit`` frames, one camera after the other in turn, oldest first within a camera.
 
         The camera served last comes last next time, so that a fast camera cannot starve a slow one.
         """
@@ -69,8 +62,8 @@ class FrameSlots:
             while len(taken) < limit and self._waiting():
                 camera = self._order[0]
                 self._order.rotate(-1)
-                queue = self._queues[camera]
-                taken += [queue.popleft() for _ in range(min(TOGETHER, len(queue), limit - len(taken)))]
+                if self._queues[camera]:
+                    taken.append(self._queues[camera].popleft())
             self._changed.notify_all()
         return taken
 
@@ -85,9 +78,6 @@ class FrameSlots:
         """Frames waiting now."""
         with self._changed:
             return self._waiting()
-
-    def _is_old(self, frame: DueFrame, newest: DueFrame) -> bool:
-        return not self._lossless and newest.captured_at_s - frame.captured_at_s > TOGETHER_WITHIN_S
 
     def _waiting(self) -> int:
         return sum(map(len, self._queues.values()))

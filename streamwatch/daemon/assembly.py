@@ -16,7 +16,7 @@ from streamwatch.capture.frame_pool import FramePool
 from streamwatch.capture.liveness import Liveness
 from streamwatch.capture.plans import CameraPlan, plan_of
 from streamwatch.capture.readiness import Readiness, readiness_of
-from streamwatch.capture.slots import TOGETHER, FrameSlots
+from streamwatch.capture.slots import FrameSlots
 from streamwatch.capture.status import FleetStatus
 from streamwatch.clock import Clock, SystemClock
 from streamwatch.config.schema import Config
@@ -187,8 +187,8 @@ class _Assembly:
 
     def components(self) -> Components:
         config, clock = self._config.value, self._around.clock
-        scenes = load_scenes(config, config.enabled_cameras)
         engine = ResilientEngine(self._make_engine)
+        scenes = load_scenes(config, config.enabled_cameras, engine.prepared)
         persistence = self._persistence()
         rings: dict[str, ClipRing] = {}
         clips = self._clips(rings)
@@ -196,8 +196,7 @@ class _Assembly:
         collector = EvidenceCollector(clips=clips, may_keep=self._hooks.may_keep, on_clip=writer.put)
         publisher = self._make_publisher(persistence, writer)
         self._hooks.connect(publisher, persistence.deliveries)
-        depth = LOSSLESS_DEPTH if self._until_eof else TOGETHER
-        slots = FrameSlots(depth=depth, lossless=self._until_eof, on_drop=self._status.drop)
+        slots = FrameSlots(depth=LOSSLESS_DEPTH if self._until_eof else 1, lossless=self._until_eof, on_drop=self._status.drop)
         pipeline = self._pipeline(slots, engine, publisher, collector, writer)
         fleet = self._fleet(slots, rings)
         guard = None if self._until_eof else self._guard

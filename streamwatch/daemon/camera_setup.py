@@ -83,7 +83,7 @@ class CameraSetup:
             SourceNotFound: its source is not there.
         """
         for scene in (scenes.first, *scenes.by_regime.values()):
-            self.engine.check(camera, scene)
+            self.engine.prepared(camera, scene)
         settings, live = config.settings(camera), source_of(config, camera).live
         policies = self.policies(config, camera, scenes)
         first, start = policies.first, scenes.first.model.regime

@@ -52,7 +52,7 @@ class Reconfiguration:
     def _apply(self, new: Config, change: ConfigChange) -> None:
         """Touch the cameras that changed and no other; everything that can fail comes first."""
         parts = self._parts
-        scenes = load_scenes(new, (*change.added, *change.restarted, *change.retuned))
+        scenes = load_scenes(new, (*change.added, *change.restarted, *change.retuned), parts.engine.prepared)
         begun = (*change.added, *change.restarted)
         plans = {camera: camera_plan(new, camera, scenes[camera].first) for camera in begun}
         prepared = {camera: parts.setup.prepare(new, camera, scenes[camera]) for camera in begun}

@@ -87,6 +87,11 @@ class State:
     closing_since: Sample | None = None
     successor: bool = False
 
+    @property
+    def segment(self) -> int | None:
+        """Of what is pending or open, as it was last seen."""
+        return self.last_above.segment if self.last_above else None
+
 
 @dataclass(frozen=True, slots=True)
 class Started:
@@ -139,7 +144,7 @@ def _step_normal(sample: Sample, policy: EventPolicy, *, successor: bool = False
 
 
 def _step_pending(state: State, sample: Sample, policy: EventPolicy) -> tuple[State, tuple[Change, ...]]:
-    if sample.segment != _require(state.last_above).segment:
+    if sample.segment != state.segment:
         return _step_normal(sample, policy, successor=state.successor)
     if sample.score < policy.end_threshold:
         return NORMAL, ()

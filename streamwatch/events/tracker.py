@@ -114,6 +114,7 @@ class ZoneObservation:
         holds: the frame is part of it, and over the end threshold.
         at_peak: the frame is the strongest of it so far.
         idle: nothing is pending or open any more.
+        cut: what was pending before was of another segment, and is forgotten.
         highest: by field, the highest that it measured in the zone; empty while the zone is not armed.
     """
 
@@ -125,6 +126,7 @@ class ZoneObservation:
     holds: bool
     at_peak: bool
     idle: bool
+    cut: bool = False
     highest: tuple[tuple[str, float], ...] = ()
 
 
@@ -165,7 +167,7 @@ class EventTracker:
 
     def advance(self, scored: FrameScore) -> ZoneObservation:
         """Advance by one scored frame, and say all that it did."""
-        lasted = not self.idle
+        lasted, before = not self.idle, self._state
         changes = tuple(self.observe(scored))
         last, peak, now_s = self._state.last_above, self._state.peak, self._last_wall_s
         return ZoneObservation(
@@ -177,6 +179,7 @@ class EventTracker:
             holds=last is not None and last.wall_s == now_s,
             at_peak=peak is not None and peak.wall_s == now_s,
             idle=self.idle,
+            cut=before.stage is Stage.PENDING and before.segment != scored.frame.segment,
             highest=self._policy.highest_of(scored) if self._policy.armed(now_s) else (),
         )
 

@@ -123,6 +123,9 @@ class EvidenceCollector:
     def collect(self, scored: FrameScore, zone: ZoneObservation) -> list[tuple[EventChange, EventEvidence | None]]:
         """Take one zone of one scored frame; its changes, each with what is to be written of it."""
         key = (scored.frame.camera, zone.name)
+        if zone.cut:
+            self.forget(*key)
+            self._levels.pop(key, None)
         levels = self._levels.setdefault(key, Levels())
         levels.add(scored.frame.time_s, zone.level, keep=zone.lasts)
         if zone.holds:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import time
+import weakref
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import numpy as np
@@ -14,7 +16,7 @@ from torch import Tensor
 
 from streamwatch.errors import ModelMismatch
 from streamwatch.inference.last_results import LastResults
-from streamwatch.inference.precision import CheckedPrecision, map_error, whitener_precision
+from streamwatch.inference.precision import CheckedPrecision, map_error, with_rounded_whiteners
 from streamwatch.inference.workers import Workers, workers_for
 from streamwatch.model.batches import FrameBatch
 from streamwatch.model.embedding.embedder import Embedder
@@ -25,6 +27,7 @@ from streamwatch.model.scoring.levels import FieldUnits
 from streamwatch.model.scoring.stream_scorer import MapScores, StreamScorer
 from streamwatch.records import INPUT_SIZE_PX, SPEED_GRID, Float32Array, Frame, FrameScore, LayerShare
 
+log = logging.getLogger(__name__)
 OnBatch = Callable[[int, float], None]
 Explain = Callable[[], tuple[LayerShare, ...]]
 _NO_SPEED = np.full((SPEED_GRID, SPEED_GRID), np.nan, dtype=np.float32)
@@ -100,14 +103,21 @@ class Engine:
         self._scorers: dict[str, StreamScorer] = {}
         self._grid: tuple[int, int] | None = None
 
-    def check(self, camera: str, scene: WatchedScene) -> None:
-        """Whether ``watch`` would take the scene; raises as it does."""
+    def prepared(self, camera: str, scene: WatchedScene) -> WatchedScene:
+        """The scene as ``watch`` keeps it, with whiteners of 16 bits if they may be so; from any thread, raises as ``watch``.
+
+        Who keeps a scene besides the engine keeps this one: the other's whiteners take twice the memory.
+        """
         self.identity.require_same(scene.model.identity, where=f"camera {camera}")
-        if scene.model.sees_appearance:
-            self._grid = self._grid or embedded_grid(self.embedder, self.device)
-            if scene.model.grid != self._grid:
-                what = f"the model's grid is {scene.model.grid}, and the backbone's {self._grid}"
-                raise ModelMismatch(what, where=f"camera {camera}", hint="fit the camera again")
+        if not scene.model.sees_appearance:
+            return scene
+        self._grid = self._grid or embedded_grid(self.embedder, self.device)
+        if scene.model.grid != self._grid:
+            what = f"the model's grid is {scene.model.grid}, and the backbone's {self._grid}"
+            raise ModelMismatch(what, where=f"camera {camera}", hint="fit the camera again")
+        if self._half_whiteners is None or scene.model.require_gaussians().rounding:
+            return scene
+        return replace(scene, model=with_rounded_whiteners(camera, scene.model, self._half_whiteners))
 
     def probe(self) -> None:
         """Embed a blank picture; raises whatever the device does."""
@@ -119,12 +129,11 @@ class Engine:
         Raises:
             ModelMismatch: the scene was learned from other embeddings.
         """
-        self.check(camera, scene)
-        whiteners, error = whitener_precision(camera, scene.model, self._half_whiteners)
-        self._scenes[camera] = scene.model.to(self.device, _distance_dtype(self.embedder), whiteners)
-        self._precision.begin(camera, error)
+        model = self.prepared(camera, scene).model
+        self._scenes[camera] = model.to(self.device, _distance_dtype(self.embedder))
+        self._precision.begin(camera, model.gaussians_.rounding if model.gaussians_ else 0.0)
         self._last.forget(camera)
-        model, units = scene.model, scene.units or scene.model.units_
+        units = scene.units or model.units_
         self._scorers[camera] = StreamScorer(model.grid, model.fusion_, scene.ignored, model.suppression_, units=units)
 
     def measure_in(self, camera: str, units: FieldUnits | None) -> None:
@@ -239,7 +248,10 @@ def _verdicts(
 def _explanations(
     scenes: Mapping[str, SceneModel], frames: Sequence[Frame], parts: Sequence[_Part], cells: Sequence[int]
 ) -> list[Explain]:
-    """What computes which layers speak at each frame's strongest cell: from its embedding there, and no other is kept."""
+    """What computes which layers speak at each frame's strongest cell, from its embedding there.
+
+    It does not keep the model: who asks does so while the camera is watched by it.
+    """
     explanations: list[Explain] = [tuple] * len(frames)
     for part in parts:
         if part.embeddings is None:
@@ -249,13 +261,21 @@ def _explanations(
         for row, x in zip(part.rows, strongest, strict=True):
             scene = scenes[frames[row].camera]
             if scene.sees_appearance:
-                explanations[row] = partial(_layers_at, scene, x, cells[row])
+                explanations[row] = partial(_layers_at, weakref.ref(scene), x, cells[row])
     return explanations
 
 
-def _layers_at(scene: SceneModel, x: Tensor, cell: int) -> tuple[LayerShare, ...]:
-    with torch.no_grad():
-        return scene.explain(x[None], [cell])[0]
+def _layers_at(known: weakref.ref[SceneModel], x: Tensor, cell: int) -> tuple[LayerShare, ...]:
+    """Nothing if the model is gone, or the device fails: an event without its layers is an event."""
+    scene = known()
+    if scene is None:
+        return ()
+    try:
+        with torch.no_grad():
+            return scene.explain(x[None], [cell])[0]
+    except RuntimeError as error:
+        log.warning("an event's layers cannot be explained: %s", error)
+        return ()
 
 
 def _distance_dtype(embedder: Embedder) -> torch.dtype:

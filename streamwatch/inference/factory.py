@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import torch
-
 from streamwatch.config.schema import BackboneConfig, Config
 from streamwatch.inference.engine import Engine, OnBatch
-from streamwatch.inference.precision import half_precision
+from streamwatch.inference.precision import half_precision, half_whiteners
 from streamwatch.model.embedding.identity import BackboneSpec, build_embedder, resolve_device
 from streamwatch.model.scene import TILE_FRAMES
 
@@ -38,8 +36,7 @@ def build_engine(
     """
     resolved = resolve_device(device)
     embedder, identity = build_embedder(spec, device=resolved, precision=precision, indices=indices)
-    native = half_precision(resolved)
-    name = native if precision == "auto" else None
+    name = half_precision(resolved) if precision == "auto" else None
     half = build_embedder(spec, device=resolved, precision=name, indices=identity.indices)[0] if name else None
     frames = TILE_FRAMES if tile_frames is None else tile_frames
     return Engine(
@@ -50,7 +47,7 @@ def build_engine(
         on_batch=on_batch,
         workers=workers,
         half=half,
-        half_whiteners=torch.bfloat16 if native and precision in MAY_ROUND else None,
+        half_whiteners=half_whiteners(resolved) if precision in MAY_ROUND else None,
     )
 
 

@@ -7,6 +7,7 @@ alone lose less, and what they do to a map follows from the model: it is asked w
 
 from __future__ import annotations
 
+import copy
 import logging
 import math
 from collections.abc import Mapping, Sequence
@@ -29,9 +30,10 @@ MAP_ERROR_AT_MOST = 1e-2
 """Largest difference in a frame's map, as a share of the map's highest value."""
 _NATIVE_ON_CPU = ("avx512_bf16", "amx_bf16", "bf16")
 _ASKED_POSITIONS, _ASKED_FRAMES = 64, 16
-"""Of how much drawn from a model's Gaussians it is asked what its whiteners bear: a thousand distances, in a moment."""
-_FP16_CAPABILITY = (7, 0)
-"""Of CUDA, from which on tensor cores compute fp16 (Volta)."""
+"""Of how much drawn from a model's Gaussians it is asked what its whiteners bear: a thousand distances, in a moment. Positions
+at random, because of a grid whose width divides their step all would lie in one column."""
+_FP16_CAPABILITY, _BF16_CAPABILITY = (7, 0), (8, 0)
+"""Of CUDA, from which on tensor cores compute fp16 (Volta) and bf16 (Ampere)."""
 
 
 def half_precision(device: torch.device) -> str | None:
@@ -46,6 +48,16 @@ def half_precision(device: torch.device) -> str | None:
     return "bf16" if any(capabilities.get(name) for name in _NATIVE_ON_CPU) else None
 
 
+def half_whiteners(device: torch.device) -> torch.dtype | None:
+    """bf16 where ``device`` computes it natively, else None.
+
+    Not fp16: whiteners go up to 1 / sqrt(eps), and distances to what never was go further than fp16.
+    """
+    if device.type == "cuda":
+        return torch.bfloat16 if torch.cuda.get_device_capability(device) >= _BF16_CAPABILITY else None
+    return torch.bfloat16 if half_precision(device) else None
+
+
 def map_error(half: Tensor, full: Tensor) -> float:
     """Largest difference of (N, h, w) maps, as a share of each map's highest value; infinite where one is not finite."""
     share = (half - full).abs().amax(dim=(1, 2)) / full.amax(dim=(1, 2)).clamp(min=torch.finfo(full.dtype).tiny)
@@ -53,29 +65,31 @@ def map_error(half: Tensor, full: Tensor) -> float:
     return float("inf") if math.isnan(worst) else worst
 
 
-def whitener_precision(camera: str, model: SceneModel, half: torch.dtype | None) -> tuple[torch.dtype | None, float]:
-    """``half`` if a camera's whiteners may be kept in it, else None; and how far its maps are off with what was chosen.
+def with_rounded_whiteners(camera: str, model: SceneModel, half: torch.dtype) -> SceneModel:
+    """A camera's model with whiteners in ``half`` if its maps bear it, else as it is.
 
-    Asked of what the model's Gaussians say that normal pictures are (``drawn_normal``), at positions all over the picture.
+    That is asked of what the model's Gaussians say that normal pictures are (``drawn_normal``).
     """
-    if half is None or not model.sees_appearance:
-        return None, 0.0
-    error = whitener_error(model.require_gaussians(), half, eps=model.eps)
-    bears = error <= MAP_ERROR_AT_MOST
-    name = str(half).removeprefix("torch.")
-    what = f"whiteners in {name}, which changes its map by up to {error:.1%}"
-    refused = f"whiteners in float32: {name} changes its map by up to {error:.1%}, and {MAP_ERROR_AT_MOST:.0%} is allowed"
-    log.info("camera %s: %s", camera, what if bears else refused, extra={"camera": camera})
-    return (half, error) if bears else (None, 0.0)
+    field = model.require_gaussians()
+    error = whitener_error(field, half, eps=model.eps)
+    name, changes = str(half).removeprefix("torch."), f"changes its map by up to {error:.1%}"
+    if error > MAP_ERROR_AT_MOST:
+        what = f"whiteners in float32: {name} {changes}, and {MAP_ERROR_AT_MOST:.0%} is allowed"
+        log.info("camera %s: %s", camera, what, extra={"camera": camera})
+        return model
+    log.info("camera %s: whiteners in %s, which %s", camera, name, changes, extra={"camera": camera})
+    rounded = copy.copy(model)
+    rounded.gaussians_ = field.rounded(half, error)
+    return rounded
 
 
 def whitener_error(field: GaussianField, half: torch.dtype, *, eps: float) -> float:
-    """``map_error`` of whiteners in ``half``, of normal pictures as a model knows them."""
-    positions = int(field.mean.shape[0])
-    asked = field.at(torch.arange(0, positions, max(positions // _ASKED_POSITIONS, 1)))
+    """``map_error`` of whiteners in ``half``, of normal pictures as a model knows them; not 0."""
+    positions = torch.randperm(len(field.mean), generator=torch.Generator().manual_seed(0))[:_ASKED_POSITIONS]
+    asked = field.at(positions)
     drawn = drawn_normal(asked, _ASKED_FRAMES, eps=eps)
-    full, rounded = (mahalanobis(one, drawn) for one in (asked, asked.to(drawn.device, whiteners=half)))
-    return map_error(rounded.unsqueeze(1), full.unsqueeze(1))
+    full, rounded = (mahalanobis(one, drawn) for one in (asked, asked.rounded(half, 1.0)))
+    return max(map_error(rounded.unsqueeze(1), full.unsqueeze(1)), torch.finfo(torch.float32).tiny)
 
 
 @dataclass(frozen=True)

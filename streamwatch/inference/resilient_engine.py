@@ -25,8 +25,8 @@ DEVICE_FAULTS = (torch.OutOfMemoryError, RuntimeError)
 class ScoringEngine(Protocol):
     """What is asked of an engine here; see ``inference.engine.Engine``."""
 
-    def check(self, camera: str, scene: WatchedScene) -> None:
-        """Whether ``watch`` would take the scene; raises as it does, from any thread."""
+    def prepared(self, camera: str, scene: WatchedScene) -> WatchedScene:
+        """The scene as it is best kept; raises as ``watch``, from any thread."""
         ...
 
     def watch(self, camera: str, scene: WatchedScene) -> None:
@@ -71,9 +71,9 @@ class ResilientEngine:
         self._scenes: dict[str, WatchedScene] = {}
         self.batch_frames = batch_frames
 
-    def check(self, camera: str, scene: WatchedScene) -> None:
-        """Whether ``watch`` would take the scene; raises as it does."""
-        self._engine.check(camera, scene)
+    def prepared(self, camera: str, scene: WatchedScene) -> WatchedScene:
+        """The scene as it is best kept; raises as ``watch``."""
+        return self._engine.prepared(camera, scene)
 
     def watch(self, camera: str, scene: WatchedScene) -> None:
         """Score ``camera`` with ``scene`` from now on.
@@ -83,6 +83,7 @@ class ResilientEngine:
         """
         while True:
             engine = self._engine
+            scene = engine.prepared(camera, scene)
             engine.watch(camera, scene)
             self._scenes[camera] = scene
             if engine is self._engine:  # else it was made again meanwhile, perhaps without this scene

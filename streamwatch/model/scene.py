@@ -157,15 +157,11 @@ class SceneModel:
             raise ModelError("the scene model holds no motion field")
         return self.motion_.maps(speed, self.grid)
 
-    def to(self, device: torch.device, dtype: torch.dtype = torch.float32, whiteners: torch.dtype | None = None) -> SceneModel:
-        """The model ready to score on ``device``; the moments of appearance stay behind.
-
-        Args:
-            whiteners: see ``GaussianField.to``.
-        """
+    def to(self, device: torch.device, dtype: torch.dtype = torch.float32) -> SceneModel:
+        """The model ready to score on ``device``; the moments of appearance stay behind."""
         ready = self.unfitted()
         if self.sees_appearance:
-            ready.gaussians_ = self.require_gaussians().to(device, dtype, whiteners)
+            ready.gaussians_ = self.require_gaussians().to(device, dtype)
         ready.motion_ = self.motion_.to(device, torch.float32) if self.motion_ else None
         ready.fusion_, ready.calibration_, ready.suppression_ = self.fusion_, self.calibration_, self.suppression_
         ready.units_ = self.units_

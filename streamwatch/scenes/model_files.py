@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +21,9 @@ Versions = tuple[tuple[str, int, int], ...]
 MAX_NOISE_RATIO = 1.5
 """By how much more of a frame's noise the causal filter may leave than where the thresholds were found: 10 frames a second
 calibrated and 5 watched are 1.4; 10 and 0.56 are 2.4, and levels of normal footage rose from 3 to above 6."""
+
+
+Kept = Callable[[str, WatchedScene], WatchedScene]
 
 
 @dataclass(frozen=True)
@@ -48,29 +51,37 @@ class CameraScenes:
         return next(iter(self.provenance.values())).fitted_at_s
 
 
-def load_scenes(config: Config, cameras: Iterable[str]) -> dict[str, CameraScenes]:
+def as_it_is(_camera: str, scene: WatchedScene) -> WatchedScene:
+    """A scene that is kept as it was read."""
+    return scene
+
+
+def load_scenes(config: Config, cameras: Iterable[str], kept: Kept = as_it_is) -> dict[str, CameraScenes]:
     """The cameras' models.
 
+    Args:
+        kept: makes of each what is kept of it, one after the other (``Engine.prepared``).
+
     Raises:
-        ModelMissing: a camera has none; ModelFileError: one cannot be used.
+        ModelMissing: a camera has none; ModelFileError: one cannot be used; whatever ``kept`` raises.
     """
-    return {camera: _load(config, camera) for camera in cameras}
+    return {camera: _load(config, camera, kept) for camera in cameras}
 
 
-def _load(config: Config, camera: str) -> CameraScenes:
+def _load(config: Config, camera: str, kept: Kept) -> CameraScenes:
     path = config.model_path(camera)
     if not path.is_file():
         raise ModelMissing(
             f"camera {camera} has no model", where=path, hint=f"learn it with `streamwatch fit -c CONFIG {camera}`"
         )
     model, provenance = load_model(path)
-    first = watched(model, config, camera)
+    first = kept(camera, watched(model, config, camera))
     if model.regime is None or config.settings(camera).regimes == "off":
         return CameraScenes(first, {}, {None: provenance})
     others = {regime: load_model(other) for regime, other in other_regimes(path).items() if regime != model.regime}
     return CameraScenes(
         first,
-        {model.regime: first, **{regime: watched(of, config, camera) for regime, (of, _) in others.items()}},
+        {model.regime: first, **{regime: kept(camera, watched(of, config, camera)) for regime, (of, _) in others.items()}},
         {model.regime: provenance, **{regime: of for regime, (_, of) in others.items()}},
     )
 

@@ -6,12 +6,10 @@ import threading
 from collections import Counter
 
 import numpy as np
-from hypothesis import given
-from hypothesis import strategies as st
 
-from streamwatch.capture.slots import TOGETHER, TOGETHER_WITHIN_S, FrameSlots
+from streamwatch.capture.slots import FrameSlots
 from streamwatch.detection.batcher import Batcher
-from streamwatch.records import DueFrame, Frame
+from streamwatch.records import Frame
 
 PIXELS = np.zeros((256, 256, 3), np.uint8)
 NEVER = threading.Event()
@@ -32,46 +30,6 @@ def test_live_keeps_the_newest_and_counts_the_displaced() -> None:
         slots.put(frame("a", index), NEVER)
     assert [f.index for f in slots.take(10)] == [4]
     assert drops == {("a", "displaced"): 4}
-
-
-def captured(camera: str, index: int, at_s: float) -> Frame:
-    return frame(camera, index).captured(at_s)
-
-
-def test_live_a_frame_waits_with_the_next_one_unless_that_would_make_it_old() -> None:
-    drops: Counter[tuple[str, str]] = Counter()
-    slots = FrameSlots(depth=TOGETHER, lossless=False, on_drop=lambda *why: drops.update([why]))
-    for index in range(5):
-        slots.put(captured("quick", index, 0.2 * index), NEVER)
-        slots.put(captured("slow", index, 0.4 * index), NEVER)
-    assert [(f.camera, f.index) for f in slots.take(10)] == [("quick", 3), ("quick", 4), ("slow", 4)]
-    assert drops == {("quick", "displaced"): 3, ("slow", "displaced"): 4}
-
-
-@given(st.lists(st.tuples(st.sampled_from("abc"), st.floats(0, 0.3))), st.integers(1, 5))
-def test_properties_of_a_live_slot(puts: list[tuple[str, float]], limit: int) -> None:
-    """Nothing is lost uncounted; each camera's frames come in order; no turn gives a camera more than its share."""
-    drops: Counter[tuple[str, str]] = Counter()
-    slots = FrameSlots(depth=TOGETHER, lossless=False, on_drop=lambda *why: drops.update([why]))
-    now_s, batches = 0.0, list[list[str]]()
-    newest: dict[str, float] = {}
-    for index, (camera, later_s) in enumerate(puts):
-        now_s += later_s
-        newest[camera] = now_s
-        slots.put(captured(camera, index, now_s), NEVER)
-    waiting = slots.waiting()
-    assert waiting + sum(drops.values()) == len(puts)
-    taken: dict[str, list[DueFrame]] = {}
-    while batch := slots.take(limit):
-        assert len(batch) <= limit
-        batches.append([one.camera for one in batch])
-        for one in batch:
-            assert newest[one.camera] - one.captured_at_s <= TOGETHER_WITHIN_S
-            taken.setdefault(one.camera, []).append(one)
-    assert sum(map(len, batches)) == waiting
-    assert set(taken) == {camera for camera, _ in puts}, "each camera's newest frame is scored"
-    for frames in taken.values():
-        assert [one.captured_at_s for one in frames] == sorted(one.captured_at_s for one in frames)
 
 
 def test_lossless_makes_the_reader_wait_and_loses_nothing() -> None:

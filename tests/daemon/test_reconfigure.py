@@ -39,9 +39,10 @@ REFUSED = "other"
 class NoEngine:
     """Scores nothing."""
 
-    def check(self, camera: str, scene: WatchedScene) -> None:
+    def prepared(self, camera: str, scene: WatchedScene) -> WatchedScene:
         if camera == REFUSED:
             raise ModelMismatch("its model is of another backbone")
+        return scene
 
     def watch(self, camera: str, scene: WatchedScene) -> None:
         pass

@@ -55,8 +55,9 @@ class FakeEngine:
         self.broken: set[str] = set()
         self.dead = False
 
-    def check(self, camera: str, scene: WatchedScene) -> None:
+    def prepared(self, camera: str, scene: WatchedScene) -> WatchedScene:
         """Takes any."""
+        return scene
 
     def watch(self, camera: str, scene: WatchedScene) -> None:
         self.watched.add(camera)

@@ -21,7 +21,7 @@ from streamwatch.inference.precision import (
     half_precision,
     map_error,
     whitener_error,
-    whitener_precision,
+    with_rounded_whiteners,
 )
 from streamwatch.model.embedding.embedder import Embedder
 from streamwatch.model.embedding.identity import EmbeddingIdentity
@@ -184,16 +184,19 @@ def test_whiteners_have_16_bits_where_nobody_asked_for_32(
     monkeypatch.setattr(factory, "half_precision", lambda _: "bf16")
     engine = build_engine(UNTRAINED, device="cpu", precision=asked)
     engine.watch("cam", WatchedScene(scene))
-    field = engine.scene_of("cam").require_gaussians()
+    prepared = engine.prepared("other", WatchedScene(scene))
+    engine.watch("other", prepared)
+    assert engine.prepared("other", prepared) is prepared, "once, whoever asks"
+    field, same = (engine.scene_of(name).require_gaussians() for name in ("cam", "other"))
     assert {block.dtype for block in field.blocks} == {kept}
+    assert same.blocks[0].data_ptr() == prepared.model.require_gaussians().blocks[0].data_ptr(), "and held once"
     assert field.mean.dtype == torch.float32, "the mean is taken off in full precision"
 
 
 def test_what_drawn_pictures_say_of_whiteners_holds_for_real_ones(
     frames: list[Frame], scene: SceneModel, untrained: tuple[Embedder, EmbeddingIdentity]
 ) -> None:
-    cpu = torch.device("cpu")
-    half = scene.to(cpu, whiteners=torch.bfloat16)
+    half = with_rounded_whiteners("cam", scene, torch.bfloat16)
     with torch.no_grad():
         embedded = untrained[0](inputs(frames[40:64]))
         found = map_error(half.maps(embedded).grids, scene.maps(embedded).grids)
@@ -205,9 +208,11 @@ def test_whiteners_whose_maps_do_not_bear_it_keep_32_bits(
     monkeypatch: pytest.MonkeyPatch, scene: SceneModel, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
-    assert whitener_precision("cam", scene, torch.bfloat16)[0] == torch.bfloat16
+    rounded = with_rounded_whiteners("cam", scene, torch.bfloat16)
+    assert rounded.require_gaussians().blocks[0].dtype == torch.bfloat16
+    assert scene.require_gaussians().blocks[0].dtype == torch.float32, "who has the model may save it"
     monkeypatch.setattr(precision, "MAP_ERROR_AT_MOST", 1e-4)
-    assert whitener_precision("cam", scene, torch.bfloat16) == (None, 0.0)
+    assert with_rounded_whiteners("cam", scene, torch.bfloat16) is scene
     assert "camera cam: whiteners in bfloat16, which changes its map by up to 0." in caplog.text
     assert "camera cam: whiteners in float32: bfloat16 changes its map" in caplog.text
 

@@ -32,8 +32,9 @@ class FakeEngine:
         self.watched: list[str] = []
         self.batches: list[int] = []
 
-    def check(self, camera: str, scene: WatchedScene) -> None:
+    def prepared(self, camera: str, scene: WatchedScene) -> WatchedScene:
         """Takes any."""
+        return scene
 
     def watch(self, camera: str, scene: WatchedScene) -> None:
         self.watched.append(camera)

@@ -19,6 +19,8 @@ EPS = 0.01
 BLOCKS = 4
 """Column blocks of a whitener: 62 % of the square is read, 102 of 164 MB at d=100. On one core of two that both work, distances
 of one frame took 5.0 ms and of the square 9.5, of 8 frames 1.9 and 2.5 ms each; 2 blocks gain less, 5 no more."""
+_JITTER = 1e-4
+"""Of B in ``drawn_normal``, which float32 whiteners leave positive to about 1e-5."""
 _NARROWEST = 12
 """Columns of a block at least: of narrower ones (5 and 7; torch 2.15 with MKL) the product's last bits depend on which of the
 rows a frame is in."""
@@ -30,10 +32,13 @@ class GaussianField:
 
     W' is upper triangular: column j has nothing below row j. ``blocks`` are its columns in a few groups, each (P, e, k) with
     the rows that are not all zero, which is what the batched product reads: (x - mu)' W' with frames in rows.
+
+    ``rounding`` is how far maps are off because whiteners were rounded to 16 bits, as a share of a map's highest value.
     """
 
     mean: Tensor
     blocks: tuple[Tensor, ...]
+    rounding: float = 0.0
 
     @classmethod
     def of(cls, mean: Tensor, whitener_t: Tensor) -> GaussianField:
@@ -54,15 +59,14 @@ class GaussianField:
         """(N, d, d) W' of N positions."""
         return self._squares(at)
 
-    def to(
-        self, device: torch.device, dtype: torch.dtype = torch.float32, whiteners: torch.dtype | None = None
-    ) -> GaussianField:
-        """The same field on another device or in another precision.
+    def to(self, device: torch.device, dtype: torch.dtype = torch.float32) -> GaussianField:
+        """The same field on another device or in another precision; whiteners that were rounded stay so."""
+        kept = dtype if self.rounding == 0.0 else self.blocks[0].dtype
+        return GaussianField(self.mean.to(device, dtype), tuple(block.to(device, kept) for block in self.blocks), self.rounding)
 
-        Args:
-            whiteners: their precision; None is as ``dtype``. In 16 bits they take half, and are read in half the time.
-        """
-        return GaussianField(self.mean.to(device, dtype), tuple(block.to(device, whiteners or dtype) for block in self.blocks))
+    def rounded(self, whiteners: torch.dtype, rounding: float) -> GaussianField:
+        """The same field with whiteners of 16 bits, which take half; ``rounding`` as above, and not 0."""
+        return GaussianField(self.mean, tuple(block.to(whiteners) for block in self.blocks), rounding)
 
     def at(self, positions: Tensor) -> GaussianField:
         """The field of some positions."""
@@ -194,12 +198,17 @@ def drawn_normal(field: GaussianField, frames: int, *, eps: float = EPS, seed: i
     """(frames, P, d) of what a field was learned from, were it Gaussian: N(mu, S) with S = Sigma - eps I and Sigma = (W' W)^-1.
 
     Without eps, because what the footage never did is what its Gaussians are narrowest in and a picture has nothing of.
+    Then z = W (x - mu) has the covariance B = I - eps W W' (``squared_parts``): z is drawn, and W (x - mu) = z solved.
+
+    Raises:
+        ModelError: W is not one of a covariance with eps I in it.
     """
     whitener = field.whitener_t.transpose(1, 2).double()
-    lower = torch.linalg.inv(whitener)
-    values, vectors = torch.linalg.eigh(lower @ lower.transpose(1, 2))
-    spread = (values - eps).clamp(min=0.0).sqrt()
+    identity = torch.eye(whitener.shape[1], dtype=torch.float64, device=whitener.device)
+    lower, failed = torch.linalg.cholesky_ex((1 + _JITTER) * identity - eps * whitener @ whitener.transpose(1, 2))
+    if bool(failed.any()):
+        raise ModelError("whiteners are not of regularised covariances", hint="fit the camera again")
     generator = torch.Generator().manual_seed(seed)
-    draws = torch.randn((len(spread), spread.shape[1], frames), dtype=torch.float64, generator=generator).to(spread.device)
-    drawn: Tensor = vectors @ (spread.unsqueeze(2) * draws)
+    draws = torch.randn((*lower.shape[:2], frames), dtype=torch.float64, generator=generator).to(lower.device)
+    drawn: Tensor = torch.linalg.solve_triangular(whitener, lower @ draws, upper=False)
     return (drawn.permute(2, 0, 1) + field.mean.double()).to(field.mean.dtype)

@@ -165,7 +165,7 @@ def test_what_is_drawn_has_the_footages_mean_and_covariance(embeddings: torch.Te
 
 def test_whiteners_in_16_bits_are_half_as_large_and_hardly_off(embeddings: torch.Tensor, device: torch.device) -> None:
     field = fit_gaussians(Moments.starting_with(embeddings[:200]))
-    half = field.to(device, whiteners=torch.bfloat16)
+    half = field.rounded(torch.bfloat16, 0.002).to(device)
     means = field.mean.numel() * 4
     assert half.bytes - means == (field.bytes - means) // 2
     test = embeddings[200:]
@@ -174,9 +174,21 @@ def test_whiteners_in_16_bits_are_half_as_large_and_hardly_off(embeddings: torch
     assert relative.max() <= HALF_WHITENERS_TOLERANCE[device.type], relative.max()
 
 
-@pytest.mark.parametrize("frames", [1, 2, 5, 8])
+@pytest.mark.parametrize("frames", [1, 2, 5])
 def test_with_whiteners_in_16_bits_a_frame_is_as_far_off_in_any_batch_of_a_tile(embeddings: torch.Tensor, frames: int) -> None:
-    half = fit_gaussians(Moments.starting_with(embeddings[:200])).to(torch.device("cpu"), whiteners=torch.bfloat16)
+    half = fit_gaussians(Moments.starting_with(embeddings[:200])).rounded(torch.bfloat16, 0.002)
     tile = embeddings[200:208]
     rolled = torch.roll(tile, frames, 0)
     assert torch.equal(torch.roll(mahalanobis(half, tile), frames, 0), mahalanobis(half, rolled))
+
+
+def test_whiteners_that_are_rounded_stay_so_wherever_they_go(embeddings: torch.Tensor) -> None:
+    half = fit_gaussians(Moments.starting_with(embeddings[:200])).rounded(torch.bfloat16, 0.002)
+    moved = half.to(torch.device("cpu"))
+    assert (moved.blocks[0].dtype, moved.mean.dtype, moved.rounding) == (torch.bfloat16, torch.float32, 0.002)
+
+
+def test_whiteners_of_something_else_are_no_models() -> None:
+    field = GaussianField.of(torch.zeros(2, 24), 100.0 * torch.eye(24).expand(2, 24, 24))
+    with pytest.raises(ModelError, match="regularised"):
+        drawn_normal(field, 1)
