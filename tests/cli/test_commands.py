@@ -14,6 +14,7 @@ import av
 import numpy as np
 import pytest
 
+from streamwatch.inference.precision import MAP_ERROR_AT_MOST
 from streamwatch.model.artifact.serialization import Provenance, load_model, save_model
 from streamwatch.model.embedding.embedder import Embedder
 from streamwatch.model.embedding.identity import EmbeddingIdentity
@@ -55,8 +56,14 @@ def test_score_on_stdout_and_as_json_agree(cli: Cli, video: Path, model: Path) -
 
 def test_score_equals_the_library(cli: Cli, video: Path, model: Path, untrained: tuple[Embedder, EmbeddingIdentity]) -> None:
     expected = load_model(model)[0].score(untrained[0], inputs(read(video))).scores.tolist()
-    rows = json.loads(cli("score", "--model", model, video, "--json").out)["scores"]
+    rows = json.loads(cli("score", "--model", model, video, "--json", "--precision", "float32").out)["scores"]
     assert [row["score"] for row in rows] == expected
+
+
+def test_what_auto_chooses_is_within_what_it_says(cli: Cli, video: Path, model: Path) -> None:
+    asked = ("score", "--model", model, video, "--json")
+    auto, full = (json.loads(cli(*asked, *more).out)["scores"] for more in ((), ("--precision", "float32")))
+    assert [row["score"] for row in auto] == pytest.approx([row["score"] for row in full], rel=MAP_ERROR_AT_MOST)
 
 
 def test_maps_and_video(cli: Cli, video: Path, model: Path, tmp_path: Path) -> None:
@@ -107,6 +114,16 @@ def test_help_and_check_import_no_torch() -> None:
         "try:\n    main(sys.argv[1:])\nfinally:\n    assert 'torch' not in sys.modules and 'av' not in sys.modules\n"
     )
     for arguments in (["--help"], ["check", str(REPOSITORY / "configs/example.yaml")], ["schema"]):
+        subprocess.run([sys.executable, "-c", code, *arguments], check=True, capture_output=True, cwd=REPOSITORY)
+
+
+def test_no_network_is_imported_that_is_not_built(model: Path) -> None:
+    """It takes two of three seconds: most commands have no use for it."""
+    code = (
+        "import sys\nfrom streamwatch.cli.main import main\n"
+        "try:\n    main(sys.argv[1:])\nfinally:\n    assert 'torch' in sys.modules and 'torchvision' not in sys.modules\n"
+    )
+    for arguments in (["model", "show", str(model)], ["fit", "--help"]):
         subprocess.run([sys.executable, "-c", code, *arguments], check=True, capture_output=True, cwd=REPOSITORY)
 
 

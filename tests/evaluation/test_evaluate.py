@@ -195,7 +195,9 @@ def test_score_and_evaluate_give_identical_scores_and_scikit_learns_pixel_auroc(
     heat, truth = [], []
     for clip, kept in zip(scene.clips, cached.clips, strict=True):
         folder = tmp_path / clip.name
-        rows = json.loads(cli("score", "--model", model, stc / "testing/frames" / clip.name, "--json", "--maps", folder).out)
+        frames = stc / "testing/frames" / clip.name
+        asked = ("--precision", "float32", "--json", "--maps", folder)
+        rows = json.loads(cli("score", "--model", model, frames, *asked).out)
         assert [row["score"] for row in rows["scores"]] == kept.scores.tolist()
         assert clip.truth
         assert clip.truth.masks

@@ -5,17 +5,16 @@ All numbers of an architecture stand in ``ARCHITECTURES``; ``build_backbone`` is
 
 from __future__ import annotations
 
+import importlib
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
-import torchvision.models as tv
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
-from torchvision.models._api import WeightsEnum
 
 from streamwatch.errors import UsageError, WeightsError
 
@@ -40,21 +39,33 @@ class Architecture:
     """The facts of one supported architecture (docs/decisions/0002-method.md).
 
     Attributes:
-        build: torchvision's constructor; called with ``weights=None``.
-        weights: torchvision's IMAGENET1K weights entry.
-        level_names: what the three levels are called in torchvision's module tree.
+        name: as torchvision calls it.
+        layer_names: what the three levels are called in torchvision's module tree.
         channels: channels of each level.
         default_dims: the paper's number of kept channels (section 4.2; B5 after the authors' figures).
         stages: cuts a built model into the three stages up to each level, dropping its tail.
     """
 
     name: str
-    build: Callable[[], nn.Module]
-    weights: WeightsEnum
     layer_names: tuple[str, str, str]
     channels: tuple[int, int, int]
     default_dims: int
     stages: Callable[[nn.Module], Stages]
+
+    def build(self) -> nn.Module:
+        """torchvision's module with its own initialisation."""
+        model: nn.Module = _torchvision_models().get_model(self.name, weights=None)
+        return model
+
+    @property
+    def weights(self) -> Any:
+        """torchvision's entry of the IMAGENET1K weights, which knows where they are."""
+        return _torchvision_models().get_model_weights(self.name).IMAGENET1K_V1
+
+
+def _torchvision_models() -> Any:
+    """Imported by whoever builds a network: it takes two seconds, for which most commands have no use."""
+    return importlib.import_module("torchvision.models")
 
 
 def _resnet_stages(model: nn.Module) -> Stages:
@@ -84,8 +95,6 @@ ARCHITECTURES: dict[str, Architecture] = {
     for a in (
         Architecture(
             "resnet18",
-            lambda: tv.resnet18(weights=None),
-            tv.ResNet18_Weights.IMAGENET1K_V1,
             _RESNET_LEVELS,
             (64, 128, 256),
             100,
@@ -93,8 +102,6 @@ ARCHITECTURES: dict[str, Architecture] = {
         ),
         Architecture(
             "wide_resnet50_2",
-            lambda: tv.wide_resnet50_2(weights=None),
-            tv.Wide_ResNet50_2_Weights.IMAGENET1K_V1,
             _RESNET_LEVELS,
             (256, 512, 1024),
             550,
@@ -102,8 +109,6 @@ ARCHITECTURES: dict[str, Architecture] = {
         ),
         Architecture(
             "efficientnet_b5",
-            lambda: tv.efficientnet_b5(weights=None),
-            tv.EfficientNet_B5_Weights.IMAGENET1K_V1,
             ("block7", "block20", "block26"),
             (40, 176, 176),
             200,
