@@ -93,7 +93,7 @@ def figures(costs: list[Cost]) -> list[Figure]:
     first, last = next(cost for cost in costs if cost.cameras >= MAX_BATCH_FRAMES), costs[-1]
     per_camera_mb = 2**20 / 1e6 * (last.rss_mib - costs[0].rss_mib) / (last.cameras - costs[0].cameras)
     rows = [
-        Figure(f"{cost.cameras} cameras", f"{1e3 * cost.frame_s:.1f} ms a frame, {cost.rss_mib:,.0f} MiB") for cost in costs
+        Figure(f"Cameras: {cost.cameras}", f"{1e3 * cost.frame_s:.1f} ms a frame, {cost.rss_mib:,.0f} MiB") for cost in costs
     ]
     return [
         *rows,
