@@ -1,9 +1,10 @@
 """What one GPU scores, and how well its precisions agree with float64: the measuring half of ``make gpu``.
 
-python -m benchmarks.gpu [--device cuda] [--seconds 5] [--cameras 100]
+python -m benchmarks.gpu [--device cuda] [--seconds 2] [--cameras 100]
 
-Frames lie in the host's memory as decoders leave them; what is measured is all from there to levels: the upload, the network,
-the distances to each camera's own Gaussians, the maps' way back, filters and levels. Takes under 5 minutes.
+Two ways of a frame are measured: from pictures that lie on the device (``resident``), which is what the device and the host's
+decisions do, and from the host's memory as decoders leave them, which adds the way up. Both end at levels, with all decisions
+taken. Then what half of that load waits, and the daemon with all its decoding. Takes under 4 minutes.
 """
 
 from __future__ import annotations
@@ -26,9 +27,11 @@ from streamwatch.bench.trial import Bench
 from streamwatch.clock import SystemClock
 from streamwatch.inference.engine import Engine, WatchedScene, device_memory
 from streamwatch.inference.factory import build_engine
-from streamwatch.inference.precision import MAP_ERROR_AT_MOST, map_error
+from streamwatch.inference.precision import HALF_FROM_FRAME, MAP_ERROR_AT_MOST, map_error
+from streamwatch.inference.upload import host_batch
 from streamwatch.learning.fit import learn_scene
 from streamwatch.learning.footage import Footage
+from streamwatch.model.batches import FrameBatch, sent
 from streamwatch.model.embedding.identity import BackboneSpec
 from streamwatch.model.scene import SceneModel
 from streamwatch.records import Frame
@@ -38,9 +41,10 @@ from streamwatch.video.streams.opener import PyAvOpener
 SPEC = BackboneSpec(weights="untrained")
 SENT = Camera(640, 480, 10.0)
 LEARNED_S, SCORED_S = 40.0, 6.4
-BATCHES = (1, 16, 64, 256)
+BATCHES = (1, 16, 64, 256, 512)
 FLOAT32_ERROR_AT_MOST = 1e-4
 ONE_MODEL_FPS, MANY_MODELS_FPS = 10_000, 6_000
+HALF_LOAD_MS = "40; 100"
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,21 @@ class Sizes:
     def precisions(self) -> tuple[str, ...]:
         """What the device computes in."""
         return ("float32", "bf16", "fp16") if self.device.startswith("cuda") else ("float32", "bf16")
+
+
+class Resident:
+    """Pictures that lie on the device, taken by their frames' number."""
+
+    def __init__(self, frames: Sequence[Frame], device: torch.device) -> None:
+        batch = host_batch(frames)
+        self._rows = {frame.index: row for row, frame in enumerate(frames)}
+        self._pixels, self._speed = batch.pixels.to(device), batch.speed.to(device)
+
+    def __call__(self, frames: Sequence[Frame]) -> FrameBatch:
+        """Frames as tensors on the device."""
+        at = sent(np.array([self._rows[frame.index] for frame in frames]), self._pixels.device)
+        times = torch.tensor([frame.time_s for frame in frames], dtype=torch.float64)
+        return FrameBatch(self._pixels[at], self._speed[at], times)
 
 
 def learned(folder: Path, device: str) -> tuple[SceneModel, list[Frame]]:
@@ -86,58 +105,105 @@ def agreement(model: SceneModel, frames: Sequence[Frame], sizes: Sizes) -> Itera
         yield Figure(f"{precision}: maps differ from float64's by at most", f"{error:.1e}", "", f"at most {bound:.0e}")
 
 
-def batch_seconds(engine: Engine, frames: Sequence[Frame], cameras: int, batch: int, seconds: float) -> list[float]:
-    """How long each of the batches took that were scored in so many seconds, the cameras in turn."""
-    taken: list[float] = []
-    began_s, number = time.perf_counter(), 0
-    while time.perf_counter() - began_s < seconds or len(taken) < 3:
+class Turns:
+    """An engine's cameras, each of which sends the same pictures again and again, in turn."""
+
+    def __init__(self, engine: Engine, model: SceneModel, frames: Sequence[Frame], cameras: int) -> None:
+        self.engine, self._frames, self._cameras, self._sent = engine, frames, cameras, 0
+        for number in range(cameras):
+            engine.watch(f"cam{number}", WatchedScene(model))
+
+    def next(self, count: int) -> list[Frame]:
+        """The next frames."""
         chosen = []
-        for _ in range(batch):
-            frame, camera = frames[number % len(frames)], f"cam{number % cameras}"
-            chosen.append(replace(frame, camera=camera, time_s=number / cameras / SENT.rate_hz))
-            number += 1
-        at_s = time.perf_counter()
-        engine.score(chosen)
-        taken.append(time.perf_counter() - at_s)
-    return taken[1:]
+        for number in range(self._sent, self._sent + count):
+            frame, time_s = self._frames[number % len(self._frames)], number / self._cameras / SENT.rate_hz
+            chosen.append(replace(frame, camera=f"cam{number % self._cameras}", time_s=time_s))
+        self._sent += count
+        return chosen
+
+    def settle(self, batch: int) -> None:
+        """Score until each camera's precision is chosen and the device has made its plans."""
+        for _ in range(0, max(self._cameras * HALF_FROM_FRAME, 3 * batch), batch):
+            self.engine.score(self.next(batch))
+
+    def batch_seconds(self, batch: int, seconds: float) -> list[float]:
+        """How long each of the batches took that were scored in so many seconds, at least two."""
+        taken: list[float] = []
+        began_s = time.perf_counter()
+        while time.perf_counter() - began_s < seconds or len(taken) < 2:
+            chosen, at_s = self.next(batch), time.perf_counter()
+            self.engine.score(chosen)
+            taken.append(time.perf_counter() - at_s)
+        return taken
+
+    def waits_s(self, fps: float, seconds: float, at_most: int) -> list[float]:
+        """How long each frame waits from its coming to its score, where so many come in a second, evenly."""
+        waits, began_s, taken = list[float](), time.perf_counter(), 0
+        while taken < max(fps * seconds, 1):
+            here = min(int((time.perf_counter() - began_s) * fps) - taken, at_most)
+            if here <= 0:
+                time.sleep(0.0005)
+                continue
+            self.engine.score(self.next(here))
+            done_s = time.perf_counter() - began_s
+            waits += [done_s - (taken + number) / fps for number in range(here)]
+            taken += here
+        return waits
 
 
-def throughput(model: SceneModel, frames: Sequence[Frame], sizes: Sizes, precision: str, cameras: int) -> Iterator[Figure]:
-    """Frames a second and the time of a batch, by the size of a batch."""
-    engine = build_engine(SPEC, device=sizes.device, precision=precision)
-    for number in range(cameras):
-        engine.watch(f"cam{number}", WatchedScene(model))
-    who, asked = (f"{cameras} cameras" if cameras > 1 else "one camera"), MANY_MODELS_FPS if cameras > 1 else ONE_MODEL_FPS
+def throughput(turns: Turns, sizes: Sizes, what: str, asked: str) -> Iterator[Figure]:
+    """Frames a second and the time of a batch, by the size of a batch, and what half of the most waits."""
+    best_fps = 0.0
+    turns.settle(max(sizes.batches))
     for batch in sizes.batches:
-        taken = batch_seconds(engine, frames, cameras, batch, sizes.seconds)
+        turns.engine.score(turns.next(batch))
+        taken = turns.batch_seconds(batch, sizes.seconds)
         low, high = (1e3 * float(np.quantile(taken, share)) for share in (0.5, 0.99))
         fps = batch / statistics.median(taken)
-        what = f"{precision}, {who}, batches of {batch}"
-        yield Figure(f"{what}: scored, decisions included", round(fps, 1), "frames/s", f"{asked} is asked of one card")
-        yield Figure(f"{what}: a batch takes (median; 99 %)", f"{low:.1f}; {high:.1f}", "ms")
+        best_fps = max(best_fps, fps)
+        yield Figure(f"{what}, batches of {batch}: scored, decisions included", round(fps, 1), "frames/s", asked)
+        yield Figure(f"{what}, batches of {batch}: a batch takes (median; 99 %)", f"{low:.1f}; {high:.1f}", "ms")
+    waits = turns.waits_s(best_fps / 2, sizes.seconds, max(sizes.batches))
+    low, high = (1e3 * float(q) for q in np.quantile(waits, (0.5, 0.99)))
+    name = f"{what}, at {best_fps / 2:.0f} frames/s: a frame waits (median; 99 %)"
+    yield Figure(name, f"{low:.1f}; {high:.1f}", "ms", HALF_LOAD_MS)
+
+
+def ways(model: SceneModel, frames: Sequence[Frame], sizes: Sizes, precision: str, cameras: int) -> Iterator[Figure]:
+    """Throughput of resident pictures and of the host's."""
+    engine = build_engine(SPEC, device=sizes.device, precision=precision)
+    turns, upload = Turns(engine, model, frames, cameras), engine.batch_of
+    who, asked = (f"{cameras} cameras", MANY_MODELS_FPS) if cameras > 1 else ("one camera", ONE_MODEL_FPS)
+    engine.batch_of = Resident(frames, engine.device)
+    yield from throughput(turns, sizes, f"{precision}, {who}, resident", f"{asked} is asked of one card")
+    engine.batch_of = upload
+    large = replace(sizes, batches=sizes.batches[-2:])
+    yield from throughput(turns, large, f"{precision}, {who}, from the host", "")
     if sizes.device.startswith("cuda"):
         yield Figure(f"{precision}, {who}: GPU memory", round(device_memory()["allocated"] / 2**20), "MiB")
 
 
 def live(folder: Path, model: SceneModel, sizes: Sizes) -> Iterator[Figure]:
     """The daemon on as many cameras at 5 frames a second, which the host's cores decode."""
-    trial = Bench(folder, model, Camera(640, 480, 5.0), 5.0, device=sizes.device).run(sizes.cameras, 2 * sizes.seconds)
+    trial = Bench(folder, model, Camera(640, 480, 5.0), 5.0, device=sizes.device).run(sizes.cameras, 4 * sizes.seconds)
     yield Figure(
         f"Live, {sizes.cameras} cameras: scored of {trial.offered_fps:g} frames/s", round(trial.scored_fps, 1), "frames/s"
     )
     low, high, _ = trial.latency_s
-    yield Figure("... from capture to score (median; 99 %)", f"{1e3 * low:.0f}; {1e3 * high:.0f}", "ms", "40; 100")
+    yield Figure("... from capture to score (median; 99 %)", f"{1e3 * low:.0f}; {1e3 * high:.0f}", "ms", HALF_LOAD_MS)
 
 
 def measure(folder: Path, sizes: Sizes) -> Iterator[Figure]:
     """All figures, each as it is found."""
     model, frames = learned(folder, sizes.device)
     yield from agreement(model, frames[:8], sizes)
-    for precision in sizes.precisions:
-        bare = bare_network_fps(build_engine(SPEC, device=sizes.device, precision=precision), max(sizes.batches))
-        yield Figure(f"{precision}: the network alone, batches of {max(sizes.batches)}", round(bare, 1), "frames/s")
+    for precision in ("auto", *sizes.precisions):
+        if precision != "auto":
+            bare = bare_network_fps(build_engine(SPEC, device=sizes.device, precision=precision), max(sizes.batches))
+            yield Figure(f"{precision}: the network alone, batches of {max(sizes.batches)}", round(bare, 1), "frames/s")
         for cameras in dict.fromkeys((1, sizes.cameras)):
-            yield from throughput(model, frames, sizes, precision, cameras)
+            yield from ways(model, frames, sizes, precision, cameras)
     yield from live(folder, model, sizes)
 
 
@@ -145,7 +211,7 @@ def main() -> None:
     """Measure, print and write the figures."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--device", default="cuda")
-    parser.add_argument("--seconds", type=float, default=5.0)
+    parser.add_argument("--seconds", type=float, default=2.0)
     parser.add_argument("--cameras", type=int, default=100)
     arguments = parser.parse_args()
     found: list[Figure] = []

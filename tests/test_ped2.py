@@ -24,7 +24,7 @@ from streamwatch.model.scene import SceneModel
 from streamwatch.model.scoring.anomaly_map import paper_order_map, upsample
 from streamwatch.model.scoring.fusion import FieldMaps
 from streamwatch.model.scoring.motion_field import MotionField
-from streamwatch.model.scoring.stream_scorer import StreamScorer
+from streamwatch.model.scoring.stream_scorer import StreamRules, StreamScorer
 from streamwatch.video.optical_flow import DEFAULT_STEP_S
 from streamwatch.video.reader import FrameReader
 from streamwatch.video.sources import Segment, parse_source
@@ -115,7 +115,7 @@ def both_scores(learned: Ped2, keep: Keep) -> Scored:
         nothing = np.full((64, 64), np.nan, np.float32)
         speed = torch.from_numpy(np.stack([nothing if f.speed is None else f.speed for f in frames]))
         motion = learned.model.motion_maps(speed).numpy()
-        scorer = StreamScorer(learned.model.grid, learned.model.fusion_)
+        scorer = StreamScorer(StreamRules(learned.model.grid, learned.model.fusion_))
         verdicts = [
             scorer.score(FieldMaps(appearance[n], None if f.speed is None else m), f.time_s)
             for n, f, m in zip(indices, frames, motion, strict=True)

@@ -20,7 +20,7 @@ from streamwatch.inference.offline import score_frames
 from streamwatch.inference.precision import HALF_FROM_FRAME
 from streamwatch.inference.workers import Workers, workers_for
 from streamwatch.model.scene import SceneModel
-from streamwatch.model.scoring.stream_scorer import StreamScorer
+from streamwatch.model.scoring.stream_scorer import StreamRules, StreamScorer
 from streamwatch.records import INPUT_SIZE_PX, Frame
 from streamwatch.video.optical_flow import MotionEstimator
 from streamwatch.video.reader import FrameReader
@@ -95,7 +95,7 @@ def _deciding(engine: Engine, model: SceneModel, frames: list[Frame]) -> list[St
     units = model.units_
 
     def decide() -> int:
-        scorer = StreamScorer(model.grid, model.fusion_, units=units)
+        scorer = StreamScorer(StreamRules(model.grid, model.fusion_, units=units))
         for number, one in enumerate(maps):
             scorer.score(one, float(number))
         return len(maps)

@@ -43,7 +43,7 @@ from streamwatch.files import write_atomically
 from streamwatch.health import Health
 from streamwatch.inference.engine import OnBatch, WatchedScene, device_memory
 from streamwatch.inference.factory import engine_of
-from streamwatch.inference.resilient_engine import ResilientEngine, ScoringEngine
+from streamwatch.inference.resilient_engine import ResilientEngine, ScoringEngine, max_batch_frames
 from streamwatch.metrics import Metrics, none_dropped
 from streamwatch.model.embedding.identity import resolve_device
 from streamwatch.recalibration.in_force import InForce
@@ -187,7 +187,7 @@ class _Assembly:
 
     def components(self) -> Components:
         config, clock = self._config.value, self._around.clock
-        engine = ResilientEngine(self._make_engine)
+        engine = ResilientEngine(self._make_engine, batch_frames=max_batch_frames(self._device))
         scenes = load_scenes(config, config.enabled_cameras, engine.prepared)
         persistence = self._persistence()
         rings: dict[str, ClipRing] = {}
@@ -280,7 +280,7 @@ class _Assembly:
         collector: EvidenceCollector,
         writer: EvidenceWriter,
     ) -> Pipeline:
-        batcher = daemon_batcher(slots, lossless=self._until_eof)
+        batcher = daemon_batcher(slots, lossless=self._until_eof, max_frames=max_batch_frames(self._device))
         pool = None if self._until_eof else FramePool()
         if pool:
             self._stack.callback(pool.close)

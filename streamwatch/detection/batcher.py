@@ -64,7 +64,7 @@ class Batcher:
             self._limit = min(self._limit + 1, self._max_frames)
 
 
-def daemon_batcher(slots: FrameSlots, *, lossless: bool) -> Batcher:
+def daemon_batcher(slots: FrameSlots, *, lossless: bool, max_frames: int = MAX_BATCH_FRAMES) -> Batcher:
     """As a daemon wants it, or as recordings that are read as fast as they are scored."""
     gather_s, batch_s = (LOSSLESS_GATHER_S, None) if lossless else (GATHER_S, BATCH_AT_MOST_S)
-    return Batcher(slots, max_frames=MAX_BATCH_FRAMES, gather_s=gather_s, batch_s=batch_s)
+    return Batcher(slots, max_frames=max_frames, gather_s=gather_s, batch_s=batch_s)

@@ -134,7 +134,7 @@ class Pipeline:
             monitor = self._monitors.of(camera)
             policy = monitor.retune(first, by_regime) if monitor else None
             if monitor and policy:
-                self._engine.measure_in(camera, policy.scene.units)
+                self._engine.measure_in(camera, policy.scene.units, policy.scene.zones)
                 self._metrics.threshold.labels(camera).set(monitor.start_threshold)
             return policy
 

@@ -26,7 +26,7 @@ from streamwatch.model.scene import SceneModel
 from streamwatch.model.scoring.anomaly_map import upsample
 from streamwatch.model.scoring.fusion import APPEARANCE_CAP, APPEARANCE_WEIGHT, Features, FieldMaps, Fusion, fused, level_of
 from streamwatch.model.scoring.levels import APPEARANCE, MOTION, FieldUnits
-from streamwatch.model.scoring.stream_scorer import StreamScorer
+from streamwatch.model.scoring.stream_scorer import StreamRules, StreamScorer
 from streamwatch.model.scoring.temporal import CausalFilter
 from streamwatch.records import Float32Array, Frame
 from streamwatch.video.reader import FrameReader
@@ -231,7 +231,7 @@ class _SceneAblation:
         both_ms = self._ms(lambda: deque(islice(self._reader(source).frames(), len(frames)), 0), frames)
         appearance_ms = self._ms(lambda: self._maps_of(model, "appearance", frames), frames)
         motion_ms = self._ms(lambda: self._maps_of(model, "motion", frames), frames)
-        scorer = StreamScorer(model.grid, model.fusion_)
+        scorer = StreamScorer(StreamRules(model.grid, model.fusion_))
         maps = self._maps_of(model, "both", frames)
         fusion_ms = self._ms(lambda: [scorer.score(m, f.time_s) for f, m in zip(frames, maps, strict=True)], frames)
         return {

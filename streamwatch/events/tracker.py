@@ -98,8 +98,7 @@ class ZonePolicy:
 
     def highest_of(self, scored: FrameScore) -> tuple[tuple[str, float], ...]:
         """By field, the highest of a frame in the zone."""
-        inside = ((name, values if self.cells is None else values[self.cells]) for name, values in scored.measures)
-        return tuple((name, float(values.max(initial=0.0))) for name, values in inside)
+        return scored.highest_in(self.cells).measures
 
 
 @dataclass(frozen=True, slots=True)

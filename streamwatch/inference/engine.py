@@ -5,32 +5,33 @@ from __future__ import annotations
 import logging
 import time
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from streamwatch.errors import ModelMismatch
+from streamwatch.inference.decisions import Decisions, host_maps
+from streamwatch.inference.field_maps import appearance_maps_for, motion_maps
 from streamwatch.inference.last_results import LastResults
 from streamwatch.inference.precision import CheckedPrecision, map_error, with_rounded_whiteners
+from streamwatch.inference.upload import PART_FRAMES, Upload, upload_for
 from streamwatch.inference.workers import Workers, workers_for
-from streamwatch.model.batches import FrameBatch
+from streamwatch.model.batches import FrameBatch, sent
 from streamwatch.model.embedding.embedder import Embedder
 from streamwatch.model.embedding.identity import EmbeddingIdentity
 from streamwatch.model.scene import TILE_FRAMES, SceneModel
-from streamwatch.model.scoring.fusion import FieldMaps, field_maps_of
+from streamwatch.model.scoring.fusion import FieldMaps
 from streamwatch.model.scoring.levels import FieldUnits
-from streamwatch.model.scoring.stream_scorer import MapScores, StreamScorer
-from streamwatch.records import INPUT_SIZE_PX, SPEED_GRID, Float32Array, Frame, FrameScore, LayerShare
+from streamwatch.model.scoring.stream_bank import Decision
+from streamwatch.records import INPUT_SIZE_PX, SPEED_GRID, BoolGrid, Float32Array, Frame, FrameScore, LayerShare
 
 log = logging.getLogger(__name__)
 OnBatch = Callable[[int, float], None]
 Explain = Callable[[], tuple[LayerShare, ...]]
-_NO_SPEED = np.full((SPEED_GRID, SPEED_GRID), np.nan, dtype=np.float32)
 
 
 @dataclass(frozen=True)
@@ -40,11 +41,13 @@ class WatchedScene:
     Attributes:
         ignored: (h, w) True where anomalies are ignored, or None.
         units: what its fields are measured in, cell by cell, where a configuration says it; None leaves it to the model.
+        zones: (h, w) True where the cells of a part of the picture are that is judged by itself.
     """
 
     model: SceneModel
-    ignored: npt.NDArray[np.bool_] | None = None
+    ignored: BoolGrid | None = None
     units: FieldUnits | None = None
+    zones: tuple[BoolGrid, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -52,13 +55,13 @@ class _Part:
     """What a worker made of some rows of a batch.
 
     Attributes:
-        grids: (2, n, h, w) appearance and motion maps on the host, NaN where a field says nothing.
+        grids: (2, n, h, w) appearance and motion maps on the device, NaN where a field says nothing.
         embeddings: (n, H, W, d) on the device; None if no scene of them sees appearance.
         errors: by camera whose precision is being checked, its frames and how far half precision is off.
     """
 
     rows: list[int]
-    grids: Float32Array
+    grids: Tensor
     embeddings: Tensor | None
     errors: Mapping[str, tuple[int, float]] = field(default_factory=dict)
 
@@ -80,6 +83,8 @@ class Engine:
         workers: parts of a batch that are scored side by side; None is as ``workers_for``.
         half: the embedder in half precision, for the cameras whose maps bear it; None is for none.
         half_whiteners: what whiteners are kept in, for the cameras whose maps bear it; None is for none.
+
+    ``batch_of`` brings frames to the device.
     """
 
     def __init__(
@@ -99,8 +104,10 @@ class Engine:
         self.tile_frames, self._half_whiteners = tile_frames, half_whiteners
         self._on_batch = on_batch
         self._workers = Workers(workers or workers_for(device))
+        self.batch_of: Upload = upload_for(device)
+        self._appearance = appearance_maps_for(device, tile_frames)
         self._scenes: dict[str, SceneModel] = {}
-        self._scorers: dict[str, StreamScorer] = {}
+        self._decisions = Decisions(device)
         self._grid: tuple[int, int] | None = None
 
     def prepared(self, camera: str, scene: WatchedScene) -> WatchedScene:
@@ -133,19 +140,17 @@ class Engine:
         self._scenes[camera] = model.to(self.device, _distance_dtype(self.embedder))
         self._precision.begin(camera, model.gaussians_.rounding if model.gaussians_ else 0.0)
         self._last.forget(camera)
-        units = scene.units or model.units_
-        self._scorers[camera] = StreamScorer(model.grid, model.fusion_, scene.ignored, model.suppression_, units=units)
+        self._decisions.begin(camera, model, model.rules(scene.ignored, scene.units), scene.zones)
 
-    def measure_in(self, camera: str, units: FieldUnits | None) -> None:
-        """Measure a watched camera's fields in other units from its next frame on; None leaves them as they are."""
-        if units is not None and camera in self._scorers:
-            self._scorers[camera].units = units
-            self._last.forget(camera)
+    def measure_in(self, camera: str, units: FieldUnits | None, zones: Sequence[BoolGrid] = ()) -> None:
+        """Measure a watched camera's fields in other units, None leaves them as they are, and in other zones from now on."""
+        self._decisions.judge(camera, units, zones)
+        self._last.forget(camera)
 
     @property
     def frames_for_all(self) -> int:
-        """Frames of a batch that gives each worker a whole tile."""
-        return self.tile_frames * self._workers.count
+        """Frames of a batch that gives each worker a whole tile, or a GPU a whole part."""
+        return self.tile_frames * self._workers.count if self.device.type == "cpu" else PART_FRAMES
 
     def scene_of(self, camera: str) -> SceneModel:
         """What a watched camera is scored by, on the device."""
@@ -158,7 +163,7 @@ class Engine:
     def unwatch(self, camera: str) -> None:
         """Forget ``camera``; its frames must not come any more."""
         self._scenes.pop(camera, None)
-        self._scorers.pop(camera, None)
+        self._decisions.forget(camera)
         self._precision.forget(camera)
         self._last.forget(camera)
 
@@ -170,79 +175,64 @@ class Engine:
         held = [self._last.holds_for(frame) for frame in frames]
         moved = [frame for frame, holds in zip(frames, held, strict=True) if not holds]
         parts = self._parts_of(moved)
-        verdicts = _verdicts(self._scorers, frames, held, _maps_in_order(parts))
-        explanations = _explanations(self._scenes, moved, parts, [verdict.cell for verdict in verdicts])
-        results = map(_scored, moved, verdicts, explanations)
+        [results] = self._workers.map(lambda _: self._decided(frames, held, moved, parts), [[]])
         return [
             self._last.of(frame) if holds else self._last.keep(next(results)) for frame, holds in zip(frames, held, strict=True)
         ]
 
+    def _decided(
+        self, frames: Sequence[Frame], held: Sequence[bool], moved: Sequence[Frame], parts: Sequence[_Part]
+    ) -> Iterator[FrameScore]:
+        """What the frames that moved come to; by one worker, because no part of it is worth two."""
+        with torch.no_grad():
+            decided = self._decisions.decide(frames, held, _in_order(parts))
+            explanations = _explanations(self._scenes, moved, parts, [one.cell for one in decided])
+        return map(_scored, moved, decided, explanations)
+
     def field_maps(self, frames: Sequence[Frame]) -> list[FieldMaps]:
         """Each frame's maps, field by field, before the causal filter and fusion."""
-        return _maps_in_order(self._parts_of(frames))
+        return host_maps(_in_order(self._parts_of(frames)))
 
     def _parts_of(self, frames: Sequence[Frame]) -> list[_Part]:
         """A batch, scored side by side; one camera's frames lie together, so that its Gaussians are read seldom."""
+        if not frames:
+            return []
         started_s = time.perf_counter()
         together = [row for rows in _rows_by_camera(frames).values() for row in rows]
         work = partial(self._part, frames, self._precision.numbers([frame.camera for frame in frames]))
-        parts = self._workers.map(work, self._workers.split(together, multiple=self.tile_frames))
+        parts = self._workers.map(work, self._split(together))
         for part in parts:
             for camera, (count, error) in part.errors.items():
                 self._precision.record(camera, count, error)
-        if self._on_batch and frames:
+        if self._on_batch:
             self._on_batch(len(frames), time.perf_counter() - started_s)
         return parts
 
+    def _split(self, rows: list[int]) -> list[list[int]]:
+        """Side by side on a CPU's cores; for a GPU one after the other, so that it computes while the host collects."""
+        if self.device.type == "cpu":
+            return self._workers.split(rows, multiple=self.tile_frames)
+        return [rows[at : at + PART_FRAMES] for at in range(0, len(rows), PART_FRAMES)]
+
     def _part(self, frames: Sequence[Frame], numbers: Sequence[int], rows: list[int]) -> _Part:
         own = [frames[row] for row in rows]
-        if not own:
-            return _Part([], np.empty((2, 0, SPEED_GRID, SPEED_GRID), np.float32), None)
         with torch.no_grad():
-            grids, embeddings, errors = self._grids(self.batch_of(own), _rows_by_camera(own), [numbers[row] for row in rows])
-            return _Part(rows, grids.cpu().numpy(), embeddings, errors)
-
-    def batch_of(self, frames: Sequence[Frame]) -> FrameBatch:
-        """Frames as tensors on the device."""
-        pixels = torch.from_numpy(np.stack([frame.pixels for frame in frames]))
-        speed = torch.from_numpy(np.stack([_NO_SPEED if frame.speed is None else frame.speed for frame in frames]))
-        time_s = torch.tensor([frame.time_s for frame in frames], dtype=torch.float64)
-        return FrameBatch(*(tensor.to(self.device, non_blocking=True) for tensor in (pixels, speed, time_s)))
+            return _Part(rows, *self._grids(self.batch_of(own), _rows_by_camera(own), [numbers[row] for row in rows]))
 
     def _grids(
         self, batch: FrameBatch, rows_of: Mapping[str, list[int]], numbers: Sequence[int]
     ) -> tuple[Tensor, Tensor | None, dict[str, tuple[int, float]]]:
         """(2, N, h, w) float32 appearance and motion maps, NaN where a field says nothing; and the rest of a ``_Part``."""
         seeing = {camera: rows for camera, rows in rows_of.items() if self._scenes[camera].sees_appearance}
-        embeddings = self._precision.embed(batch.pixels, seeing, numbers)
+        embeddings, errors = self._precision.embed(batch.pixels, seeing, numbers), dict[str, tuple[int, float]]()
         grids = torch.full((2, *batch.speed.shape), torch.nan, device=self.device)
-        errors: dict[str, tuple[int, float]] = {}
-        for camera, rows in rows_of.items():
-            scene, at = self._scenes[camera], torch.tensor(rows, device=self.device)
-            if camera in seeing and embeddings.chosen is not None:
-                part = embeddings.chosen if len(rows) == len(batch) else embeddings.chosen[at]
-                maps = scene.maps(part, tile_frames=self.tile_frames).grids
-                grids[0, at] = maps.to(torch.float32)
-                if camera in embeddings.half:
-                    half = scene.maps(embeddings.half[camera], tile_frames=self.tile_frames).grids
-                    errors[camera] = len(half), map_error(half, maps[: len(half)])
-            if scene.sees_motion:
-                grids[1, at] = scene.motion_maps(batch.speed[at])
+        if embeddings.chosen is not None:
+            grids[0] = self._appearance(self._scenes, embeddings.chosen, seeing)
+        for camera, own in embeddings.half.items():
+            half = self._scenes[camera].maps(own, tile_frames=self.tile_frames).grids
+            errors[camera] = len(half), map_error(half, grids[0, seeing[camera][: len(half)]])
+        grids[1] = motion_maps(self._scenes, batch.speed, rows_of)
         return grids, embeddings.chosen, errors
-
-
-def _verdicts(
-    scorers: Mapping[str, StreamScorer], frames: Sequence[Frame], held: Sequence[bool], maps: Sequence[FieldMaps]
-) -> list[MapScores]:
-    """Of the frames that are not held, in the order of the batch, through their streams' filters."""
-    verdicts, next_maps = list[MapScores](), iter(maps)
-    for frame, holds in zip(frames, held, strict=True):
-        scorer = scorers[frame.camera]
-        if holds:
-            scorer.hold(frame.time_s)
-        else:
-            verdicts.append(scorer.score(next(next_maps), frame.time_s, frame.segment))
-    return verdicts
 
 
 def _explanations(
@@ -256,23 +246,23 @@ def _explanations(
     for part in parts:
         if part.embeddings is None:
             continue
-        at = torch.tensor([cells[row] for row in part.rows], device=part.embeddings.device)
-        strongest = part.embeddings.flatten(1, 2)[torch.arange(len(at), device=at.device), at]
-        for row, x in zip(part.rows, strongest, strict=True):
+        at = np.array([range(len(part.rows)), [cells[row] for row in part.rows]])
+        strongest = part.embeddings.flatten(1, 2)[*sent(at, part.embeddings.device)]
+        for number, row in enumerate(part.rows):
             scene = scenes[frames[row].camera]
             if scene.sees_appearance:
-                explanations[row] = partial(_layers_at, weakref.ref(scene), x, cells[row])
+                explanations[row] = partial(_layers_at, weakref.ref(scene), strongest, number, cells[row])
     return explanations
 
 
-def _layers_at(known: weakref.ref[SceneModel], x: Tensor, cell: int) -> tuple[LayerShare, ...]:
+def _layers_at(known: weakref.ref[SceneModel], x: Tensor, number: int, cell: int) -> tuple[LayerShare, ...]:
     """Nothing if the model is gone, or the device fails: an event without its layers is an event."""
     scene = known()
     if scene is None:
         return ()
     try:
         with torch.no_grad():
-            return scene.explain(x[None], [cell])[0]
+            return scene.explain(x[number : number + 1], [cell])[0]
     except RuntimeError as error:
         log.warning("an event's layers cannot be explained: %s", error)
         return ()
@@ -282,25 +272,19 @@ def _distance_dtype(embedder: Embedder) -> torch.dtype:
     return torch.float64 if embedder.dtype == torch.float64 else torch.float32
 
 
-def _scored(frame: Frame, verdict: MapScores, explain: Explain) -> FrameScore:
-    return FrameScore(
-        frame,
-        verdict.score,
-        verdict.grid,
-        verdict.causal_score,
-        verdict.level,
-        verdict.level_grid,
-        verdict.fields,
-        verdict.spread,
-        explain,
-        verdict.measures,
-    )
+def _scored(frame: Frame, decided: Decision, explain: Explain) -> FrameScore:
+    return FrameScore(frame, decided.level, decided.maps, decided.spread, decided.highest, explain)
 
 
-def _maps_in_order(parts: Sequence[_Part]) -> list[FieldMaps]:
-    """Each frame's maps, in the order of the batch."""
-    by_row = {row: field_maps_of(*part.grids[:, at]) for part in parts for at, row in enumerate(part.rows)}
-    return [by_row[row] for row in range(len(by_row))]
+def _in_order(parts: Sequence[_Part]) -> Tensor:
+    """(2, N, h, w) maps of all parts, in the order of the batch."""
+    if not parts:
+        return torch.empty((2, 0, SPEED_GRID, SPEED_GRID))
+    grids = parts[0].grids if len(parts) == 1 else torch.cat([part.grids for part in parts], dim=1)
+    rows = [row for part in parts for row in part.rows]
+    if rows == sorted(rows):
+        return grids
+    return grids[:, sent(np.argsort(rows), grids.device)]
 
 
 def _rows_by_camera(frames: Sequence[Frame]) -> Mapping[str, list[int]]:

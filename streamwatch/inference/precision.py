@@ -13,9 +13,11 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from streamwatch.model.batches import sent
 from streamwatch.model.embedding.embedder import Embedder
 from streamwatch.model.normality.gaussian import GaussianField, drawn_normal, mahalanobis
 from streamwatch.model.scene import SceneModel
@@ -98,12 +100,10 @@ class _Check:
 
     Attributes:
         whiteners: how far its whiteners alone are off.
-        seen: frames that came.
-        frames: of them, that were scored twice.
+        frames: that were scored twice.
     """
 
     whiteners: float = 0.0
-    seen: int = 0
     frames: int = 0
     worst: float = 0.0
 
@@ -144,22 +144,23 @@ class CheckedPrecision:
     def __init__(self, full: Embedder, half: Embedder | None = None) -> None:
         self._full, self._half = full, half
         self._checks: dict[str, _Check] = {}
+        self._seen: dict[str, int] = {}
 
     def begin(self, camera: str, whiteners: float = 0.0) -> None:
         """Check ``camera`` from its next frame on: its model is another one, whose whiteners alone are so far off."""
-        self._checks[camera] = _Check(whiteners)
+        self._checks[camera], self._seen[camera] = _Check(whiteners), 0
 
     def forget(self, camera: str) -> None:
         """Its frames come no more."""
         self._checks.pop(camera, None)
+        self._seen.pop(camera, None)
 
     def numbers(self, cameras: Sequence[str]) -> list[int]:
         """The number of each frame of a batch in its camera's stream, from 0; frames count from here on."""
         found = []
         for camera in cameras:
-            check = self._checks[camera]
-            found.append(check.seen)
-            self._checks[camera] = replace(check, seen=check.seen + 1)
+            found.append(self._seen[camera])
+            self._seen[camera] += 1
         return found
 
     def embed(self, pixels: Tensor, rows_of: Mapping[str, list[int]], numbers: Sequence[int]) -> Embeddings:
@@ -196,7 +197,7 @@ class CheckedPrecision:
 
 def _rows(embedder: Embedder, pixels: Tensor, rows: list[int]) -> Tensor:
     whole = len(rows) == len(pixels)
-    embedded: Tensor = embedder(pixels if whole else pixels[torch.tensor(rows, device=pixels.device)])
+    embedded: Tensor = embedder(pixels if whole else pixels[sent(np.array(rows), pixels.device)])
     return embedded
 
 
@@ -208,5 +209,5 @@ def _spread_out(parts: list[tuple[Embedder | None, list[int]]], pixels: Tensor) 
         return first
     whole = first.new_zeros((pixels.shape[0], *first.shape[1:]))
     for rows, part in embedded:
-        whole[torch.tensor(rows, device=pixels.device)] = part
+        whole[sent(np.array(rows), pixels.device)] = part
     return whole

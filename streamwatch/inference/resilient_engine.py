@@ -13,13 +13,20 @@ import torch
 from streamwatch.errors import EngineFailure
 from streamwatch.inference.engine import WatchedScene
 from streamwatch.model.scoring.levels import FieldUnits
-from streamwatch.records import Frame, FrameScore
+from streamwatch.records import BoolGrid, Frame, FrameScore
 from streamwatch.retry import caught
 
 log = logging.getLogger(__name__)
 MAX_BATCH_FRAMES = 16
+MAX_BATCH_FRAMES_OF_GPU = 256
+"""Where throughput saturates: two cores of a CPU at 16 frames, an H100 at 256 to 512."""
 DEVICE_FAULTS = (torch.OutOfMemoryError, RuntimeError)
 """CUDA errors arrive as RuntimeError, whatever they are."""
+
+
+def max_batch_frames(device: str) -> int:
+    """Frames of a batch at most, on a device of this type."""
+    return MAX_BATCH_FRAMES_OF_GPU if device.startswith("cuda") else MAX_BATCH_FRAMES
 
 
 class ScoringEngine(Protocol):
@@ -33,8 +40,8 @@ class ScoringEngine(Protocol):
         """Score ``camera`` with ``scene`` from now on."""
         ...
 
-    def measure_in(self, camera: str, units: FieldUnits | None) -> None:
-        """Measure a watched camera's fields in other units from its next frame on."""
+    def measure_in(self, camera: str, units: FieldUnits | None, zones: Sequence[BoolGrid] = ()) -> None:
+        """Measure a watched camera's fields in other units, and in other zones, from its next frame on."""
         ...
 
     def unwatch(self, camera: str) -> None:
@@ -89,11 +96,12 @@ class ResilientEngine:
             if engine is self._engine:  # else it was made again meanwhile, perhaps without this scene
                 return
 
-    def measure_in(self, camera: str, units: FieldUnits | None) -> None:
-        """Measure a watched camera's fields in other units from its next frame on, also by an engine that is made again."""
-        if units is not None and camera in self._scenes:
-            self._scenes[camera] = replace(self._scenes[camera], units=units)
-            self._engine.measure_in(camera, units)
+    def measure_in(self, camera: str, units: FieldUnits | None, zones: Sequence[BoolGrid] = ()) -> None:
+        """As ``Engine.measure_in``, also by an engine that is made again."""
+        if camera in self._scenes:
+            before = self._scenes[camera]
+            self._scenes[camera] = replace(before, units=units or before.units, zones=tuple(zones))
+            self._engine.measure_in(camera, units, zones)
 
     def unwatch(self, camera: str) -> None:
         """Forget ``camera``."""

@@ -4,9 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
+import numpy.typing as npt
 import torch
 from torch import Tensor
+
+
+def sent(values: npt.NDArray[Any], device: torch.device) -> Tensor:
+    """A few numbers as a tensor on ``device``, without waiting for what is computed there, as ``torch.tensor`` would."""
+    return torch.from_numpy(values).to(device, non_blocking=True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,8 +29,8 @@ from streamwatch.model.scoring.fusion import Features, FieldMaps, Fusion, field_
 from streamwatch.model.scoring.gaussian_motion import GaussianMotion
 from streamwatch.model.scoring.levels import APPEARANCE, MOTION, FieldUnits
 from streamwatch.model.scoring.motion_field import MotionField
-from streamwatch.model.scoring.stream_scorer import StreamScorer
-from streamwatch.records import Float32Array, LayerShare
+from streamwatch.model.scoring.stream_scorer import StreamRules
+from streamwatch.records import BoolGrid, Float32Array, LayerShare
 
 TILE_FRAMES = 8
 """Distances are computed in tiles of this many frames, the last one padded.
@@ -118,11 +118,16 @@ class SceneModel:
             return ("",)
         return (APPEARANCE,) * self.sees_appearance + (MOTION,) * self.sees_motion
 
+    def rules(self, ignored: BoolGrid | None = None, units: FieldUnits | None = None) -> StreamRules:
+        """By what its maps are judged; units other than its own where a configuration says them."""
+        return StreamRules(self.grid, self.fusion_, ignored, self.suppression_, units or self.units_)
+
     def levels(self, embedder: Embedder, batch: FrameBatch) -> Float32Array:
         """(N, h, w) levels of frames by themselves, no temporal filter and no suppression map."""
         with torch.no_grad():
             maps = self.field_maps(embedder(batch.pixels) if self.sees_appearance else None, batch.speed)
-        verdicts = [StreamScorer(self.grid, self.fusion_, units=self.units_).score(m, 0.0) for m in maps]
+        rules = StreamRules(self.grid, self.fusion_, units=self.units_)
+        verdicts = [rules.scores_of(m, m) for m in maps]
         return np.stack([verdict.level_grid for verdict in verdicts])
 
     def score(self, embedder: Embedder, pixels: Tensor) -> Maps:

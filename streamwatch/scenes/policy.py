@@ -109,7 +109,9 @@ def scene_policy_for(
     usual, calm = (calibration.usual_spread, calibration.calm_spread) if calibration else (None, None)
     drift = DriftMonitor(usual, calm) if usual is not None and calm is not None else None
     zones = policies_for(config, camera, scene.model, snoozed, calibration)
-    return ScenePolicy(replace(scene, units=units_for(zones, scene.model)), zones, widest_calm(calm, scene.model), drift)
+    parts = tuple(cells for calibrated in zones.values() if (cells := calibrated.policy.cells) is not None)
+    measured = replace(scene, units=units_for(zones, scene.model), zones=parts)
+    return ScenePolicy(measured, zones, widest_calm(calm, scene.model), drift)
 
 
 def widest_calm(calm_spread: float | None, model: SceneModel) -> float | None:

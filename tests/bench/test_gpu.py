@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks.gpu import FLOAT32_ERROR_AT_MOST, Sizes, agreement, batch_seconds, throughput
+from benchmarks.gpu import FLOAT32_ERROR_AT_MOST, Resident, Sizes, Turns, agreement, ways
 from streamwatch.inference.engine import WatchedScene
 from streamwatch.inference.factory import build_engine
 from streamwatch.model.embedding.embedder import Embedder
@@ -43,11 +43,25 @@ def test_cameras_take_turns_in_batches_of_the_size_that_is_said(
 ) -> None:
     asked: list[int] = []
     engine = build_engine(UNTRAINED, device=device.type, precision="float32", on_batch=lambda count, _: asked.append(count))
-    for number in range(3):
-        engine.watch(f"cam{number}", WatchedScene(scene))
-    taken = batch_seconds(engine, frames, 3, 4, 0.0)
-    assert len(taken) == 2, "but the first, which warms up"
+    turns = Turns(engine, scene, frames, 3)
+    assert [frame.camera for frame in turns.next(4)] == ["cam0", "cam1", "cam2", "cam0"]
+    assert len(turns.batch_seconds(4, 0.0)) == 2
     assert set(asked) == {4}
-    sizes = replace(Sizes(device.type, 0.0, 2), batches=(2,))
-    names = [figure.what for figure in throughput(scene, frames, sizes, "float32", 2)]
-    assert names[0] == "float32, 2 cameras, batches of 2: scored, decisions included"
+    waits = turns.waits_s(20.0, 0.2, 2)
+    assert len(waits) >= 4
+    assert min(waits) > 0
+
+
+def test_resident_pictures_come_to_the_same_levels(frames: list[Frame], scene: SceneModel, device: torch.device) -> None:
+    engine, levels = build_engine(UNTRAINED, device=device.type, precision="float32"), list[list[float]]()
+    for upload in (engine.batch_of, Resident(frames, device)):
+        engine.batch_of = upload
+        engine.watch("cam", WatchedScene(scene))
+        levels.append([scored.level for scored in engine.score([replace(frame, camera="cam") for frame in frames])])
+    assert levels[0] == levels[1]
+
+
+def test_every_way_is_measured(frames: list[Frame], scene: SceneModel, device: torch.device) -> None:
+    names = [figure.what for figure in ways(scene, frames, replace(Sizes(device.type, 0.0, 2), batches=(2,)), "float32", 2)]
+    assert names[0] == "float32, 2 cameras, resident, batches of 2: scored, decisions included"
+    assert any("from the host" in name for name in names)

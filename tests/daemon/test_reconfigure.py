@@ -27,7 +27,7 @@ from streamwatch.model.embedding.identity import BackboneSpec, build_embedder
 from streamwatch.model.fitting import fit
 from streamwatch.model.scene import SceneModel
 from streamwatch.model.scoring.levels import FieldUnits
-from streamwatch.records import EventChange, Frame, FrameScore
+from streamwatch.records import BoolGrid, EventChange, Frame, FrameScore
 from streamwatch.store.administration import OutboxAdministration
 from streamwatch.store.sessions import open_database
 from tests.conftest import batch_of, inputs, read
@@ -47,7 +47,7 @@ class NoEngine:
     def watch(self, camera: str, scene: WatchedScene) -> None:
         pass
 
-    def measure_in(self, camera: str, units: FieldUnits | None) -> None:
+    def measure_in(self, camera: str, units: FieldUnits | None, zones: Sequence[BoolGrid] = ()) -> None:
         pass
 
     def unwatch(self, camera: str) -> None:

@@ -19,6 +19,7 @@ from streamwatch.events.drift import DriftMonitor
 from streamwatch.events.tamper import TamperDetector
 from streamwatch.events.tracker import EventTracker, ZonePolicy
 from streamwatch.records import EventChange, Frame, FrameScore, Spread, UInt8Array
+from tests.scores import frame_score
 
 RNG = np.random.default_rng(0)
 SCENE = RNG.integers(40, 200, (256, 256, 3), dtype=np.uint8)
@@ -65,7 +66,7 @@ def scored(number: int, shown: Shown) -> FrameScore:
     at_s = number * STEP_S
     frame = Frame("cam", number, at_s, 1e9 + at_s, at_s, BLACK if shown.black else SCENES[number % len(SCENES)])
     level = max(shown.left, shown.right)
-    return FrameScore(frame, level, grid, level, level, grid, (), Spread(8.0, 0.3))
+    return frame_score(frame, grid, level, spread=Spread(8.0, 0.3))
 
 
 @dataclass(frozen=True)

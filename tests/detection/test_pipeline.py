@@ -34,10 +34,11 @@ from streamwatch.metrics import Metrics
 from streamwatch.model.embedding.identity import EmbeddingIdentity
 from streamwatch.model.scene import SceneModel
 from streamwatch.model.scoring.levels import FieldUnits
-from streamwatch.records import EventChange, Frame, FrameScore, Notice, Spread, UInt8Array
+from streamwatch.records import BoolGrid, EventChange, Frame, FrameScore, Notice, Spread, UInt8Array
 from streamwatch.retry import Backoff
 from streamwatch.scenes.policy import CalibratedPolicy, ScenePolicy
 from streamwatch.threads import ThreadGuard
+from tests.scores import frame_score
 from tests.test_retry import FakeClock
 
 RNG = np.random.default_rng(0)
@@ -62,7 +63,7 @@ class FakeEngine:
     def watch(self, camera: str, scene: WatchedScene) -> None:
         self.watched.add(camera)
 
-    def measure_in(self, camera: str, units: FieldUnits | None) -> None:
+    def measure_in(self, camera: str, units: FieldUnits | None, zones: Sequence[BoolGrid] = ()) -> None:
         """Has no units."""
 
     def unwatch(self, camera: str) -> None:
@@ -76,7 +77,7 @@ class FakeEngine:
         if broken := [frame.camera for frame in frames if frame.camera in self.broken]:
             raise ValueError(f"the model of {broken[0]} has another shape")
         grid = np.full((64, 64), self.level, np.float32)
-        return [FrameScore(f, self.level, grid, self.level, self.level, grid, (), self.spread) for f in frames]
+        return [frame_score(f, grid, self.level, spread=self.spread) for f in frames]
 
 
 class Bench:

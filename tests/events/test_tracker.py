@@ -14,6 +14,7 @@ from streamwatch.events.region import boxes_over, polygon_mask
 from streamwatch.events.tracker import EventTracker, ZonePolicy
 from streamwatch.ids import uuid7
 from streamwatch.records import Box, EventChange, Frame, FrameScore
+from tests.scores import frame_score
 
 PIXELS = np.zeros((256, 256, 3), np.uint8)
 
@@ -23,7 +24,7 @@ def scored(time_s: float, score: float, cell: tuple[int, int] = (10, 20)) -> Fra
     grid[cell] = score
     frame = Frame("cam", round(time_s * 10), time_s, 1e9 + time_s, 0.0, PIXELS)
     level = float(grid.max())
-    return FrameScore(frame, level, grid, level, level, grid, (("appearance", level),))
+    return frame_score(frame, grid, level, fields=(("appearance", level),))
 
 
 def tracked(scores: list[float], rules: EventPolicy) -> tuple[EventTracker, list[EventChange]]:

@@ -9,6 +9,7 @@ from streamwatch.events.tracker import EventTracker, ZonePolicy
 from streamwatch.evidence.collector import EventEvidence, EvidenceCollector
 from streamwatch.ids import uuid7
 from streamwatch.records import Frame, FrameScore
+from tests.scores import frame_score
 
 PIXELS = np.zeros((256, 256, 3), np.uint8)
 POLICY = EventPolicy(10, 6, min_duration_s=1, end_delay_s=1, cooldown_s=1)
@@ -16,7 +17,7 @@ POLICY = EventPolicy(10, 6, min_duration_s=1, end_delay_s=1, cooldown_s=1)
 
 def scored(wall_s: float, level: float, segment: int, time_s: float) -> FrameScore:
     grid = np.full((64, 64), level, np.float32)
-    return FrameScore(Frame("cam", 0, time_s, wall_s, 0.0, PIXELS, segment=segment), level, grid, level, level, grid)
+    return frame_score(Frame("cam", 0, time_s, wall_s, 0.0, PIXELS, segment=segment), grid, level)
 
 
 def collected(frames: list[FrameScore]) -> list[EventEvidence]:

@@ -14,13 +14,14 @@ from streamwatch.evidence.collector import EventEvidence
 from streamwatch.evidence.event_frames import MAX_EVENTS, MAX_FRAMES, EventFrameSampler, inputs_path, load_frames
 from streamwatch.evidence.writer import EvidenceWriter
 from streamwatch.records import Event, Frame, FrameScore, Peak
+from tests.scores import frame_score
 
 
 def scored(number: int, level: float = 9.0) -> FrameScore:
     frame = Frame("cam", number, float(number), float(number), 0.0, np.full((256, 256, 3), number % 256, np.uint8))
     grid = np.zeros((64, 64), np.float32)
     grid[10, number % 64] = level
-    return FrameScore(frame, level, grid, level, level, grid)
+    return frame_score(frame, grid, level)
 
 
 def event(identity: str = "id") -> Event:

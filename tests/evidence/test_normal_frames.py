@@ -16,13 +16,14 @@ from streamwatch.evidence.normal_frames import (
     load_normal,
 )
 from streamwatch.records import Frame, FrameScore
+from tests.scores import frame_score
 
 GRID = np.zeros((64, 64), np.float32)
 
 
 def scored(wall_s: float, camera: str = "cam") -> FrameScore:
     pixels = np.full((256, 256, 3), int(wall_s) % 251, np.uint8)
-    return FrameScore(Frame(camera, 0, wall_s, wall_s, wall_s, pixels), 0.0, GRID, 0.0, 0.0, GRID)
+    return frame_score(Frame(camera, 0, wall_s, wall_s, wall_s, pixels), GRID)
 
 
 class Day:

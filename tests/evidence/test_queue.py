@@ -11,12 +11,13 @@ from hypothesis import strategies as st
 
 from streamwatch.evidence.collector import EventEvidence
 from streamwatch.evidence.queue import MAX_WITH_PICTURES, EvidenceQueue, Job
-from streamwatch.records import Frame, FrameScore
+from streamwatch.records import Frame
+from tests.scores import frame_score
 from tests.store.test_event_store import event
 
 FRAME = Frame("cam", 0, 0.0, 0.0, 0.0, np.zeros((256, 256, 3), np.uint8))
 GRID = np.zeros((64, 64), np.float32)
-SCORED = FrameScore(FRAME, 1.0, GRID, 1.0, 1.0, GRID)
+SCORED = frame_score(FRAME, GRID, 1.0)
 KINDS = ("pictured", "plain", "normal")
 
 

@@ -22,6 +22,7 @@ from streamwatch.evidence.writer import EvidenceWriter
 from streamwatch.files import write_atomically
 from streamwatch.records import Event, EventChange, Frame, FrameScore, UInt8Array
 from streamwatch.threads import ThreadGuard
+from tests.scores import frame_score
 from tests.store.test_event_store import ended, event
 
 PIXELS = np.zeros((256, 256, 3), np.uint8)
@@ -42,7 +43,7 @@ class Plain:
 def scored(level: float, brightness: int) -> FrameScore:
     grid = np.full((64, 64), level, np.float32)
     frame = Frame("cam", 0, 0.0, 100.0, 0.0, PIXELS, Plain(brightness))
-    return FrameScore(frame, level, grid, level, level, grid + 1)
+    return frame_score(frame, grid, level, level_grid=grid + 1)
 
 
 class Keeper(EvidenceCollector):

@@ -17,7 +17,7 @@ from streamwatch.health import Health
 from streamwatch.inference.engine import WatchedScene
 from streamwatch.inference.resilient_engine import ResilientEngine
 from streamwatch.model.scoring.levels import FieldUnits
-from streamwatch.records import Frame, FrameScore
+from streamwatch.records import BoolGrid, Frame, FrameScore
 from tests.test_retry import FakeClock
 
 SCENE = cast("WatchedScene", object())
@@ -39,7 +39,7 @@ class FakeEngine:
     def watch(self, camera: str, scene: WatchedScene) -> None:
         self.watched.append(camera)
 
-    def measure_in(self, camera: str, units: FieldUnits | None) -> None:
+    def measure_in(self, camera: str, units: FieldUnits | None, zones: Sequence[BoolGrid] = ()) -> None:
         """Has no units."""
 
     def unwatch(self, camera: str) -> None:

@@ -23,6 +23,7 @@ from streamwatch.model.normality.moments import Moments
 from streamwatch.model.scene import SceneModel
 from streamwatch.records import Event, Frame, FrameScore, Peak
 from streamwatch.scenes.calibration_policy import CalibrationPolicy
+from tests.scores import frame_score
 
 SUMS_RELATIVE_TOLERANCE = 1e-5
 
@@ -31,7 +32,7 @@ def scored(number: int, level: float = 9.0) -> FrameScore:
     frame = Frame("cam", number, float(number), float(number), 0.0, np.full((256, 256, 3), number % 256, np.uint8))
     grid = np.zeros((64, 64), np.float32)
     grid[10, number % 64] = level
-    return FrameScore(frame, level, grid, level, level, grid)
+    return frame_score(frame, grid, level)
 
 
 def event(identity: str = "id") -> Event:

@@ -15,7 +15,7 @@ from streamwatch.model.embedding.identity import EmbeddingIdentity
 from streamwatch.model.scene import SceneModel
 from streamwatch.model.scoring.fusion import FieldMaps, Fusion
 from streamwatch.model.scoring.levels import APPEARANCE, MOTION, FieldUnits
-from streamwatch.model.scoring.stream_scorer import StreamScorer
+from streamwatch.model.scoring.stream_scorer import StreamRules, StreamScorer
 from streamwatch.model.scoring.tails import fit_tail
 from streamwatch.records import Float32Array, Frame, FrameScore
 from streamwatch.scenes.policy import ScenePolicy, scene_policy_for
@@ -51,12 +51,10 @@ def policy_of(model: SceneModel, **camera: object) -> ScenePolicy:
 def scored(policy: ScenePolicy, at_s: float, appearance: float, motion: float, cell: tuple[int, int] = (10, 10)) -> FrameScore:
     """A frame in which both fields read this at one cell, no filter before it."""
     scene = policy.scene
-    scorer = StreamScorer(GRID, scene.model.fusion_, units=scene.units or scene.model.units_)
+    scorer = StreamScorer(StreamRules(GRID, scene.model.fusion_, units=scene.units or scene.model.units_))
     found = scorer.score(FieldMaps(spot(appearance, cell), spot(motion, cell)), at_s)
     frame = Frame("cam", int(at_s * 10), at_s, at_s, at_s, np.zeros((256, 256, 3), np.uint8))
-    return FrameScore(
-        frame, found.score, found.grid, found.causal_score, found.level, found.level_grid, measures=found.measures
-    )
+    return FrameScore(frame, found.level, lambda: found)
 
 
 def spot(value: float, cell: tuple[int, int]) -> Float32Array:

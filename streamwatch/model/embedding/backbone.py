@@ -44,6 +44,7 @@ class Architecture:
         channels: channels of each level.
         default_dims: the paper's number of kept channels (section 4.2; B5 after the authors' figures).
         stages: cuts a built model into the three stages up to each level, dropping its tail.
+        residual: it is made of a residual network's blocks, which can be fused (``fused``).
     """
 
     name: str
@@ -51,6 +52,7 @@ class Architecture:
     channels: tuple[int, int, int]
     default_dims: int
     stages: Callable[[nn.Module], Stages]
+    residual: bool = False
 
     def build(self) -> nn.Module:
         """torchvision's module with its own initialisation."""
@@ -99,6 +101,7 @@ ARCHITECTURES: dict[str, Architecture] = {
             (64, 128, 256),
             100,
             _resnet_stages,
+            residual=True,
         ),
         Architecture(
             "wide_resnet50_2",
@@ -106,6 +109,7 @@ ARCHITECTURES: dict[str, Architecture] = {
             (256, 512, 1024),
             550,
             _resnet_stages,
+            residual=True,
         ),
         Architecture(
             "efficientnet_b5",

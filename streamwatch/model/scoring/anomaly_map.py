@@ -34,10 +34,15 @@ def smoothing_matrix(size: int, sigma: float) -> Tensor:
     return matrix
 
 
+@functools.lru_cache(maxsize=16)
+def _smoothing_matrix_on(device: torch.device, dtype: torch.dtype, size: int, sigma: float) -> Tensor:
+    """Kept on the device: sending it again and again waits for all that is computed there."""
+    return smoothing_matrix(size, sigma).to(device, dtype)
+
+
 def smooth(maps: Tensor, sigma: float) -> Tensor:
     """Separable Gaussian blur of (N, H, W) maps, sigma in cells: K_H M K_W'."""
-    rows = smoothing_matrix(int(maps.shape[1]), sigma).to(maps)
-    columns = smoothing_matrix(int(maps.shape[2]), sigma).to(maps)
+    rows, columns = (_smoothing_matrix_on(maps.device, maps.dtype, int(size), sigma) for size in maps.shape[1:])
     return rows @ maps @ columns.T
 
 

@@ -1,33 +1,25 @@
-"""From the maps of one stream's frames, in order, to scores and levels: fusion and the causal filter."""
+"""From the maps of one stream's frames, in order, to scores and levels: fusion and the causal filter.
+
+Frame by frame and in NumPy: what is fitted and evaluated with, and what ``stream_bank`` is measured against.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from streamwatch.model.scoring.fusion import FieldMaps, Fusion, fused, level_of
 from streamwatch.model.scoring.levels import APPEARANCE, MOTION, FieldUnits
 from streamwatch.model.scoring.temporal import CausalFilter
-from streamwatch.records import NO_SPREAD, Float32Array, Measures, Spread
+from streamwatch.records import NO_SPREAD, BoolGrid, Float32Array, MapScores, Measures, Spread
 
 SPREAD_QUANTILES = (0.25, 0.95)
 
 
-@dataclass(frozen=True)
-class MapScores:
-    """What a frame's maps come to; see ``records.FrameScore`` for the fields. ``cell`` is the strongest, counted row by row."""
-
-    score: float
-    grid: Float32Array
-    causal_score: float
-    level: float
-    level_grid: Float32Array
-    fields: tuple[tuple[str, float], ...]
-    spread: Spread
-    cell: int
-    measures: Measures
+def spread_between(low: float, high: float) -> Spread:
+    """From the two quantiles of a filtered appearance map."""
+    return Spread(low, low / max(high, 1e-9))
 
 
 def spread_of(smooth: FieldMaps) -> Spread:
@@ -35,13 +27,14 @@ def spread_of(smooth: FieldMaps) -> Spread:
     if smooth.appearance is None:
         return NO_SPREAD
     low, high = (float(q) for q in np.quantile(smooth.appearance, SPREAD_QUANTILES))
-    return Spread(low, low / max(high, 1e-9))
+    return spread_between(low, high)
 
 
-class StreamScorer:
-    """Scores one stream's frames in their order.
+@dataclass(frozen=True, eq=False)
+class StreamRules:
+    """By what a stream's maps are judged.
 
-    Args:
+    Attributes:
         grid: (h, w) of the maps.
         fusion: how a model of both fields fuses them; None for a model of one.
         ignored: (h, w) True where anomalies do not count.
@@ -49,19 +42,53 @@ class StreamScorer:
         units: what each field is measured in to make a level; None for a model whose fields are judged together.
     """
 
-    def __init__(
-        self,
-        grid: tuple[int, int],
-        fusion: Fusion | None,
-        ignored: npt.NDArray[np.bool_] | None = None,
-        suppression: Float32Array | None = None,
-        *,
-        units: FieldUnits | None = None,
-    ) -> None:
-        self._grid, self._fusion, self.units = grid, fusion, units
-        self._suppression = suppression
-        self._counts = None if ignored is None else (~ignored).astype(np.float32)
-        self._segment, self._spread = -1, NO_SPREAD
+    grid: tuple[int, int]
+    fusion: Fusion | None
+    ignored: BoolGrid | None = None
+    suppression: Float32Array | None = None
+    units: FieldUnits | None = None
+
+    def divisor(self) -> Float32Array:
+        """(h, w) what a field's values are divided by: infinite where they do not count."""
+        divisor = np.ones(self.grid, np.float32) if self.suppression is None else self.suppression.astype(np.float32)
+        return divisor if self.ignored is None else np.where(self.ignored, np.float32(np.inf), divisor)
+
+    def scores_of(self, maps: FieldMaps, smooth: FieldMaps) -> MapScores:
+        """What a frame's maps come to, by themselves and causally filtered."""
+        if self.fusion is None:
+            raw, causal = _one_of(maps, self.grid), _one_of(smooth, self.grid)
+            return self._scores(raw, causal, self._measured(smooth, causal), smooth, spread_of(smooth))
+        tails = self.fusion.tails(smooth)
+        measures = self._measured(smooth, level_of(tails, self.fusion.lift) if self.units is None else None)
+        return self._scores(fused(self.fusion.tails(maps)), fused(tails), measures, tails, spread_of(smooth))
+
+    def _measured(self, smooth: FieldMaps, together: Float32Array | None) -> Measures:
+        """What each field measures, or what all do together, where it counts."""
+        named = measures_of(smooth) if self.units or together is None else (("", together),)
+        divisor = self.divisor()
+        return tuple((name, values / divisor) for name, values in named)
+
+    def _scores(
+        self, grid: Float32Array, causal: Float32Array, measures: Measures, fields: FieldMaps, spread: Spread
+    ) -> MapScores:
+        grid, causal = self._counted(grid), self._counted(causal)
+        level = (self.units or FieldUnits()).level(measures, self.grid)
+        cell = int(level.argmax())
+        speaking = tuple((name, float(values.flat[cell])) for name, values in measures_of(fields))
+        return MapScores(
+            float(grid.max()), grid, float(causal.max()), float(level.max()), level, speaking, spread, cell, measures
+        )
+
+    def _counted(self, grid: Float32Array) -> Float32Array:
+        return grid if self.ignored is None else grid * (~self.ignored).astype(np.float32)
+
+
+class StreamScorer:
+    """Scores one stream's frames in their order."""
+
+    def __init__(self, rules: StreamRules) -> None:
+        self.rules = rules
+        self._segment = -1
         self._restart()
 
     def score(self, maps: FieldMaps, time_s: float, segment: int = 0) -> MapScores:
@@ -70,13 +97,7 @@ class StreamScorer:
             self._segment = segment
             self._restart()
         smooth = FieldMaps(self._appearance.apply(maps.appearance, time_s), self._motion.apply(maps.motion, time_s))
-        self._spread = spread_of(smooth)
-        if self._fusion is None:
-            raw, causal = _one_of(maps, self._grid), _one_of(smooth, self._grid)
-            return self._scores(raw, causal, self._measured(smooth, causal), smooth)
-        tails = self._fusion.tails(smooth)
-        together = level_of(tails, self._fusion.lift)
-        return self._scores(fused(self._fusion.tails(maps)), fused(tails), self._measured(smooth, together), tails)
+        return self.rules.scores_of(maps, smooth)
 
     def hold(self, time_s: float) -> None:
         """Nothing has changed until ``time_s``: the last scores hold, and the filter forgets nothing of them."""
@@ -85,24 +106,6 @@ class StreamScorer:
 
     def _restart(self) -> None:
         self._appearance, self._motion = CausalFilter(), CausalFilter()
-
-    def _measured(self, smooth: FieldMaps, together: Float32Array) -> Measures:
-        """What each field measures, or what all do together, where it counts."""
-        named = measures_of(smooth) if self.units else (("", together),)
-        suppression = self._suppression
-        return tuple((name, self._counted(v if suppression is None else v / suppression)) for name, v in named)
-
-    def _scores(self, grid: Float32Array, causal: Float32Array, measures: Measures, fields: FieldMaps) -> MapScores:
-        grid, causal = self._counted(grid), self._counted(causal)
-        level = (self.units or FieldUnits()).level(measures, self._grid)
-        cell = int(level.argmax())
-        speaking = tuple((name, float(values.flat[cell])) for name, values in measures_of(fields))
-        return MapScores(
-            float(grid.max()), grid, float(causal.max()), float(level.max()), level, speaking, self._spread, cell, measures
-        )
-
-    def _counted(self, grid: Float32Array) -> Float32Array:
-        return grid if self._counts is None else grid * self._counts
 
 
 def measures_of(maps: FieldMaps) -> Measures:

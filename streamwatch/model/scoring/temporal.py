@@ -19,28 +19,53 @@ def remaining_noise(interval_s: float, time_constant_s: float = TIME_CONSTANT_S)
     return math.sqrt(share / (2.0 - share))
 
 
-class CausalFilter:
-    """y_t = y_{t-1} + (1 - exp(-dt / tau)) (x_t - y_{t-1}), starting at the first map.
+class FilterClock:
+    """What weight the next map of one stream's field has in its causal filter: y_t = y_{t-1} + w_t (x_t - y_{t-1}).
 
-    The weight follows from the time that has passed and not from the number of frames, so that 5 and 25 frames per
-    second see the same filter. A map that is None leaves nothing behind: evidence starts anew after it.
+    w_t = 1 - exp(-dt / tau) follows from the time that has passed and not from the number of frames, so that 5 and 25 frames
+    per second see the same filter; it is 1 where the filter starts anew: at the first map, after one that says nothing, and
+    where time does not advance.
     """
 
     def __init__(self, time_constant_s: float = TIME_CONSTANT_S) -> None:
         self._time_constant_s = time_constant_s
-        self._last: Float32Array | None = None
-        self._last_s = 0.0
+        self._last_s: float | None = None
+
+    def restart(self) -> None:
+        """The next map is the first."""
+        self._last_s = None
 
     def hold(self, time_s: float) -> None:
         """The filtered map is the same at ``time_s``, as if it had been seen until then."""
-        self._last_s = max(self._last_s, time_s)
+        if self._last_s is not None:
+            self._last_s = max(self._last_s, time_s)
+
+    def weight(self, time_s: float, *, speaks: bool = True) -> float:
+        """Of the map at ``time_s``; 0 if it says nothing."""
+        before_s, self._last_s = self._last_s, time_s if speaks else None
+        if not speaks:
+            return 0.0
+        if before_s is None or time_s <= before_s:
+            return 1.0
+        return -math.expm1((before_s - time_s) / self._time_constant_s)
+
+
+class CausalFilter:
+    """An exponential average of the maps of one field of one stream, starting at the first (``FilterClock``)."""
+
+    def __init__(self, time_constant_s: float = TIME_CONSTANT_S) -> None:
+        self._clock = FilterClock(time_constant_s)
+        self._last: Float32Array | None = None
+
+    def hold(self, time_s: float) -> None:
+        """As ``FilterClock.hold``."""
+        self._clock.hold(time_s)
 
     def apply(self, grid: Float32Array | None, time_s: float) -> Float32Array | None:
-        """The filtered map at ``time_s``; time that does not advance, or a missing map, starts anew."""
-        elapsed_s = time_s - self._last_s
-        if grid is None or self._last is None or elapsed_s <= 0:
-            self._last, self._last_s = grid, time_s
-            return grid
-        share = 1.0 - math.exp(-elapsed_s / self._time_constant_s)
-        self._last, self._last_s = (self._last + share * (grid - self._last)).astype(grid.dtype), time_s
+        """The filtered map at ``time_s``; after a missing one it starts anew."""
+        weight = self._clock.weight(time_s, speaks=grid is not None)
+        if grid is None or self._last is None or weight == 1.0:
+            self._last = grid
+        else:
+            self._last = (self._last + weight * (grid - self._last)).astype(grid.dtype)
         return self._last

@@ -17,7 +17,7 @@ from streamwatch.model.fitting import fit
 from streamwatch.model.scene import SceneModel
 from streamwatch.model.scoring.gaussian_motion import GaussianMotion, fit_motion
 from streamwatch.model.scoring.motion_field import MotionField
-from streamwatch.model.scoring.stream_scorer import StreamScorer
+from streamwatch.model.scoring.stream_scorer import StreamRules, StreamScorer
 from tests.conftest import batch_of
 
 SHRINKAGE = 0.8
@@ -58,7 +58,7 @@ def test_it_comes_back_as_it_was_and_is_written_as_it_is(older: SceneModel, tmp_
 def test_its_level_is_the_fused_one(older: SceneModel, untrained: Untrained) -> None:
     pixels = torch.randint(60, 180, (2, 256, 256, 3), generator=torch.Generator().manual_seed(5)).to(torch.uint8)
     maps = older.field_maps(untrained[0](pixels), torch.rand(2, 64, 64))
-    verdict = StreamScorer(older.grid, older.fusion_, units=older.units_).score(maps[0], 0.0)
+    verdict = StreamScorer(StreamRules(older.grid, older.fusion_, units=older.units_)).score(maps[0], 0.0)
     assert [field for field, _ in verdict.measures] == [""]
     assert older.fusion_
     tails = dict(verdict.fields)

@@ -11,7 +11,7 @@ from streamwatch.model.normality.moments import Moments
 from streamwatch.model.scoring.fusion import FieldMaps
 from streamwatch.model.scoring.levels import APPEARANCE, MOTION, FieldUnits
 from streamwatch.model.scoring.motion_field import SIZES_CELLS, MotionField
-from streamwatch.model.scoring.stream_scorer import StreamScorer
+from streamwatch.model.scoring.stream_scorer import StreamRules, StreamScorer
 from streamwatch.records import BoolGrid, Float32Array
 from tests.conftest import batch_of
 
@@ -34,7 +34,10 @@ def test_distances_are_those_that_the_scorer_measures_live() -> None:
     """For a zone as for ignored cells."""
     mask = left_half()
     prequential = PrequentialScorer({"": None, "left": mask})
-    whole, left = StreamScorer(GRID, None, units=FieldUnits()), StreamScorer(GRID, None, ~mask, units=FieldUnits())
+    whole, left = (
+        StreamScorer(StreamRules(GRID, None, units=FieldUnits())),
+        StreamScorer(StreamRules(GRID, None, ~mask, units=FieldUnits())),
+    )
     expected: dict[str, list[float]] = {"": [], "left": []}
     for number in range(40):
         grid, at_s = map_of(), 0.2 * number
@@ -57,7 +60,7 @@ def test_speeds_are_those_that_the_scorer_measures_live_of_all_frames_and_withou
     prequential = PrequentialScorer({"": None, "left": left_half(grid)})
     assert [len(part) for part in prequential.watching(batch.split(16))] == [16, 16, 8]
     field = MotionField(Moments.starting_with(torch.zeros(2, 64 * 64, 1)), size, 0.2)
-    scorer, expected = StreamScorer(grid, None, units=FieldUnits()), []
+    scorer, expected = StreamScorer(StreamRules(grid, None, units=FieldUnits())), []
     for frame, at_s in zip(field.maps(speed, grid).numpy(), batch.time_s.tolist(), strict=True):
         measured = dict(scorer.score(FieldMaps(None, None if np.isnan(frame[0, 0]) else frame), at_s).measures)
         expected += [float(measured[MOTION].max())] if MOTION in measured else []

@@ -16,7 +16,7 @@ from streamwatch.model.scoring.fusion import (
     level_of,
     merge_fusions,
 )
-from streamwatch.model.scoring.stream_scorer import StreamScorer
+from streamwatch.model.scoring.stream_scorer import StreamRules, StreamScorer
 
 SHAPE = (64, 64)
 
@@ -49,10 +49,10 @@ def test_fused_is_motion_plus_half_of_capped_appearance() -> None:
 
 
 def test_the_level_rises_with_an_appearance_that_is_far_out_and_the_score_does_not(fusion: Fusion) -> None:
-    scorer = StreamScorer(SHAPE, fusion)
+    scorer = StreamScorer(StreamRules(SHAPE, fusion))
     calm = scorer.score(normal_maps(1, 6)[0], 0.0)
-    still = StreamScorer(SHAPE, fusion).score(strange("appearance", 40.0), 0.0)
-    fast = StreamScorer(SHAPE, fusion).score(strange("motion", 12.0), 0.0)
+    still = StreamScorer(StreamRules(SHAPE, fusion)).score(strange("appearance", 40.0), 0.0)
+    fast = StreamScorer(StreamRules(SHAPE, fusion)).score(strange("motion", 12.0), 0.0)
     assert still.score < 1.5 * calm.score
     assert still.level > 2 * calm.level
     assert fast.score > 2 * calm.score
@@ -69,13 +69,15 @@ def test_normal_frames_alone_never_reach_the_lift(fusion: Fusion) -> None:
 def test_ignored_cells_count_for_nothing(fusion: Fusion) -> None:
     ignored = np.zeros(SHAPE, bool)
     ignored[8:16, 18:26] = True
-    verdict = StreamScorer(SHAPE, fusion, ignored).score(strange("motion", 12.0), 0.0)
-    assert verdict.level == pytest.approx(StreamScorer(SHAPE, fusion).score(normal_maps(1, 5)[0], 0.0).level, rel=0.2)
+    verdict = StreamScorer(StreamRules(SHAPE, fusion, ignored)).score(strange("motion", 12.0), 0.0)
+    assert verdict.level == pytest.approx(
+        StreamScorer(StreamRules(SHAPE, fusion)).score(normal_maps(1, 5)[0], 0.0).level, rel=0.2
+    )
     assert verdict.level_grid[ignored].max() == 0
 
 
 def test_a_cut_starts_the_filter_anew(fusion: Fusion) -> None:
-    scorer = StreamScorer(SHAPE, fusion)
+    scorer = StreamScorer(StreamRules(SHAPE, fusion))
     scorer.score(strange("motion", 12.0), 0.0)
     carried = scorer.score(normal_maps(1, 6)[0], 0.1)
     scorer.score(strange("motion", 12.0), 0.2)
@@ -85,13 +87,13 @@ def test_a_cut_starts_the_filter_anew(fusion: Fusion) -> None:
 
 def test_a_frame_without_motion_evidence_is_scored_by_appearance(fusion: Fusion) -> None:
     (maps,) = normal_maps(1, 7)
-    verdict = StreamScorer(SHAPE, fusion).score(FieldMaps(maps.appearance, None), 0.0)
+    verdict = StreamScorer(StreamRules(SHAPE, fusion)).score(FieldMaps(maps.appearance, None), 0.0)
     assert 0 < verdict.score <= APPEARANCE_WEIGHT * APPEARANCE_CAP
     assert [name for name, _ in verdict.fields] == ["appearance"]
 
 
 def test_a_model_of_motion_alone_has_nothing_to_say_without_evidence() -> None:
-    verdict = StreamScorer(SHAPE, None).score(FieldMaps(None, None), 0.0)
+    verdict = StreamScorer(StreamRules(SHAPE, None)).score(FieldMaps(None, None), 0.0)
     assert (verdict.score, verdict.level, verdict.fields) == (0.0, 0.0, ())
     assert verdict.grid.shape == SHAPE
 

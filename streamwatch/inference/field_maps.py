@@ -1,0 +1,99 @@
+"""The maps of a batch of many cameras, each frame's by its own camera's model."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from streamwatch.model.batches import sent
+from streamwatch.model.normality import distance_kernel
+from streamwatch.model.normality.gaussian import GaussianField, mahalanobis
+from streamwatch.model.scene import SceneModel
+from streamwatch.model.scoring.anomaly_map import smooth_on_grid
+from streamwatch.model.scoring.motion_field import MotionField
+
+log = logging.getLogger(__name__)
+RowsOf = Mapping[str, list[int]]
+AppearanceMaps = Callable[[Mapping[str, SceneModel], Tensor, RowsOf], Tensor]
+"""(N, h, w) float32 maps of (N, H, W, d) embeddings, of the rows of some cameras; NaN in the others'."""
+_CHECKED_DIMS, _CHECKED_POSITIONS, _CHECKED_FRAMES = 52, 3, 20
+_KERNEL_ERROR_AT_MOST = 1e-4
+"""Relative, of float32 distances: in another order than batched products sum in."""
+
+
+def appearance_maps_for(device: torch.device, tile_frames: int) -> AppearanceMaps:
+    """All cameras at once on a GPU that Triton compiles for, else one after the other."""
+
+    def one_by_one(scenes: Mapping[str, SceneModel], embeddings: Tensor, rows_of: RowsOf) -> Tensor:
+        grids = embeddings.new_full(embeddings.shape[:3], torch.nan, dtype=torch.float32)
+        for camera, rows in rows_of.items():
+            part = embeddings if len(rows) == len(embeddings) else embeddings[_at(rows, embeddings)]
+            grids[_at(rows, embeddings)] = scenes[camera].maps(part, tile_frames=tile_frames).grids.to(torch.float32)
+        return grids
+
+    def all_at_once(scenes: Mapping[str, SceneModel], embeddings: Tensor, rows_of: RowsOf) -> Tensor:
+        fields = [scenes[camera].require_gaussians() for camera in rows_of]
+        if embeddings.dtype != torch.float32 or any(field.mean.dtype != torch.float32 for field in fields):
+            return one_by_one(scenes, embeddings, rows_of)
+        flat = embeddings.flatten(1, 2).contiguous()
+        distances = distance_kernel.grouped_distances(fields, flat, list(rows_of.values()))
+        return smooth_on_grid(distances.reshape(embeddings.shape[:3]))
+
+    return all_at_once if device.type == "cuda" and kernel_works(device) else one_by_one
+
+
+def kernel_works(device: torch.device) -> bool:
+    """Whether all cameras' distances can be had in one launch on ``device``; says so if not."""
+    if not distance_kernel.available():
+        log.warning("distances are computed camera by camera, which is slower: Triton is not installed")
+        return False
+    generator = torch.Generator().manual_seed(0)
+    shape = (_CHECKED_POSITIONS, _CHECKED_DIMS)
+    whitener = torch.randn((*shape, _CHECKED_DIMS), generator=generator).triu()
+    field = GaussianField.of(torch.randn(shape, generator=generator), whitener).to(device)
+    x = torch.randn((_CHECKED_FRAMES, *shape), generator=generator).to(device)
+    try:
+        found = distance_kernel.grouped_distances([field], x, [range(_CHECKED_FRAMES)])
+        error = float((found / mahalanobis(field, x) - 1).abs().max())
+    except Exception as failure:  # noqa: BLE001 - a compiler that is missing or fails raises whatever it likes
+        log.warning("distances are computed camera by camera, which is slower: %s", _first_line(failure))
+        return False
+    if error <= _KERNEL_ERROR_AT_MOST:
+        return True
+    log.warning("distances are computed camera by camera, which is slower: at once they are off by %.0e", error)
+    return False
+
+
+def motion_maps(scenes: Mapping[str, SceneModel], speed: Tensor, rows_of: RowsOf) -> Tensor:
+    """(N, h, w) float32 motion maps of (N, h, w) speeds; NaN where a frame or its model has no motion.
+
+    Speed is averaged over the size of a scene's things: the scenes of one size together.
+    """
+    grids = torch.full_like(speed, torch.nan)
+    for scene, rows in _alike(scenes, rows_of):
+        at = _at(rows, speed)
+        grids[at] = scene.motion_maps(speed[at])
+    return grids
+
+
+def _alike(scenes: Mapping[str, SceneModel], rows_of: RowsOf) -> Sequence[tuple[SceneModel, list[int]]]:
+    """A scene of each kind of motion, and the rows of all of that kind."""
+    kinds: dict[object, tuple[SceneModel, list[int]]] = {}
+    for camera, rows in rows_of.items():
+        scene = scenes[camera]
+        if scene.sees_motion:
+            kind = scene.motion_.size_cells if isinstance(scene.motion_, MotionField) else camera
+            kinds.setdefault(kind, (scene, []))[1].extend(rows)
+    return list(kinds.values())
+
+
+def _at(rows: Sequence[int], like: Tensor) -> Tensor:
+    return sent(np.array(rows, dtype=np.int64), like.device)
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0][:200] if str(error) else type(error).__name__
