@@ -34,8 +34,9 @@ from streamwatch.learning.footage import Footage
 from streamwatch.metrics import Metrics
 from streamwatch.model.artifact.serialization import save_model
 from streamwatch.model.embedding.identity import BackboneSpec
-from streamwatch.records import EventChange, Frame, FrameScore, Notice, UInt8Array
+from streamwatch.records import EventChange, Frame, Notice, UInt8Array
 from streamwatch.retry import Backoff, caught
+from streamwatch.scores import FrameScore
 from streamwatch.simulator.faults import Fault
 from streamwatch.simulator.media import Track, encode_track
 from streamwatch.simulator.server import SimulatedCamera

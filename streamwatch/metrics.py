@@ -197,7 +197,7 @@ class Metrics:
             "inference_duration_seconds", "Time of one batch on the device.", ("device",), _LATENCY_BUCKETS_S
         )
         self.inference_batch_size = self._histogram(
-            "inference_batch_size", "Frames in one batch.", ("device",), (1, 2, 4, 8, 16, 32, 64)
+            "inference_batch_size", "Frames in one batch.", ("device",), (1, 2, 4, 8, 16, 32, 64, 128, 256)
         )
         self.queue_length = self._gauge("queue_length", "Items waiting.", ("queue",))
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from streamwatch.records import NO_SPREAD, Float32Array, Frame, FrameScore, MapScores, Spread
+from streamwatch.records import Float32Array, Frame
+from streamwatch.scores import NO_SPREAD, FrameScore, MapScores, Spread
 
 
 def frame_score(

@@ -20,7 +20,8 @@ from streamwatch.config.schema import Alerts
 from streamwatch.daemon.degraded import DegradedState
 from streamwatch.enums import CameraState, Degradation, DisconnectKind, DropReason, EndReason, EventType, MessageState
 from streamwatch.events.decision import EventPolicy
-from streamwatch.records import EventChange, Frame, Spread
+from streamwatch.records import EventChange, Frame
+from streamwatch.scores import Spread
 from streamwatch.store.event_store import EventStore
 from streamwatch.store.messages import Message
 from streamwatch.store.sessions import open_database

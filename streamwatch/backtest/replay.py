@@ -22,8 +22,9 @@ from streamwatch.learning.level_recorder import LevelRecorder
 from streamwatch.model.calibration.thresholds import END_TO_START
 from streamwatch.model.regime import RegimeSorter
 from streamwatch.recalibration.in_force import InForce
-from streamwatch.records import Event, EventChange, FrameScore, Notice, ScoreStream
+from streamwatch.records import Event, EventChange, Notice, ScoreStream
 from streamwatch.scenes.policy import CalibratedPolicy
+from streamwatch.scores import FrameScore
 from streamwatch.video.overlay import write_picture
 
 NEAR_MISSES_KEPT = 12

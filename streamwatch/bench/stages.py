@@ -5,6 +5,7 @@ In turn, because a machine that others use is slow for seconds: then all steps a
 
 from __future__ import annotations
 
+import itertools
 import statistics
 import time
 from collections import defaultdict
@@ -12,15 +13,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from streamwatch.clock import SystemClock
+from streamwatch.inference.decisions import Decisions
 from streamwatch.inference.engine import Engine
 from streamwatch.inference.offline import score_frames
 from streamwatch.inference.precision import HALF_FROM_FRAME
 from streamwatch.inference.workers import Workers, workers_for
 from streamwatch.model.scene import SceneModel
-from streamwatch.model.scoring.stream_scorer import StreamRules, StreamScorer
 from streamwatch.records import INPUT_SIZE_PX, Frame
 from streamwatch.video.optical_flow import MotionEstimator
 from streamwatch.video.reader import FrameReader
@@ -91,16 +93,19 @@ def _reading(clip: Path, frames: list[Frame]) -> list[Step]:
 
 
 def _deciding(engine: Engine, model: SceneModel, frames: list[Frame]) -> list[Step]:
-    maps = engine.field_maps(frames[:OFFLINE_BATCH])
-    units = model.units_
+    batch = [replace(frame, still=None) for frame in frames[:OFFLINE_BATCH]]
+    maps = [[one.appearance, one.motion] for one in engine.field_maps(batch)]
+    silent, began = np.full(model.grid, np.nan, dtype=np.float32), itertools.count()
+    grids = np.stack([[silent if one is None else one for one in pair] for pair in maps], axis=1)
+    decisions, ready = Decisions(engine.device), torch.from_numpy(grids).to(engine.device)
+    decisions.begin("bench", model, model.rules(), ())
 
     def decide() -> int:
-        scorer = StreamScorer(StreamRules(model.grid, model.fusion_, units=units))
-        for number, one in enumerate(maps):
-            scorer.score(one, float(number))
-        return len(maps)
+        segment = next(began)
+        decisions.decide([replace(frame, segment=segment) for frame in batch], [False] * len(batch), ready)
+        return len(batch)
 
-    return [("decide", 1, decide)]
+    return [("decide", OFFLINE_BATCH, decide)]
 
 
 def _on_device(engine: Engine, frames: list[Frame], batch: int) -> list[Step]:

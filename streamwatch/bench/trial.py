@@ -19,7 +19,7 @@ from streamwatch.daemon.service import Service
 from streamwatch.detection.publisher import Subscribers
 from streamwatch.model.artifact.serialization import Provenance, save_model
 from streamwatch.model.scene import SceneModel
-from streamwatch.records import FrameScore
+from streamwatch.scores import FrameScore
 
 SETTLE_S = 4.0
 """After the first frame of all: what is done once is done by then."""

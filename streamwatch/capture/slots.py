@@ -48,9 +48,13 @@ class FrameSlots:
         return True
 
     def wait(self, timeout_s: float, *, at_least: int = 1) -> bool:
-        """Wait until ``at_least`` frames are there; False if the time ran out first."""
+        """Wait until ``at_least`` frames are there, or as many as there is room for; False if the time ran out first."""
+
+        def full() -> bool:
+            return 0 < len(self._queues) * self._depth <= self._waiting()
+
         with self._changed:
-            return self._changed.wait_for(lambda: self._waiting() >= at_least, timeout_s)
+            return self._changed.wait_for(lambda: self._waiting() >= at_least or full(), timeout_s)
 
     def take(self, limit: int) -> list[DueFrame]:
         """Up to ``limit`` frames, one camera after the other in turn, oldest first within a camera.

@@ -24,7 +24,8 @@ from streamwatch.learning.footage import Footage, expected_frames
 from streamwatch.model.artifact.serialization import load_model
 from streamwatch.model.embedding.identity import BackboneSpec
 from streamwatch.model.scene import SceneModel
-from streamwatch.records import FrameScore, SourceSummary
+from streamwatch.records import SourceSummary
+from streamwatch.scores import FrameScore
 from streamwatch.video.output import MapFolder, OverlayStyle, OverlayVideo, Sink
 from streamwatch.video.reader import FrameReader, RetentionOptions
 from streamwatch.video.sources import Source, parse_source

@@ -15,9 +15,10 @@ from streamwatch.events.drift import DriftChange, DriftMonitor
 from streamwatch.events.tamper import TamperChange, TamperDetector
 from streamwatch.events.tracker import EventTracker, ZoneObservation
 from streamwatch.ids import uuid7
-from streamwatch.records import NO_SPREAD, EventChange, FrameScore, Notice
+from streamwatch.records import EventChange, Notice
 from streamwatch.scenes.policy import ScenePolicy
 from streamwatch.scenes.regimes import RegimeChange, SceneSet
+from streamwatch.scores import NO_SPREAD, FrameScore
 
 RELEARN = "if this is how the scene looks from now on, learn it anew with `streamwatch fit`"
 IdFactory = Callable[[float], str]

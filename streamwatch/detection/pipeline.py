@@ -25,9 +25,10 @@ from streamwatch.enums import CameraState, DropReason, EndReason, EventType
 from streamwatch.ids import uuid7
 from streamwatch.inference.resilient_engine import IsolatingEngine
 from streamwatch.metrics import Metrics
-from streamwatch.records import DueFrame, FrameScore, Notice
+from streamwatch.records import DueFrame, Notice
 from streamwatch.retry import caught
 from streamwatch.scenes.policy import ScenePolicy
+from streamwatch.scores import FrameScore
 
 
 class Pipeline:

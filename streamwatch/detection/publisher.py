@@ -21,8 +21,9 @@ from streamwatch.enums import Degradation, EventType, LatencyStage
 from streamwatch.errors import AlreadyStored, NotStorable, StoreError, StoreUnavailable, StreamwatchError
 from streamwatch.evidence.writer import EvidenceWriter
 from streamwatch.metrics import Metrics
-from streamwatch.records import EventChange, FrameScore, Notice
+from streamwatch.records import EventChange, Notice
 from streamwatch.retry import Backoff, caught, run_forever
+from streamwatch.scores import FrameScore
 from streamwatch.threads import ThreadGuard
 
 log = logging.getLogger(__name__)

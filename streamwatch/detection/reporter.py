@@ -17,8 +17,9 @@ from streamwatch.evidence.collector import EvidenceCollector
 from streamwatch.evidence.normal_frames import NormalFrameSelector
 from streamwatch.evidence.writer import EvidenceWriter
 from streamwatch.metrics import Metrics
-from streamwatch.records import Event, EventChange, FrameScore, Notice
+from streamwatch.records import Event, EventChange, Notice
 from streamwatch.scenes.policy import ScenePolicy
+from streamwatch.scores import FrameScore
 
 OnRegime = Callable[[str, str, ScenePolicy | None], None]
 

@@ -21,7 +21,7 @@ class ClipScores:
 
     Attributes:
         scores: (T,) frame scores: each map's maximum, no temporal filter.
-        levels: (T,) what the daemon compares with its threshold; see ``records.FrameScore``.
+        levels: (T,) what the daemon compares with its threshold; see ``scores.FrameScore``.
         labels: (T,) True where the frame is anomalous.
         time_s: (T,) seconds since the clip's first frame.
         threshold: the scene model's start threshold of the level, from normal footage alone.

@@ -26,7 +26,8 @@ from streamwatch.model.fitting import fit
 from streamwatch.model.scene import SceneModel
 from streamwatch.model.scoring.anomaly_map import upsample
 from streamwatch.model.scoring.fusion import Features
-from streamwatch.records import Frame, FrameScore
+from streamwatch.records import Frame
+from streamwatch.scores import FrameScore
 from streamwatch.video.optical_flow import DEFAULT_STEP_S
 from streamwatch.video.overlay import heat_overlay
 from streamwatch.video.reader import FrameReader, RetentionOptions

@@ -14,7 +14,8 @@ import cv2
 import numpy as np
 
 from streamwatch.enums import TamperKind
-from streamwatch.records import NO_SPREAD, Spread, UInt8Array
+from streamwatch.records import UInt8Array
+from streamwatch.scores import NO_SPREAD, Spread
 
 FEATURELESS_LEVELS = 4.0
 """Standard deviation over the whole picture, in grey levels; a night picture with any lamp in it has more."""

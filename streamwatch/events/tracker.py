@@ -8,7 +8,8 @@ from dataclasses import dataclass, field, replace
 from streamwatch.enums import EndReason, EventType, Severity
 from streamwatch.events.decision import NORMAL, Change, Ended, EventPolicy, Sample, Stage, Started, State, force_end, step
 from streamwatch.events.region import boxes_over, centre_of
-from streamwatch.records import BoolGrid, Event, EventChange, Float32Array, FrameScore, Peak, Reason
+from streamwatch.records import BoolGrid, Event, EventChange, Float32Array, Peak, Reason
+from streamwatch.scores import FrameScore
 
 IdFactory = Callable[[float], str]
 

@@ -16,7 +16,8 @@ from streamwatch.evidence.event_frames import EventFrameSampler, FrameSample
 from streamwatch.evidence.layout import path_of
 from streamwatch.evidence.privacy import NO_PRIVACY, Privacy
 from streamwatch.evidence.sparkline import Levels, Points
-from streamwatch.records import Event, EventChange, FrameScore
+from streamwatch.records import Event, EventChange
+from streamwatch.scores import FrameScore
 
 ClipDone = Callable[[Event, Mapping[str, Any]], None]
 

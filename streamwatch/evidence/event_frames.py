@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from streamwatch.files import write_atomically
-from streamwatch.records import BoolGrid, Float32Array, Frame, FrameScore, UInt8Array
+from streamwatch.records import BoolGrid, Float32Array, Frame, UInt8Array
+from streamwatch.scores import FrameScore
 
 MAX_FRAMES = 16
 """Frames kept of an event: 3.4 MB. Not compressed: that would take a tenth of a second of a core for each."""

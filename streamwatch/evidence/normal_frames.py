@@ -13,7 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from streamwatch.records import INPUT_SIZE_PX, SPEED_GRID, Float32Array, Float64Array, Frame, FrameScore, UInt8Array
+from streamwatch.records import INPUT_SIZE_PX, SPEED_GRID, Float32Array, Float64Array, Frame, UInt8Array
+from streamwatch.scores import FrameScore
 
 SPACING_S = 180.0
 QUARANTINE_S = 60.0

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from streamwatch.evidence.privacy import Privacy
-from streamwatch.records import Event, FrameScore, UInt8Array
+from streamwatch.records import Event, UInt8Array
+from streamwatch.scores import FrameScore
 from streamwatch.video.overlay import heat_overlay
 
 

@@ -29,8 +29,9 @@ from streamwatch.evidence.snapshots import draw_snapshot
 from streamwatch.evidence.sparkline import draw_sparkline
 from streamwatch.files import write_atomically
 from streamwatch.logs import about
-from streamwatch.records import Event, Frame, FrameScore
+from streamwatch.records import Event, Frame
 from streamwatch.retry import caught
+from streamwatch.scores import FrameScore
 from streamwatch.threads import ThreadGuard
 from streamwatch.video.overlay import encode_jpeg
 

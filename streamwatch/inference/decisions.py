@@ -4,22 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from streamwatch.model.scene import SceneModel
 from streamwatch.model.scoring.fusion import FieldMaps, field_maps_of
 from streamwatch.model.scoring.levels import FieldUnits
-from streamwatch.model.scoring.stream_bank import Decision, StreamBank
+from streamwatch.model.scoring.stream_bank import Decision, StreamBank, not_finite
 from streamwatch.model.scoring.stream_scorer import StreamRules, StreamScorer
-from streamwatch.records import SPEED_GRID, BoolGrid, Frame, Highest
+from streamwatch.records import SPEED_GRID, BoolGrid, Frame
+from streamwatch.scores import Highest
 
 
 class Decisions:
     """Every watched camera's filters and rules.
 
-    A model that names no units, as files of before they were have it, is judged on the host, frame by frame: it fuses its
-    fields to make a level.
+    A model that names no units, as files of before they were have it and what they are merged into, is judged on the host,
+    frame by frame: it fuses its fields to make a level.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -52,11 +54,16 @@ class Decisions:
             grids: (2, N, h, w) appearance and motion maps of the frames that are not held, NaN where a field says nothing.
 
         Raises:
-            ModelError: a map is not finite.
+            ModelError: a map is not finite. Whatever is raised, all streams are as before: frames may be decided on again.
         """
-        if any(held):
-            return self._in_turn(frames, held, grids)
-        return self._all(frames, grids)
+        cameras = {frame.camera for frame in frames}
+        before = {camera: scorer.copied() for camera, scorer in self._one_by_one.items() if camera in cameras}
+        try:
+            with self._bank.undone_on_fault(cameras):
+                return self._in_turn(frames, held, grids) if any(held) else self._all(frames, grids)
+        except Exception:
+            self._one_by_one |= before
+            raise
 
     def _in_turn(self, frames: Sequence[Frame], held: Sequence[bool], grids: Tensor) -> list[Decision]:
         """Stretches without held frames at once, so that a filter hears of each in its turn."""
@@ -91,6 +98,8 @@ class Decisions:
         return [self._one(frame, maps) for frame, maps in zip(frames, host_maps(grids), strict=True)]
 
     def _one(self, frame: Frame, maps: FieldMaps) -> Decision:
+        if not all(np.isfinite(values).all() for values in (maps.appearance, maps.motion) if values is not None):
+            raise not_finite(frame.camera)
         found = self._one_by_one[frame.camera].score(maps, frame.time_s, frame.segment)
         return Decision(found.level, found.cell, found.spread, (Highest.of(found, None),), lambda: found)
 

@@ -18,7 +18,7 @@ from streamwatch.inference.decisions import Decisions, host_maps
 from streamwatch.inference.field_maps import appearance_maps_for, motion_maps
 from streamwatch.inference.last_results import LastResults
 from streamwatch.inference.precision import CheckedPrecision, map_error, with_rounded_whiteners
-from streamwatch.inference.upload import PART_FRAMES, Upload, upload_for
+from streamwatch.inference.upload import Upload, part_frames, upload_for
 from streamwatch.inference.workers import Workers, workers_for
 from streamwatch.model.batches import FrameBatch, sent
 from streamwatch.model.embedding.embedder import Embedder
@@ -27,7 +27,8 @@ from streamwatch.model.scene import TILE_FRAMES, SceneModel
 from streamwatch.model.scoring.fusion import FieldMaps
 from streamwatch.model.scoring.levels import FieldUnits
 from streamwatch.model.scoring.stream_bank import Decision
-from streamwatch.records import INPUT_SIZE_PX, SPEED_GRID, BoolGrid, Float32Array, Frame, FrameScore, LayerShare
+from streamwatch.records import INPUT_SIZE_PX, SPEED_GRID, BoolGrid, Frame, LayerShare
+from streamwatch.scores import FrameScore
 
 log = logging.getLogger(__name__)
 OnBatch = Callable[[int, float], None]
@@ -105,7 +106,8 @@ class Engine:
         self._on_batch = on_batch
         self._workers = Workers(workers or workers_for(device))
         self.batch_of: Upload = upload_for(device)
-        self._appearance = appearance_maps_for(device, tile_frames)
+        self._part_frames = part_frames(embedder.dims)
+        self._appearance = appearance_maps_for(device, embedder.dims, tile_frames)
         self._scenes: dict[str, SceneModel] = {}
         self._decisions = Decisions(device)
         self._grid: tuple[int, int] | None = None
@@ -150,15 +152,11 @@ class Engine:
     @property
     def frames_for_all(self) -> int:
         """Frames of a batch that gives each worker a whole tile, or a GPU a whole part."""
-        return self.tile_frames * self._workers.count if self.device.type == "cpu" else PART_FRAMES
+        return self.tile_frames * self._workers.count if self.device.type == "cpu" else self._part_frames
 
     def scene_of(self, camera: str) -> SceneModel:
         """What a watched camera is scored by, on the device."""
         return self._scenes[camera]
-
-    def suppression_of(self, camera: str) -> Float32Array | None:
-        """(h, w) what the levels of a watched camera are divided by; None for nothing."""
-        return self._scenes[camera].suppression_
 
     def unwatch(self, camera: str) -> None:
         """Forget ``camera``; its frames must not come any more."""
@@ -170,12 +168,22 @@ class Engine:
     def score(self, frames: Sequence[Frame]) -> list[FrameScore]:
         """Score a batch, in its order; every camera in it must be watched, and its frames come in order.
 
-        A camera's last result is that of its frames in which nothing has changed since; they cost nothing.
+        A camera's last result is that of its frames in which nothing has changed since; they cost nothing. Where a camera's
+        precision is chosen within the batch, its frames from there on are another batch.
         """
+        scored = list[FrameScore]()
+        while len(scored) < len(frames):
+            rest = frames[len(scored) :]
+            scored += self._score(rest[: self._precision.known_until([frame.camera for frame in rest])])
+        return scored
+
+    def _score(self, frames: Sequence[Frame]) -> list[FrameScore]:
         held = [self._last.holds_for(frame) for frame in frames]
-        moved = [frame for frame, holds in zip(frames, held, strict=True) if not holds]
+        moved, began_s = [frame for frame, holds in zip(frames, held, strict=True) if not holds], time.perf_counter()
         parts = self._parts_of(moved)
         [results] = self._workers.map(lambda _: self._decided(frames, held, moved, parts), [[]])
+        if self._on_batch and moved:
+            self._on_batch(len(moved), time.perf_counter() - began_s)
         return [
             self._last.of(frame) if holds else self._last.keep(next(results)) for frame, holds in zip(frames, held, strict=True)
         ]
@@ -194,25 +202,21 @@ class Engine:
         return host_maps(_in_order(self._parts_of(frames)))
 
     def _parts_of(self, frames: Sequence[Frame]) -> list[_Part]:
-        """A batch, scored side by side; one camera's frames lie together, so that its Gaussians are read seldom."""
+        """A batch, scored side by side on a CPU's cores, and for a GPU in parts, so that it computes while the host collects.
+
+        One camera's frames lie together, so that its Gaussians are read seldom.
+        """
         if not frames:
             return []
-        started_s = time.perf_counter()
         together = [row for rows in _rows_by_camera(frames).values() for row in rows]
         work = partial(self._part, frames, self._precision.numbers([frame.camera for frame in frames]))
-        parts = self._workers.map(work, self._split(together))
+        on_gpu = [together[at : at + self._part_frames] for at in range(0, len(together), self._part_frames)]
+        on_cpu = self._workers.split(together, multiple=self.tile_frames)
+        parts = self._workers.map(work, on_cpu if self.device.type == "cpu" else on_gpu)
         for part in parts:
             for camera, (count, error) in part.errors.items():
                 self._precision.record(camera, count, error)
-        if self._on_batch:
-            self._on_batch(len(frames), time.perf_counter() - started_s)
         return parts
-
-    def _split(self, rows: list[int]) -> list[list[int]]:
-        """Side by side on a CPU's cores; for a GPU one after the other, so that it computes while the host collects."""
-        if self.device.type == "cpu":
-            return self._workers.split(rows, multiple=self.tile_frames)
-        return [rows[at : at + PART_FRAMES] for at in range(0, len(rows), PART_FRAMES)]
 
     def _part(self, frames: Sequence[Frame], numbers: Sequence[int], rows: list[int]) -> _Part:
         own = [frames[row] for row in rows]

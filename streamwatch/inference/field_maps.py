@@ -20,13 +20,13 @@ log = logging.getLogger(__name__)
 RowsOf = Mapping[str, list[int]]
 AppearanceMaps = Callable[[Mapping[str, SceneModel], Tensor, RowsOf], Tensor]
 """(N, h, w) float32 maps of (N, H, W, d) embeddings, of the rows of some cameras; NaN in the others'."""
-_CHECKED_DIMS, _CHECKED_POSITIONS, _CHECKED_FRAMES = 52, 3, 20
-_KERNEL_ERROR_AT_MOST = 1e-4
-"""Relative, of float32 distances: in another order than batched products sum in."""
+_CHECKED_POSITIONS, _CHECKED_FRAMES = 3, 20
+_KERNEL_ERROR_AT_MOST = {torch.float32: 1e-4, torch.bfloat16: 1e-2}
+"""Relative, by what whiteners are kept in: other orders of sums, and in 16 bits other roundings of one value."""
 
 
-def appearance_maps_for(device: torch.device, tile_frames: int) -> AppearanceMaps:
-    """All cameras at once on a GPU that Triton compiles for, else one after the other."""
+def appearance_maps_for(device: torch.device, dims: int, tile_frames: int) -> AppearanceMaps:
+    """All cameras at once on a GPU that Triton compiles for, else one after the other; of ``dims`` dimensions."""
 
     def one_by_one(scenes: Mapping[str, SceneModel], embeddings: Tensor, rows_of: RowsOf) -> Tensor:
         grids = embeddings.new_full(embeddings.shape[:3], torch.nan, dtype=torch.float32)
@@ -43,29 +43,34 @@ def appearance_maps_for(device: torch.device, tile_frames: int) -> AppearanceMap
         distances = distance_kernel.grouped_distances(fields, flat, list(rows_of.values()))
         return smooth_on_grid(distances.reshape(embeddings.shape[:3]))
 
-    return all_at_once if device.type == "cuda" and kernel_works(device) else one_by_one
+    return all_at_once if device.type == "cuda" and kernel_works(device, dims) else one_by_one
 
 
-def kernel_works(device: torch.device) -> bool:
-    """Whether all cameras' distances can be had in one launch on ``device``; says so if not."""
-    if not distance_kernel.available():
-        log.warning("distances are computed camera by camera, which is slower: Triton is not installed")
-        return False
+def kernel_works(device: torch.device, dims: int) -> bool:
+    """Whether all cameras' distances can be had in one launch on ``device``; compiles it, and says so if not."""
+    reason = "Triton is not installed" if not distance_kernel.available() else None
+    for whiteners, at_most in _KERNEL_ERROR_AT_MOST.items():
+        reason = reason or _fault_of_kernel(device, dims, whiteners, at_most)
+    if reason:
+        log.warning("distances are computed camera by camera, which is slower: %s", reason)
+    return reason is None
+
+
+def _fault_of_kernel(device: torch.device, dims: int, whiteners: torch.dtype, at_most: float) -> str | None:
+    """What is wrong with it for whiteners of one precision; None if nothing is."""
     generator = torch.Generator().manual_seed(0)
-    shape = (_CHECKED_POSITIONS, _CHECKED_DIMS)
-    whitener = torch.randn((*shape, _CHECKED_DIMS), generator=generator).triu()
-    field = GaussianField.of(torch.randn(shape, generator=generator), whitener).to(device)
+    shape = (_CHECKED_POSITIONS, dims)
+    field = GaussianField.of(
+        torch.randn(shape, generator=generator), torch.randn((*shape, dims), generator=generator).triu()
+    ).to(device)
+    field = field if whiteners == torch.float32 else field.rounded(whiteners, at_most)
     x = torch.randn((_CHECKED_FRAMES, *shape), generator=generator).to(device)
     try:
         found = distance_kernel.grouped_distances([field], x, [range(_CHECKED_FRAMES)])
         error = float((found / mahalanobis(field, x) - 1).abs().max())
     except Exception as failure:  # noqa: BLE001 - a compiler that is missing or fails raises whatever it likes
-        log.warning("distances are computed camera by camera, which is slower: %s", _first_line(failure))
-        return False
-    if error <= _KERNEL_ERROR_AT_MOST:
-        return True
-    log.warning("distances are computed camera by camera, which is slower: at once they are off by %.0e", error)
-    return False
+        return _first_line(failure)
+    return None if error <= at_most else f"at once they are off by {error:.0e}"
 
 
 def motion_maps(scenes: Mapping[str, SceneModel], speed: Tensor, rows_of: RowsOf) -> Tensor:

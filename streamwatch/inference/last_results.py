@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from streamwatch.records import Frame, FrameScore
+from streamwatch.records import Frame
+from streamwatch.scores import FrameScore
 
 
 class LastResults:

@@ -13,7 +13,8 @@ from typing import TypeVar
 from streamwatch.inference.engine import Engine
 from streamwatch.model.batches import FrameBatch
 from streamwatch.model.scene import LEARN_BATCH_FRAMES
-from streamwatch.records import Frame, FrameScore
+from streamwatch.records import Frame
+from streamwatch.scores import FrameScore
 
 SCORE_BATCH_FRAMES = 16
 _AHEAD = 2 * LEARN_BATCH_FRAMES

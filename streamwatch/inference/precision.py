@@ -155,6 +155,18 @@ class CheckedPrecision:
         self._checks.pop(camera, None)
         self._seen.pop(camera, None)
 
+    def known_until(self, cameras: Sequence[str]) -> int:
+        """Of a batch's frames, at least one, how many come before one whose precision these must be scored to know."""
+        if self._half is None:
+            return len(cameras)
+        more: dict[str, int] = {}
+        for row, camera in enumerate(cameras):
+            number = self._seen[camera] + more.get(camera, 0)
+            if row and number >= HALF_FROM_FRAME and not self._checks[camera].done:
+                return row
+            more[camera] = more.get(camera, 0) + 1
+        return len(cameras)
+
     def numbers(self, cameras: Sequence[str]) -> list[int]:
         """The number of each frame of a batch in its camera's stream, from 0; frames count from here on."""
         found = []

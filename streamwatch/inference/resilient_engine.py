@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
@@ -13,8 +14,9 @@ import torch
 from streamwatch.errors import EngineFailure
 from streamwatch.inference.engine import WatchedScene
 from streamwatch.model.scoring.levels import FieldUnits
-from streamwatch.records import BoolGrid, Frame, FrameScore
+from streamwatch.records import BoolGrid, Frame
 from streamwatch.retry import caught
+from streamwatch.scores import FrameScore
 
 log = logging.getLogger(__name__)
 MAX_BATCH_FRAMES = 16
@@ -182,6 +184,7 @@ class ResilientEngine:
         while self.batch_frames > 1:
             self.batch_frames //= 2
             log.error("the device failed (%s); going on with batches of %d", _first_line(error), self.batch_frames)
+            traceback.clear_frames(error.__traceback__)  # which hold what the failed batch left on the device
             _empty_cache()
             try:
                 return self._in_parts(engine, frames)

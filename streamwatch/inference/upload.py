@@ -16,11 +16,18 @@ from streamwatch.threads import usable_cores
 Upload = Callable[[Sequence[Frame]], FrameBatch]
 """Frames as tensors on the device."""
 PART_FRAMES = 128
-"""Frames that a GPU is given at once: while it computes one part, the host collects the next."""
+"""Frames that a GPU is given at once, at most: while it computes one part, the host collects the next ..."""
+_PART_BYTES = 2**28
+"""... and bytes of their embeddings: 128 frames of 100 dimensions, 29 of 550."""
 _BUFFERS = 2
 _COPIERS, _COPIED_AT_ONCE = 4, 32
 """Threads that collect a part, and the frames that are worth one: alone, one collects 256 frames in 5.5 ms, four in 2.5."""
 _NO_SPEED = np.full((SPEED_GRID, SPEED_GRID), np.nan, dtype=np.float32)
+
+
+def part_frames(dims: int) -> int:
+    """Frames of a part, for embeddings of so many dimensions."""
+    return max(1, min(PART_FRAMES, _PART_BYTES // (4 * SPEED_GRID**2 * dims)))
 
 
 def upload_for(device: torch.device) -> Upload:
@@ -36,15 +43,15 @@ def host_batch(frames: Sequence[Frame]) -> FrameBatch:
 
 
 class PinnedUpload:
-    """Through page-locked buffers, in turn, on a stream of its own: the device computes meanwhile.
+    """Through page-locked buffers, in turn, on a stream of its own: the device computes meanwhile. For one thread at a time.
 
     Page-locked memory is copied by the device itself, 256 frames in 0.9 ms and not in 3.3 (H100).
     """
 
     def __init__(self, device: torch.device) -> None:
         self._device, self._stream = device, torch.cuda.Stream(device)
-        copiers = Workers(min(_COPIERS, usable_cores()))
-        self._buffers = [_Buffer(copiers) for _ in range(_BUFFERS)]
+        copiers = Workers(min(_COPIERS, usable_cores()), prepare=lambda: None)
+        self._buffers = [_Buffer(device, copiers) for _ in range(_BUFFERS)]
         self._next = 0
 
     def __call__(self, frames: Sequence[Frame]) -> FrameBatch:
@@ -65,8 +72,8 @@ class PinnedUpload:
 class _Buffer:
     """Page-locked room for a part's pictures and speeds."""
 
-    def __init__(self, copiers: Workers) -> None:
-        self.sent, self._copiers = torch.cuda.Event(), copiers
+    def __init__(self, device: torch.device, copiers: Workers) -> None:
+        self.sent, self._device, self._copiers = torch.cuda.Event(), device, copiers
         self._pixels = torch.empty((0, INPUT_SIZE_PX, INPUT_SIZE_PX, 3), dtype=torch.uint8)
         self._speed = torch.empty((0, SPEED_GRID, SPEED_GRID))
 
@@ -75,8 +82,9 @@ class _Buffer:
         self.sent.synchronize()
         count = len(frames)
         if len(self._pixels) < count:
-            self._pixels = torch.empty((count, *self._pixels.shape[1:]), dtype=torch.uint8, pin_memory=True)
-            self._speed = torch.empty((count, *self._speed.shape[1:]), pin_memory=True)
+            with torch.cuda.device(self._device):
+                self._pixels = torch.empty((count, *self._pixels.shape[1:]), dtype=torch.uint8, pin_memory=True)
+                self._speed = torch.empty((count, *self._speed.shape[1:]), pin_memory=True)
         pixels, speed = self._pixels[:count], self._speed[:count]
 
         def copy(rows: list[int]) -> None:

@@ -23,13 +23,20 @@ def workers_for(device: torch.device) -> int:
     return usable_cores() if device.type == "cpu" else 1
 
 
-class Workers:
-    """Runs parts of a batch side by side."""
+def _one_thread() -> None:
+    torch.set_num_threads(1)
 
-    def __init__(self, count: int) -> None:
+
+class Workers:
+    """Runs parts of a batch side by side.
+
+    Args:
+        prepare: done once by each; usually has PyTorch compute with one thread in it.
+    """
+
+    def __init__(self, count: int, *, prepare: Callable[[], None] = _one_thread) -> None:
         self.count = count
-        one_thread = partial(torch.set_num_threads, 1)
-        self._pool = Pool(count, "scoring", one_thread) if count > 1 else None
+        self._pool = Pool(count, "scoring", prepare) if count > 1 else None
 
     def __del__(self) -> None:
         if self._pool:

@@ -22,9 +22,10 @@ from streamwatch.model.calibration.prequential import GAP_S
 from streamwatch.model.calibration.thresholds import Calibration, merge_zones
 from streamwatch.model.regime import RegimeSorter
 from streamwatch.model.scene import SceneModel
-from streamwatch.records import Frame, FrameScore
+from streamwatch.records import Frame
 from streamwatch.scenes.calibration_policy import CalibrationPolicy, calibration_policy_of
 from streamwatch.scenes.model_files import watched
+from streamwatch.scores import FrameScore
 from streamwatch.video.sources import Source
 from streamwatch.video.streams.opener import PyAvOpener, stream_options
 

@@ -8,7 +8,8 @@ import numpy as np
 
 from streamwatch.model.calibration.normal_levels import NormalLevelRecorder, NormalLevels
 from streamwatch.model.calibration.prequential import GAP_S
-from streamwatch.records import BoolGrid, Float32Array, FrameScore, ScoreStream
+from streamwatch.records import BoolGrid, Float32Array, ScoreStream
+from streamwatch.scores import FrameScore
 
 Key = tuple[str, str]
 

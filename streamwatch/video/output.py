@@ -17,7 +17,8 @@ from av.video.stream import VideoStream
 
 from streamwatch.errors import UsageError
 from streamwatch.files import flush_folder, flush_to_disk, require_folder_of, temporary_beside
-from streamwatch.records import FrameScore, UInt8Array
+from streamwatch.records import UInt8Array
+from streamwatch.scores import FrameScore
 from streamwatch.video.overlay import heat_overlay, write_picture
 
 _VIDEO_TIME_BASE = Fraction(1, 90_000)

@@ -27,7 +27,8 @@ from streamwatch.model.embedding.identity import BackboneSpec, build_embedder
 from streamwatch.model.fitting import fit
 from streamwatch.model.scene import SceneModel
 from streamwatch.model.scoring.levels import FieldUnits
-from streamwatch.records import BoolGrid, EventChange, Frame, FrameScore
+from streamwatch.records import BoolGrid, EventChange, Frame
+from streamwatch.scores import FrameScore
 from streamwatch.store.administration import OutboxAdministration
 from streamwatch.store.sessions import open_database
 from tests.conftest import batch_of, inputs, read

@@ -18,7 +18,8 @@ from streamwatch.events.decision import EventPolicy
 from streamwatch.events.drift import DriftMonitor
 from streamwatch.events.tamper import TamperDetector
 from streamwatch.events.tracker import EventTracker, ZonePolicy
-from streamwatch.records import EventChange, Frame, FrameScore, Spread, UInt8Array
+from streamwatch.records import EventChange, Frame, UInt8Array
+from streamwatch.scores import FrameScore, Spread
 from tests.scores import frame_score
 
 RNG = np.random.default_rng(0)

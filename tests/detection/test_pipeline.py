@@ -34,9 +34,10 @@ from streamwatch.metrics import Metrics
 from streamwatch.model.embedding.identity import EmbeddingIdentity
 from streamwatch.model.scene import SceneModel
 from streamwatch.model.scoring.levels import FieldUnits
-from streamwatch.records import BoolGrid, EventChange, Frame, FrameScore, Notice, Spread, UInt8Array
+from streamwatch.records import BoolGrid, EventChange, Frame, Notice, UInt8Array
 from streamwatch.retry import Backoff
 from streamwatch.scenes.policy import CalibratedPolicy, ScenePolicy
+from streamwatch.scores import FrameScore, Spread
 from streamwatch.threads import ThreadGuard
 from tests.scores import frame_score
 from tests.test_retry import FakeClock

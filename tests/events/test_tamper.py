@@ -14,7 +14,8 @@ from streamwatch.events.tamper import (
     TamperChange,
     TamperDetector,
 )
-from streamwatch.records import Spread, UInt8Array
+from streamwatch.records import UInt8Array
+from streamwatch.scores import Spread
 
 RNG = np.random.default_rng(0)
 SCENE = RNG.integers(40, 200, (256, 256, 3), dtype=np.uint8)

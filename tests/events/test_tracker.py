@@ -13,7 +13,8 @@ from streamwatch.events.decision import EventPolicy
 from streamwatch.events.region import boxes_over, polygon_mask
 from streamwatch.events.tracker import EventTracker, ZonePolicy
 from streamwatch.ids import uuid7
-from streamwatch.records import Box, EventChange, Frame, FrameScore
+from streamwatch.records import Box, EventChange, Frame
+from streamwatch.scores import FrameScore
 from tests.scores import frame_score
 
 PIXELS = np.zeros((256, 256, 3), np.uint8)

@@ -8,7 +8,8 @@ from streamwatch.events.decision import EventPolicy
 from streamwatch.events.tracker import EventTracker, ZonePolicy
 from streamwatch.evidence.collector import EventEvidence, EvidenceCollector
 from streamwatch.ids import uuid7
-from streamwatch.records import Frame, FrameScore
+from streamwatch.records import Frame
+from streamwatch.scores import FrameScore
 from tests.scores import frame_score
 
 PIXELS = np.zeros((256, 256, 3), np.uint8)

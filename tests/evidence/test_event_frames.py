@@ -13,7 +13,8 @@ from streamwatch.enums import EndReason
 from streamwatch.evidence.collector import EventEvidence
 from streamwatch.evidence.event_frames import MAX_EVENTS, MAX_FRAMES, EventFrameSampler, inputs_path, load_frames
 from streamwatch.evidence.writer import EvidenceWriter
-from streamwatch.records import Event, Frame, FrameScore, Peak
+from streamwatch.records import Event, Frame, Peak
+from streamwatch.scores import FrameScore
 from tests.scores import frame_score
 
 

@@ -15,7 +15,8 @@ from streamwatch.evidence.normal_frames import (
     frames_path,
     load_normal,
 )
-from streamwatch.records import Frame, FrameScore
+from streamwatch.records import Frame
+from streamwatch.scores import FrameScore
 from tests.scores import frame_score
 
 GRID = np.zeros((64, 64), np.float32)

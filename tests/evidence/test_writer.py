@@ -20,7 +20,8 @@ from streamwatch.evidence.manifest import check_manifest
 from streamwatch.evidence.privacy import Privacy
 from streamwatch.evidence.writer import EvidenceWriter
 from streamwatch.files import write_atomically
-from streamwatch.records import Event, EventChange, Frame, FrameScore, UInt8Array
+from streamwatch.records import Event, EventChange, Frame, UInt8Array
+from streamwatch.scores import FrameScore
 from streamwatch.threads import ThreadGuard
 from tests.scores import frame_score
 from tests.store.test_event_store import ended, event

@@ -14,7 +14,8 @@ from streamwatch.model.embedding.identity import build_embedder
 from streamwatch.model.fitting import fit
 from streamwatch.model.scene import SceneModel
 from streamwatch.model.scoring.levels import FieldUnits
-from streamwatch.records import Frame, FrameScore
+from streamwatch.records import Frame
+from streamwatch.scores import FrameScore
 from tests.conftest import UNTRAINED, batch_of, inputs, read
 
 

@@ -228,3 +228,16 @@ def test_both_errors_together_are_what_is_allowed(
     checked.begin("cam", 0.7 * precision.MAP_ERROR_AT_MOST)
     checked.record("cam", CHECKED_FRAMES, 0.2 * precision.MAP_ERROR_AT_MOST)
     assert "which changes its map by up to 0.9%" in caplog.text
+
+
+@pytest.mark.parametrize("sizes", [[100], [16] * 7, [31, 1, 68], [33, 67]])
+def test_which_frames_are_in_half_precision_does_not_follow_from_batches(
+    sizes: list[int], untrained: tuple[Embedder, EmbeddingIdentity], scene: SceneModel, frames: list[Frame]
+) -> None:
+    half, picture = Off(untrained[0], 1.0 + 1e-6), replace(frames[0], camera="cam")
+    engine, sent = engine_of(untrained, half), 0
+    engine.watch("cam", WatchedScene(scene))
+    for size in sizes:
+        engine.score([replace(picture, time_s=0.1 * n) for n in range(sent, min(sent + size, 100))])
+        sent += size
+    assert half.calls == CHECKED_FRAMES + 100 - HALF_FROM_FRAME

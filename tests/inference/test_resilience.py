@@ -17,7 +17,8 @@ from streamwatch.health import Health
 from streamwatch.inference.engine import WatchedScene
 from streamwatch.inference.resilient_engine import ResilientEngine
 from streamwatch.model.scoring.levels import FieldUnits
-from streamwatch.records import BoolGrid, Frame, FrameScore
+from streamwatch.records import BoolGrid, Frame
+from streamwatch.scores import FrameScore
 from tests.test_retry import FakeClock
 
 SCENE = cast("WatchedScene", object())

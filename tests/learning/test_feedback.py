@@ -21,8 +21,9 @@ from streamwatch.model.calibration.thresholds import thresholds_for
 from streamwatch.model.embedding.identity import EmbeddingIdentity
 from streamwatch.model.normality.moments import Moments
 from streamwatch.model.scene import SceneModel
-from streamwatch.records import Event, Frame, FrameScore, Peak
+from streamwatch.records import Event, Frame, Peak
 from streamwatch.scenes.calibration_policy import CalibrationPolicy
+from streamwatch.scores import FrameScore
 from tests.scores import frame_score
 
 SUMS_RELATIVE_TOLERANCE = 1e-5

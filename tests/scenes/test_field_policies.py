@@ -17,8 +17,9 @@ from streamwatch.model.scoring.fusion import FieldMaps, Fusion
 from streamwatch.model.scoring.levels import APPEARANCE, MOTION, FieldUnits
 from streamwatch.model.scoring.stream_scorer import StreamRules, StreamScorer
 from streamwatch.model.scoring.tails import fit_tail
-from streamwatch.records import Float32Array, Frame, FrameScore
+from streamwatch.records import Float32Array, Frame
 from streamwatch.scenes.policy import ScenePolicy, scene_policy_for
+from streamwatch.scores import FrameScore
 
 RNG = np.random.default_rng(0)
 GRID = (64, 64)

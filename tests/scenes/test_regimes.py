@@ -13,8 +13,9 @@ from streamwatch.events.tamper import TamperDetector
 from streamwatch.events.tracker import EventTracker
 from streamwatch.ids import uuid7
 from streamwatch.model.regime import DAY, GREY
-from streamwatch.records import Spread, UInt8Array
+from streamwatch.records import UInt8Array
 from streamwatch.scenes.regimes import SceneSet
+from streamwatch.scores import Spread
 from tests.detection.test_pipeline import RNG, SCENE, Bench, sample, scene_policy
 
 COLOURED = SCENE.reshape(32, 8, 32, 8, 3)[:, 0, :, 0].repeat(8, 0).repeat(8, 1)

@@ -30,7 +30,8 @@ from streamwatch.model.scoring.fusion import FieldMaps
 from streamwatch.model.scoring.motion_field import SIZES_CELLS
 from streamwatch.model.scoring.stream_scorer import spread_of
 from streamwatch.model.scoring.temporal import CausalFilter
-from streamwatch.records import BoolGrid, Float32Array, Float64Array, ScoreStream, Spread
+from streamwatch.records import BoolGrid, Float32Array, Float64Array, ScoreStream
+from streamwatch.scores import Spread
 
 FIRST_MODEL_FRAMES = 128
 """Where it is not known how many frames there will be."""

@@ -1,7 +1,7 @@
 """A residual network's blocks with convolution, bias, addition and ReLU as one call of cuDNN.
 
 One by one each writes and reads the whole activation again: of ResNet-18 in fp16 on an H100 that is as much time as the
-convolutions themselves, 30 and 16 us a frame (docs/performance/README.md). Inference only, and with batch norm folded in.
+convolutions themselves: 30 us a frame, and 16 in one (docs/performance/README.md). Inference only, with batch norm folded in.
 """
 
 from __future__ import annotations
@@ -87,7 +87,8 @@ def fused_if_it_may(trunk: TruncatedCnn) -> TruncatedCnn:
         other = fused(trunk)
         with torch.no_grad():
             pairs = list(zip(trunk(images), other(images), strict=True))
-            error = max(float((a.float() - b.float()).abs().max() / a.float().abs().max()) for a, b in pairs)
+            errors = [(a.float() - b.float()).abs().max() / a.float().abs().max() for a, b in pairs]
+            error = float(torch.stack(errors).max())  # NaN if one of them is
     except (RuntimeError, TypeError, AttributeError) as failure:
         log.warning("the network's blocks are computed in parts, which is slower: %s", str(failure).splitlines()[0])
         return trunk

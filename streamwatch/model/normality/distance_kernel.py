@@ -35,16 +35,16 @@ def available() -> bool:
 
 
 def grouped_distances(fields: Sequence[GaussianField], x: Tensor, rows_of: Sequence[Sequence[int]]) -> Tensor:
-    """M(x) (eq. 2, Defard et al. 2020) of (N, P, d) float32 embeddings, each row's to the field that it is counted to; (N, P).
+    """M(x) (eq. 2, Defard et al. 2020) of (N, P, d) float32 embeddings, each row's to its own field; (N, P), NaN of no field.
 
     Args:
         fields: of one precision each, on the device of ``x``, which is contiguous.
         rows_of: by field, its rows of ``x``.
 
     Raises:
-        RuntimeError: the device fails, or there is no C compiler for Triton's launcher.
+        Exception: the device fails, or Triton does not compile: each of its own kind.
     """
-    found = x.new_zeros(x.shape[:2])
+    found = x.new_full(x.shape[:2], torch.nan)
     for dtype in {field.blocks[0].dtype for field in fields}:
         own = [(field, rows) for field, rows in zip(fields, rows_of, strict=True) if field.blocks[0].dtype == dtype]
         _launch([field for field, _ in own], x, [rows for _, rows in own], found)
@@ -58,8 +58,9 @@ def _launch(fields: Sequence[GaussianField], x: Tensor, rows_of: Sequence[Sequen
     widest = max(int(block.shape[2]) for block in first.blocks)
     half = first.blocks[0].dtype == torch.bfloat16
     width = max(triton.next_power_of_2(widest), ROWS)
-    grid, blocks = (len(groups), positions), len(first.blocks)
-    _kernel()[grid](x, groups, addresses, found, positions, dims, blocks, width, half, num_warps=1, enable_fp_fusion=True)
+    launch, sizes = _kernel()[len(groups), positions], (positions, dims, len(first.blocks), width)
+    with torch.cuda.device_of(x):  # Triton launches on the current device, which need not be that of its arguments
+        launch(x, groups, addresses, found, *sizes, ROWS, half, num_warps=1, enable_fp_fusion=True)
 
 
 def _groups(rows_of: Sequence[Sequence[int]]) -> list[list[int]]:
@@ -86,10 +87,10 @@ def _distances(
     dims: tl.constexpr,
     blocks: tl.constexpr,
     width: tl.constexpr,
+    rows_at_once: tl.constexpr,
     half: tl.constexpr,
 ) -> None:
     """||W (x - mu)|| of one position: columns of W' block by block, of each 32 rows at once."""
-    rows_at_once: tl.constexpr = 16
     step: tl.constexpr = 32
     kept: tl.constexpr = tl.bfloat16 if half else tl.float32
     exact: tl.constexpr = "tf32" if half else "ieee"  # bf16's 8 bits of mantissa fit into tf32's 11

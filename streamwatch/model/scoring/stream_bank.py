@@ -2,13 +2,14 @@
 
 The filtered maps of all streams and what they are judged by lie in tensors, a row for each camera. Of a batch a few numbers
 for each frame come back to the host, in one copy: its level, its strongest cell, its spread, and the highest of each field in
-each zone. The maps stay where they are until somebody asks for a frame's (``records.FrameScore.maps``).
+each zone. The maps stay where they are until somebody asks for a frame's (``scores.FrameScore.maps``).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -22,7 +23,8 @@ from streamwatch.model.scoring.fusion import FieldMaps
 from streamwatch.model.scoring.levels import APPEARANCE, MOTION, FieldUnits
 from streamwatch.model.scoring.stream_scorer import SPREAD_QUANTILES, StreamRules, spread_between
 from streamwatch.model.scoring.temporal import FilterClock
-from streamwatch.records import NO_SPREAD, BoolGrid, Float32Array, Frame, Highest, MapScores, Spread
+from streamwatch.records import BoolGrid, Float32Array, Frame
+from streamwatch.scores import NO_SPREAD, Highest, MapScores, Spread
 
 FIELDS = (APPEARANCE, MOTION)
 _FIRST_SLOTS = 8
@@ -34,7 +36,7 @@ _NUMBERS = 8
 
 @dataclass(frozen=True)
 class Decision:
-    """What a frame comes to; see ``records.FrameScore``.
+    """What a frame comes to; see ``scores.FrameScore``.
 
     Attributes:
         cell: the strongest, counted row by row.
@@ -64,6 +66,16 @@ class _Stream:
     segment: int = -1
     clocks: tuple[FilterClock, FilterClock] = field(default_factory=lambda: (FilterClock(), FilterClock()))
 
+    def state(self) -> tuple[int, tuple[float | None, ...]]:
+        """Where its filters are, to begin again from with ``resume``."""
+        return self.segment, tuple(clock.last_s for clock in self.clocks)
+
+    def resume(self, state: tuple[int, tuple[float | None, ...]]) -> None:
+        """Go on from an earlier ``state``."""
+        self.segment, times_s = state
+        for clock, last_s in zip(self.clocks, times_s, strict=True):
+            clock.restart(last_s)
+
     def speaks(self, frame: Frame) -> tuple[bool, bool]:
         """By field, whether the frame feeds it."""
         return self.sees[0], self.sees[1] and frame.speed is not None and not math.isnan(frame.speed[0, 0])
@@ -71,14 +83,8 @@ class _Stream:
     def weights(self, frame: Frame, speaks: tuple[bool, bool]) -> list[float]:
         """By field, the weight in its filter of the stream's next frame."""
         if frame.segment != self.segment:
-            self.segment = frame.segment
-            self.restart()
+            self.resume((frame.segment, (None, None)))
         return [clock.weight(frame.time_s, speaks=one) for clock, one in zip(self.clocks, speaks, strict=True)]
-
-    def restart(self) -> None:
-        """Its filters start anew."""
-        for clock in self.clocks:
-            clock.restart()
 
 
 @dataclass(frozen=True)
@@ -150,6 +156,20 @@ class StreamBank:
         if stream:
             self._free.append(stream.slot)
 
+    @contextmanager
+    def undone_on_fault(self, cameras: Collection[str]) -> Iterator[None]:
+        """What fails in here leaves these cameras' streams as they were: their frames may come again."""
+        streams = [self._streams[camera] for camera in cameras if camera in self._streams]
+        slots = sent(np.array([stream.slot for stream in streams], dtype=np.int64), self._device)
+        states, filtered = [stream.state() for stream in streams], self._filtered[:, slots]
+        try:
+            yield
+        except Exception:
+            for stream, state in zip(streams, states, strict=True):
+                stream.resume(state)
+            self._filtered[:, slots] = filtered
+            raise
+
     def decide(self, frames: Sequence[Frame], grids: Tensor) -> list[Decision]:
         """What a batch comes to, in its order.
 
@@ -171,10 +191,12 @@ class StreamBank:
         found = _numbers(measured, measured / self._units[:, slots], smooth[0], raw.isfinite().all(dim=2), masks).cpu().numpy()
         of_frames, of_zones = np.split(found, [_NUMBERS * len(frames)])
         numbers = of_frames.reshape(-1, _NUMBERS)
-        self._require_finite(frames, np.asarray(speaks), numbers[:, 6:])
+        _require_finite(frames, np.asarray(speaks), numbers[:, 6:])
         of_zone, decisions = iter(of_zones.reshape(-1, 3).tolist()), list[Decision]()
         for row, (stream, speaks_here, of_frame) in enumerate(zip(streams, speaks, numbers.tolist(), strict=True)):
             maps = _RowMaps(raw, smooth, row, speaks_here, stream.rules)
+            if frames[row].still is not None:
+                maps.let_go()  # it may be kept as the camera's last result
             zones = [_highest(cells, next(of_zone), speaks_here) for cells in stream.zones]
             whole = _highest(None, (of_frame[0], *of_frame[4:6]), speaks_here)
             spread = spread_between(of_frame[2], of_frame[3]) if speaks_here[0] else NO_SPREAD
@@ -201,14 +223,6 @@ class StreamBank:
         sent_slots, sent_rows, sent_at = (sent(array, self._device) for array in (slots, rows, at))
         return _Turns(sent_slots, sent_rows, sent(weights, self._device), sent_at, responses)
 
-    def _require_finite(self, frames: Sequence[Frame], speaks: npt.NDArray[np.bool_], finite: npt.NDArray[np.float32]) -> None:
-        broken = np.flatnonzero((speaks & (finite == 0)).any(axis=1))
-        for row in broken.tolist():
-            self._streams[frames[row].camera].restart()
-        if len(broken):
-            hint = "check the weights; with precision: float32 nothing overflows"
-            raise ModelError("the anomaly map is not finite", where=f"camera {frames[int(broken[0])].camera}", hint=hint)
-
     def _grow(self) -> None:
         """Twice the rows."""
         held = self._divisor.shape[0]
@@ -220,23 +234,48 @@ class StreamBank:
         self._free.extend(range(held, held + more))
 
 
+def _require_finite(frames: Sequence[Frame], speaks: npt.NDArray[np.bool_], finite: npt.NDArray[np.float32]) -> None:
+    broken = np.flatnonzero((speaks & (finite == 0)).any(axis=1)).tolist()
+    if broken:
+        raise not_finite(frames[broken[0]].camera)
+
+
+def not_finite(camera: str) -> ModelError:
+    """What is told of a map of NaN or infinity: no comparison with a threshold is true of it."""
+    hint = "check the weights; with precision: float32 nothing overflows"
+    return ModelError("the anomaly map is not finite", where=f"camera {camera}", hint=hint)
+
+
 class _RowMaps:
-    """One frame's maps, copied to the host when they are asked for, and judged there as ``stream_scorer`` does."""
+    """One frame's maps, copied to the host when they are asked for, and judged there as ``stream_scorer`` does.
+
+    Until then they keep those of its batch on the device.
+    """
 
     def __init__(self, raw: Tensor, smooth: Tensor, row: int, speaks: tuple[bool, bool], rules: StreamRules) -> None:
-        self._raw, self._smooth, self._row = raw, smooth, row
+        self._batch: tuple[Tensor, Tensor, int] | None = (raw, smooth, row)
         self._speaks, self._rules = speaks, rules
         self._found: MapScores | None = None
 
     def __call__(self) -> MapScores:
-        """The first time from the device; from then on nothing of the batch is kept there for it."""
+        """The first time from the device; any thread may ask."""
+        batch = self._batch
+        if batch is not None:
+            self._found, self._batch = self._fetched(*batch), None
         if self._found is None:
-            both = torch.stack([self._raw[:, self._row], self._smooth[:, self._row]]).cpu().numpy()
-            grids = both.reshape(2, 2, *self._rules.grid)
-            raw, smooth = (FieldMaps(*(m if s else None for m, s in zip(g, self._speaks, strict=True))) for g in grids)
-            self._found = self._rules.scores_of(raw, smooth)
-            self._raw = self._smooth = torch.empty(0)
+            raise AssertionError("maps that were let go before they were fetched")
         return self._found
+
+    def let_go(self) -> None:
+        """Keep this row alone, and not its batch."""
+        if self._batch is not None:
+            raw, smooth, row = self._batch
+            self._batch = raw[:, row : row + 1].clone(), smooth[:, row : row + 1].clone(), 0
+
+    def _fetched(self, raw: Tensor, smooth: Tensor, row: int) -> MapScores:
+        both = torch.stack([raw[:, row], smooth[:, row]]).cpu().numpy().reshape(2, 2, *self._rules.grid)
+        maps = (FieldMaps(*(m if s else None for m, s in zip(pair, self._speaks, strict=True))) for pair in both)
+        return self._rules.scores_of(*maps)
 
 
 def _highest(cells: BoolGrid | None, found: Sequence[float], speaks: tuple[bool, bool]) -> Highest:

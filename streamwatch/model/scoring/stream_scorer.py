@@ -1,10 +1,12 @@
 """From the maps of one stream's frames, in order, to scores and levels: fusion and the causal filter.
 
-Frame by frame and in NumPy: what is fitted and evaluated with, and what ``stream_bank`` is measured against.
+Frame by frame and in NumPy: what is fitted with, what a frame's maps come to when somebody asks for them, and what
+``stream_bank`` is measured against.
 """
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +14,8 @@ import numpy as np
 from streamwatch.model.scoring.fusion import FieldMaps, Fusion, fused, level_of
 from streamwatch.model.scoring.levels import APPEARANCE, MOTION, FieldUnits
 from streamwatch.model.scoring.temporal import CausalFilter
-from streamwatch.records import NO_SPREAD, BoolGrid, Float32Array, MapScores, Measures, Spread
+from streamwatch.records import BoolGrid, Float32Array, Measures
+from streamwatch.scores import NO_SPREAD, MapScores, Spread
 
 SPREAD_QUANTILES = (0.25, 0.95)
 
@@ -98,6 +101,10 @@ class StreamScorer:
             self._restart()
         smooth = FieldMaps(self._appearance.apply(maps.appearance, time_s), self._motion.apply(maps.motion, time_s))
         return self.rules.scores_of(maps, smooth)
+
+    def copied(self) -> StreamScorer:
+        """Another that goes on from here."""
+        return copy.deepcopy(self, {id(self.rules): self.rules})
 
     def hold(self, time_s: float) -> None:
         """Nothing has changed until ``time_s``: the last scores hold, and the filter forgets nothing of them."""

@@ -31,9 +31,14 @@ class FilterClock:
         self._time_constant_s = time_constant_s
         self._last_s: float | None = None
 
-    def restart(self) -> None:
-        """The next map is the first."""
-        self._last_s = None
+    @property
+    def last_s(self) -> float | None:
+        """When the last map was; None before the first, or after one that says nothing."""
+        return self._last_s
+
+    def restart(self, last_s: float | None = None) -> None:
+        """The next map is the first; or the first after one at ``last_s``."""
+        self._last_s = last_s
 
     def hold(self, time_s: float) -> None:
         """The filtered map is the same at ``time_s``, as if it had been seen until then."""

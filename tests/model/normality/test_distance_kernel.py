@@ -17,6 +17,7 @@ from streamwatch.model.normality.gaussian import GaussianField, mahalanobis
 RELATIVE_TOLERANCE = {"cpu": 1e-5, "cuda": 1e-5}
 HALF_TOLERANCE = {"cpu": 2e-2, "cuda": 4e-3}
 """In bf16, which rounds by up to 1/256: the interpreter cuts off where a GPU rounds."""
+SHARED_BYTES_OF_SMALL_GPU = 99 * 1024
 POSITIONS = 4
 ROWS_OF = ([0, 3, 5], [1, 2], [4, *range(6, 40)])
 IN_INTERPRETER = f"""
@@ -61,8 +62,16 @@ def test_distances_are_those_of_each_rows_own_field(device: torch.device) -> Non
 
 
 def test_on_a_gpu_it_works(device: torch.device) -> None:
-    if device.type == "cuda":
-        assert kernel_works(device)
+    if device.type != "cuda":
+        pytest.skip("skipped: on a CPU cameras go one by one")
+    assert all(kernel_works(device, dims) for dims in (10, 100, 200, 550))
+
+
+def test_rows_of_no_field_say_nothing(device: torch.device) -> None:
+    if device.type != "cuda":
+        pytest.skip("skipped: in the interpreter it is among the distances")
+    found = grouped_distances([field_of(100, 0, device)], torch.randn((3, POSITIONS, 100), device=device), [[1]])
+    assert found.isnan().all(dim=1).tolist() == [True, False, True]
 
 
 @pytest.mark.parametrize("fault", ["missing", "fails", "wrong"])
@@ -76,20 +85,21 @@ def test_where_it_cannot_be_had_that_is_said_and_cameras_go_one_by_one(
 
     monkeypatch.setattr(distance_kernel, "available", lambda: fault != "missing")
     monkeypatch.setattr(distance_kernel, "grouped_distances", failing)
-    assert not kernel_works(torch.device("cpu"))
+    assert not kernel_works(torch.device("cpu"), 20)
     assert len(caplog.messages) == 1
     assert "camera by camera" in caplog.text
     assert {"missing": "not installed", "fails": "C compiler", "wrong": "1e-02"}[fault] in caplog.text
 
 
-@pytest.mark.parametrize(("dims", "half"), [(100, True), (100, False), (550, True)])
+@pytest.mark.parametrize(("dims", "half"), [(100, True), (100, False), (550, True), (550, False)])
 def test_it_compiles_for_a_gpu_that_is_not_here(dims: int, half: bool) -> None:
     triton = pytest.importorskip("triton", reason="skipped: Triton is not installed")
     compiler, target = importlib.import_module("triton.compiler"), importlib.import_module("triton.backends.compiler")
     pointers = {"x": "*fp32", "groups": "*i32", "addresses": "*i64", "found": "*fp32", "positions": "i32"}
-    constants = {"dims": dims, "blocks": 4, "width": triton.next_power_of_2(-(-dims // 4)), "half": half}
+    constants = {"dims": dims, "blocks": 4, "width": triton.next_power_of_2(-(-dims // 4)), "rows_at_once": 16, "half": half}
     source = compiler.ASTSource(
         triton.jit(distance_kernel._distances), signature=pointers | dict.fromkeys(constants, "constexpr"), constexprs=constants
     )
-    made = triton.compile(source, target=target.GPUTarget("cuda", 90, 32), options={"enable_fp_fusion": True})
+    made = triton.compile(source, target=target.GPUTarget("cuda", 86, 32), options={"num_warps": 1, "enable_fp_fusion": True})
+    assert made.metadata.shared <= SHARED_BYTES_OF_SMALL_GPU
     assert "mma." in made.asm["ptx"] or not half, "tensor cores take the 16 bits"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,7 +17,8 @@ from streamwatch.model.scoring.fusion import FieldMaps, Fusion, learn_fusion
 from streamwatch.model.scoring.levels import FieldUnits
 from streamwatch.model.scoring.stream_bank import Decision, StreamBank, at_once, in_rounds, responses_of
 from streamwatch.model.scoring.stream_scorer import StreamRules, StreamScorer
-from streamwatch.records import Float32Array, Frame, Highest, MapScores
+from streamwatch.records import Float32Array, Frame
+from streamwatch.scores import Highest, MapScores
 
 GRID = (8, 9)
 PIXELS = np.zeros((256, 256, 3), np.uint8)
@@ -163,7 +166,9 @@ def test_units_and_zones_change_from_the_next_frame_on_and_the_filter_goes_on() 
     assert found.level == pytest.approx(usual.level / 2)
     assert [one.cells is top for one in found.highest] == [False, True]
     changed.judge("appearance", None, ())
-    assert changed.decide([frame_of("appearance", 0.4)], maps[:, 1:])[0].highest[0].cells is None
+    whole, usual_now = (bank.decide([frame_of("appearance", 0.4)], maps[:, 1:])[0] for bank in (changed, as_before))
+    assert [one.cells for one in whole.highest] == [None]
+    assert whole.level == pytest.approx(usual_now.level / 2), "the units stay"
 
 
 def test_a_row_that_another_camera_left_holds_nothing_of_it() -> None:
@@ -191,22 +196,41 @@ def test_the_bank_grows_with_its_cameras_and_keeps_what_it_holds(device: torch.d
     assert grown[0].level == pytest.approx(small.decide(frames[:1], maps[:, :1])[0].level, rel=1e-6)
 
 
-def test_a_map_that_is_not_finite_is_told_with_its_camera_and_leaves_no_trace(device: torch.device) -> None:
-    judged, maps = cameras(), torch.from_numpy(maps_of(8, 2)).to(device)
-    bank, broken = bank_of(judged, device), maps.clone()
+def test_a_map_that_is_not_finite_is_told_with_its_camera(device: torch.device) -> None:
+    bank, broken = bank_of(cameras(), device), torch.from_numpy(maps_of(8, 2)).to(device)
     broken[0, 1, 3, 3] = torch.inf
-    frames = [frame_of("both", 0.0), frame_of("appearance", 0.0)]
     with pytest.raises(ModelError, match="camera appearance"):
-        bank.decide(frames, broken)
-    later = [replace(frame, time_s=0.2) for frame in frames]
-    fresh = bank_of(judged, device).decide(later[1:], maps[:, 1:])[0]
-    assert bank.decide(later, maps)[1].level == pytest.approx(fresh.level), "its filter starts anew"
+        bank.decide([frame_of("both", 0.0), frame_of("appearance", 0.0)], broken)
 
 
-def test_a_row_is_fetched_once_and_lets_go_of_its_batch() -> None:
-    judged = cameras()
-    decision = bank_of(judged).decide([frame_of("both", 0.0)], torch.from_numpy(maps_of(9, 1)))[0]
-    assert decision.maps() is decision.maps()
+def test_what_fails_leaves_every_stream_as_it_was(device: torch.device) -> None:
+    maps = torch.from_numpy(maps_of(10, 2)).to(device)
+    frames = [[frame_of(name, 0.2 * n, segment=n // 2) for name in ("both", "appearance")] for n in range(3)]
+    (failing, smooth), broken = (bank_of(cameras(), device) for _ in range(2)), maps.clone()
+    broken[0, 1] = torch.nan
+    for bank in (failing, smooth):
+        bank.decide(frames[0], maps)
+    for again in range(3):
+        with pytest.raises(ModelError), failing.undone_on_fault({"both", "appearance"}):
+            failing.decide(frames[1 + again % 2], broken)
+    found, expected = (bank.decide(frames[1], 2 * maps) for bank in (failing, smooth))
+    assert [one.level for one in found] == [one.level for one in expected]
+    assert [one.spread for one in found] == [one.spread for one in expected]
+
+
+@pytest.mark.parametrize("alone", [False, True])
+def test_a_row_is_fetched_once_and_lets_go_of_its_batch(alone: bool) -> None:
+    frame = replace(frame_of("both", 0.0), still=False if alone else None)
+    maps = torch.from_numpy(maps_of(9, 3))
+    frames = [frame, frame_of("appearance", 0.0), frame_of("motion", 0.0)]
+    decision, of_maps = bank_of(cameras()).decide(frames, maps)[0], weakref.ref(maps)
+    del maps
+    gc.collect()
+    assert (of_maps() is None) == alone, "what may be kept as a camera's last result keeps no other camera's maps"
+    found = decision.maps()
+    gc.collect()
+    assert of_maps() is None
+    assert decision.maps() is found
 
 
 def test_many_rounds_at_once_are_those_one_by_one(device: torch.device) -> None:
