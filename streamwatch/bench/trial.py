@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import threading
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,12 +18,14 @@ from streamwatch.config.schema import Config
 from streamwatch.daemon.assembly import Surroundings
 from streamwatch.daemon.service import Service
 from streamwatch.detection.publisher import Subscribers
+from streamwatch.inference.precision import HALF_FROM_FRAME, half_precision
 from streamwatch.model.artifact.serialization import Provenance, save_model
+from streamwatch.model.embedding.identity import resolve_device
 from streamwatch.model.scene import SceneModel
 from streamwatch.scores import FrameScore
 
-SETTLE_S = 4.0
-"""After the first frame of all: what is done once is done by then."""
+SETTLE_S, SETTLE_AT_MOST_S = 4.0, 45.0
+"""After the first frame of all: what is done once is done by then, and each camera's precision is chosen."""
 START_WITHIN_S = 300.0
 """A daemon that has scored nothing by then is stopped: it has dropped everything."""
 
@@ -51,22 +54,38 @@ class Trial:
 
 
 @dataclass
-class _Scores:
+class Scores:
     """When each frame was scored and how late it was; told by the scoring thread.
 
     Attributes:
-        on_first: told when the first is scored: until then models are loaded, which takes the longer the more there are.
+        cameras: that are watched; each has settled when so many of its frames were scored.
+        on_settled: told when all have, or long enough was waited: from then on frames are counted.
     """
 
     clock: Clock
-    on_first: Callable[[], None]
+    cameras: int
+    first_frames: int
+    on_settled: Callable[[], None]
     latencies_s: list[tuple[float, float, str]] = field(default_factory=list)
+    began_s: float | None = None
+    settled_s: float = float("inf")
+    seen: Counter[str] = field(default_factory=Counter)
 
     def on_score(self, scored: FrameScore, _counts: bool) -> None:
-        if not self.latencies_s:
-            self.on_first()
-        now_s = self.clock.monotonic_s()
-        self.latencies_s.append((now_s, now_s - scored.frame.captured_at_s, scored.frame.camera))
+        """A frame was scored."""
+        now_s, camera = self.clock.monotonic_s(), scored.frame.camera
+        self.latencies_s.append((now_s, now_s - scored.frame.captured_at_s, camera))
+        if self.settled_s > now_s:
+            self._settle(now_s, camera)
+
+    def _settle(self, now_s: float, camera: str) -> None:
+        self.began_s = now_s if self.began_s is None else self.began_s
+        self.seen[camera] += 1
+        waited_s = now_s - self.began_s
+        all_have = len(self.seen) == self.cameras and min(self.seen.values()) >= self.first_frames
+        if (all_have and waited_s >= SETTLE_S) or waited_s >= SETTLE_AT_MOST_S:
+            self.settled_s = now_s
+            self.on_settled()
 
 
 @dataclass(frozen=True)
@@ -92,16 +111,16 @@ class Bench:
             StreamwatchError: the daemon fails.
         """
         ended = threading.Event()
-        watch = threading.Timer(SETTLE_S + duration_s, ended.set)
-        scores = _Scores(SystemClock(), watch.start)
+        watch = threading.Timer(duration_s, ended.set)
+        scores = Scores(SystemClock(), cameras, self._frames_to_settle, watch.start)
         service = Service(
-            self._config(cameras, self.clip(duration_s + 3 * SETTLE_S)),
+            self._config(cameras, self.clip(duration_s + SETTLE_S + SETTLE_AT_MOST_S)),
             until_eof=False,
             surroundings=Surroundings(Subscribers(scores=(scores.on_score,)), evidence_dir=self.folder / "evidence"),
         )
 
         def stop_when_ended() -> None:
-            ended.wait(START_WITHIN_S + duration_s)
+            ended.wait(START_WITHIN_S + SETTLE_AT_MOST_S + duration_s)
             service.stop()
 
         threading.Thread(target=stop_when_ended, name="bench", daemon=True).start()
@@ -110,7 +129,14 @@ class Bench:
         finally:
             watch.cancel()
             ended.set()
-        return trial_of(scores.latencies_s, cameras, cameras * min(self.fps, self.camera.rate_hz), duration_s)
+        offered_fps = cameras * min(self.fps, self.camera.rate_hz)
+        return trial_of(scores.latencies_s, cameras, offered_fps, scores.settled_s)
+
+    @property
+    def _frames_to_settle(self) -> int:
+        """Of each camera: as many as are scored before its precision is chosen."""
+        chosen = self.precision == "auto" and half_precision(resolve_device(self.device)) is not None
+        return HALF_FROM_FRAME if chosen else 1
 
     def _config(self, cameras: int, clip: Path) -> Config:
         names = [f"camera-{number}" for number in range(cameras)]
@@ -138,18 +164,17 @@ class Bench:
         return Config.model_validate(json.loads(json.dumps(document)))
 
 
-def trial_of(scored: list[tuple[float, float, str]], cameras: int, offered_fps: float, duration_s: float) -> Trial:
+def trial_of(scored: list[tuple[float, float, str]], cameras: int, offered_fps: float, from_s: float) -> Trial:
     """Figures from (time, latency, camera) of each scored frame: of what was scored after the daemon had settled.
 
     Args:
-        duration_s: how long it was watched, at most.
+        from_s: when it had settled; infinite if it never did.
     """
-    if not scored:
-        return Trial(cameras, offered_fps, 0.0, (float("inf"),) * 3, 0.0)
-    from_s = scored[0][0] + SETTLE_S
     counted = [(at_s, late_s, camera) for at_s, late_s, camera in scored if at_s >= from_s]
-    watched_s = max(scored[-1][0] - from_s, 1e-9) if counted else duration_s
-    late = np.array([late_s for _, late_s, _ in counted] or [float("inf")])
+    if not counted:
+        return Trial(cameras, offered_fps, 0.0, (float("inf"),) * 3, 0.0)
+    watched_s = max(scored[-1][0] - from_s, 1e-9)
+    late = np.array([late_s for _, late_s, _ in counted])
     each = np.unique([camera for _, _, camera in counted], return_counts=True)[1]
     slowest = float(each.min()) / watched_s if len(each) == cameras else 0.0
     median, high = (float(np.quantile(late, q)) for q in (0.5, 0.99))

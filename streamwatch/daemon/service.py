@@ -14,6 +14,7 @@ from streamwatch.capture.readiness import Readiness
 from streamwatch.config.schema import Config
 from streamwatch.config.sharding import Shard
 from streamwatch.daemon.assembly import Components, Surroundings, assemble
+from streamwatch.daemon.collection import long_lived
 from streamwatch.daemon.config_file import ConfigFile, ConfigFollower
 from streamwatch.daemon.nightly_process import NightlyProcess, start_update
 from streamwatch.daemon.reconfigure import Reconfiguration
@@ -91,6 +92,8 @@ class Service:
         parts = self.parts
         with self._stack:
             self._start()
+            if not self._until_eof:
+                self._stack.enter_context(long_lived())
             notify("READY=1")
             self._supervisor.run()
             stopped = self._stop.is_set()

@@ -17,7 +17,7 @@ from streamwatch.errors import ModelMismatch
 from streamwatch.inference.decisions import Decisions, host_maps
 from streamwatch.inference.field_maps import appearance_maps_for, motion_maps
 from streamwatch.inference.last_results import LastResults
-from streamwatch.inference.precision import CheckedPrecision, map_error, with_rounded_whiteners
+from streamwatch.inference.precision import CheckedPrecision, map_errors, with_rounded_whiteners
 from streamwatch.inference.upload import Upload, part_frames, upload_for
 from streamwatch.inference.workers import Workers, workers_for
 from streamwatch.model.batches import FrameBatch, sent
@@ -232,9 +232,11 @@ class Engine:
         grids = torch.full((2, *batch.speed.shape), torch.nan, device=self.device)
         if embeddings.chosen is not None:
             grids[0] = self._appearance(self._scenes, embeddings.chosen, seeing)
-        for camera, own in embeddings.half.items():
-            half = self._scenes[camera].maps(own, tile_frames=self.tile_frames).grids
-            errors[camera] = len(half), map_error(half, grids[0, seeing[camera][: len(half)]])
+        if embeddings.half is not None:
+            of_camera, checked = embeddings.checked
+            half = self._appearance(self._scenes, embeddings.half, of_camera)
+            found = map_errors(half, grids[0, sent(np.array(checked), self.device)])
+            errors = {camera: (len(own), max(found[number] for number in own)) for camera, own in of_camera.items()}
         grids[1] = motion_maps(self._scenes, batch.speed, rows_of)
         return grids, embeddings.chosen, errors
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from streamwatch.model.batches import sent
-from streamwatch.model.normality import distance_kernel
+from streamwatch.model.normality import grouped_distances as at_once
 from streamwatch.model.normality.gaussian import GaussianField, mahalanobis
 from streamwatch.model.scene import SceneModel
 from streamwatch.model.scoring.anomaly_map import smooth_on_grid
@@ -40,7 +40,7 @@ def appearance_maps_for(device: torch.device, dims: int, tile_frames: int) -> Ap
         if embeddings.dtype != torch.float32 or any(field.mean.dtype != torch.float32 for field in fields):
             return one_by_one(scenes, embeddings, rows_of)
         flat = embeddings.flatten(1, 2).contiguous()
-        distances = distance_kernel.grouped_distances(fields, flat, list(rows_of.values()))
+        distances = at_once.grouped_distances(fields, flat, list(rows_of.values()))
         return smooth_on_grid(distances.reshape(embeddings.shape[:3]))
 
     return all_at_once if device.type == "cuda" and kernel_works(device, dims) else one_by_one
@@ -48,7 +48,7 @@ def appearance_maps_for(device: torch.device, dims: int, tile_frames: int) -> Ap
 
 def kernel_works(device: torch.device, dims: int) -> bool:
     """Whether all cameras' distances can be had in one launch on ``device``; compiles it, and says so if not."""
-    reason = "Triton is not installed" if not distance_kernel.available() else None
+    reason = "Triton is not installed" if not at_once.available() else None
     for whiteners, at_most in _KERNEL_ERROR_AT_MOST.items():
         reason = reason or _fault_of_kernel(device, dims, whiteners, at_most)
     if reason:
@@ -66,7 +66,7 @@ def _fault_of_kernel(device: torch.device, dims: int, whiteners: torch.dtype, at
     field = field if whiteners == torch.float32 else field.rounded(whiteners, at_most)
     x = torch.randn((_CHECKED_FRAMES, *shape), generator=generator).to(device)
     try:
-        found = distance_kernel.grouped_distances([field], x, [range(_CHECKED_FRAMES)])
+        found = at_once.grouped_distances([field], x, [range(_CHECKED_FRAMES)])
         error = float((found / mahalanobis(field, x) - 1).abs().max())
     except Exception as failure:  # noqa: BLE001 - a compiler that is missing or fails raises whatever it likes
         return _first_line(failure)

@@ -60,11 +60,15 @@ def half_whiteners(device: torch.device) -> torch.dtype | None:
     return torch.bfloat16 if half_precision(device) else None
 
 
-def map_error(half: Tensor, full: Tensor) -> float:
-    """Largest difference of (N, h, w) maps, as a share of each map's highest value; infinite where one is not finite."""
+def map_errors(half: Tensor, full: Tensor) -> list[float]:
+    """Largest difference of each of (N, h, w) maps, as a share of its highest value; infinite where one is not finite."""
     share = (half - full).abs().amax(dim=(1, 2)) / full.amax(dim=(1, 2)).clamp(min=torch.finfo(full.dtype).tiny)
-    worst = float(share.max())
-    return float("inf") if math.isnan(worst) else worst
+    return [float("inf") if math.isnan(error) else error for error in share.tolist()]
+
+
+def map_error(half: Tensor, full: Tensor) -> float:
+    """The largest of ``map_errors``."""
+    return max(map_errors(half, full))
 
 
 def with_rounded_whiteners(camera: str, model: SceneModel, half: torch.dtype) -> SceneModel:
@@ -126,11 +130,13 @@ class Embeddings:
 
     Attributes:
         chosen: (N, H, W, d) in each camera's precision; None if no scene of the batch sees appearance.
-        half: by camera that is being checked, (n, H, W, d) of its first n rows in half precision.
+        half: (n, H, W, d) of the rows that are checked, in half precision; None if none is.
+        checked: by camera, its rows among those n, and all n rows of the batch in their order.
     """
 
     chosen: Tensor | None
-    half: Mapping[str, Tensor] = field(default_factory=dict)
+    half: Tensor | None = None
+    checked: tuple[Mapping[str, list[int]], list[int]] = field(default_factory=lambda: ({}, []))
 
 
 class CheckedPrecision:
@@ -182,8 +188,14 @@ class CheckedPrecision:
         halves = [row for camera, rows in rows_of.items() for row in rows if self._is_half(camera, numbers[row])]
         fulls = sorted({row for rows in rows_of.values() for row in rows}.difference(halves))
         chosen = _spread_out([(self._half, sorted(halves)), (self._full, fulls)], pixels)
-        first = {camera: [row for row in rows if numbers[row] < CHECKED_FRAMES] for camera, rows in rows_of.items()}
-        return Embeddings(chosen, {c: _rows(self._half, pixels, rows) for c, rows in first.items() if self._half and rows})
+        first = [(camera, row) for camera, rows in rows_of.items() for row in rows if numbers[row] < CHECKED_FRAMES]
+        if self._half is None or not first:
+            return Embeddings(chosen)
+        of_camera: dict[str, list[int]] = {}
+        for number, (camera, _) in enumerate(first):
+            of_camera.setdefault(camera, []).append(number)
+        checked = [row for _, row in first]
+        return Embeddings(chosen, _rows(self._half, pixels, checked), (of_camera, checked))
 
     def _is_half(self, camera: str, number: int) -> bool:
         return self._half is not None and number >= HALF_FROM_FRAME and self._checks[camera].passed

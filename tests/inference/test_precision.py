@@ -120,10 +120,25 @@ def test_a_new_model_is_checked_anew(untrained: tuple[Embedder, EmbeddingIdentit
     pixels = inputs(frames[:1])
     checked.begin("cam")
     for _ in range(CHECKED_FRAMES):
-        assert set(checked.embed(pixels, {"cam": [0]}, checked.numbers(["cam"])).half) == {"cam"}
-    assert not checked.embed(pixels, {"cam": [0]}, checked.numbers(["cam"])).half
+        assert checked.embed(pixels, {"cam": [0]}, checked.numbers(["cam"])).checked == ({"cam": [0]}, [0])
+    assert checked.embed(pixels, {"cam": [0]}, checked.numbers(["cam"])).half is None
     checked.begin("cam")
-    assert set(checked.embed(pixels, {"cam": [0]}, checked.numbers(["cam"])).half) == {"cam"}
+    assert checked.embed(pixels, {"cam": [0]}, checked.numbers(["cam"])).half is not None
+
+
+def test_all_cameras_that_are_checked_are_embedded_at_once(
+    untrained: tuple[Embedder, EmbeddingIdentity], frames: list[Frame]
+) -> None:
+    half = Off(untrained[0], 1.001)
+    checked, pixels, rows_of = CheckedPrecision(untrained[0], half), inputs(frames[:4]), {"a": [0, 2], "b": [3], "c": [1]}
+    for camera in "abc":
+        checked.begin(camera)
+    embedded = checked.embed(pixels, rows_of, [0, CHECKED_FRAMES, 1, 0])
+    assert half.calls == 3, "of c it is known already"
+    assert embedded.checked == ({"a": [0, 1], "b": [2]}, [0, 2, 3])
+    assert embedded.half is not None
+    assert embedded.chosen is not None
+    assert torch.allclose(embedded.half, 1.001 * embedded.chosen[[0, 2, 3]])
 
 
 @pytest.mark.parametrize("batch", [7, 16, 24])

@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from streamwatch.inference.field_maps import kernel_works
-from streamwatch.model.normality import distance_kernel
-from streamwatch.model.normality.distance_kernel import grouped_distances
+from streamwatch.model.normality import grouped_distances as module
 from streamwatch.model.normality.gaussian import GaussianField, mahalanobis
+from streamwatch.model.normality.grouped_distances import grouped_distances
 
 RELATIVE_TOLERANCE = {"cpu": 1e-5, "cuda": 1e-5}
 HALF_TOLERANCE = {"cpu": 2e-2, "cuda": 4e-3}
@@ -50,7 +50,7 @@ def require_distances(device: torch.device) -> None:
 
 
 def test_distances_are_those_of_each_rows_own_field(device: torch.device) -> None:
-    if not distance_kernel.available():
+    if not module.available():
         pytest.skip("skipped: Triton is not installed")
     if device.type == "cuda":
         require_distances(device)
@@ -83,8 +83,8 @@ def test_where_it_cannot_be_had_that_is_said_and_cameras_go_one_by_one(
             raise RuntimeError("Failed to find C compiler\nmore")
         return 1.01 * mahalanobis(fields[0], x)
 
-    monkeypatch.setattr(distance_kernel, "available", lambda: fault != "missing")
-    monkeypatch.setattr(distance_kernel, "grouped_distances", failing)
+    monkeypatch.setattr(module, "available", lambda: fault != "missing")
+    monkeypatch.setattr(module, "grouped_distances", failing)
     assert not kernel_works(torch.device("cpu"), 20)
     assert len(caplog.messages) == 1
     assert "camera by camera" in caplog.text
@@ -95,10 +95,11 @@ def test_where_it_cannot_be_had_that_is_said_and_cameras_go_one_by_one(
 def test_it_compiles_for_a_gpu_that_is_not_here(dims: int, half: bool) -> None:
     triton = pytest.importorskip("triton", reason="skipped: Triton is not installed")
     compiler, target = importlib.import_module("triton.compiler"), importlib.import_module("triton.backends.compiler")
+    kernel = importlib.import_module("streamwatch.model.normality.distance_kernel")
     pointers = {"x": "*fp32", "groups": "*i32", "addresses": "*i64", "found": "*fp32", "positions": "i32"}
     constants = {"dims": dims, "blocks": 4, "width": triton.next_power_of_2(-(-dims // 4)), "rows_at_once": 16, "half": half}
     source = compiler.ASTSource(
-        triton.jit(distance_kernel._distances), signature=pointers | dict.fromkeys(constants, "constexpr"), constexprs=constants
+        kernel.compiled, signature=pointers | dict.fromkeys(constants, "constexpr"), constexprs=constants
     )
     made = triton.compile(source, target=target.GPUTarget("cuda", 86, 32), options={"num_warps": 1, "enable_fp_fusion": True})
     assert made.metadata.shared <= SHARED_BYTES_OF_SMALL_GPU
