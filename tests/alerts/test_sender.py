@@ -218,9 +218,9 @@ def test_a_message_is_given_up_at_the_end_of_the_schedule_and_the_next_one_says_
 
 def test_order_is_kept_within_an_event_whatever_fails(desk: Desk, receiver: Receiver) -> None:
     rng = random.Random(0)
-    receiver.answers = [rng.choice([status(200), status(500), reset]) for _ in range(60)]
+    receiver.answers = rng.choices([status(200), status(500), reset], [3, 1, 1], k=60)
     desk.put(*(f"e{n % 5}" for n in range(25)))
-    desk.run(rounds=200, apart_s=400)
+    desk.run(rounds=800, apart_s=400)  # as long as the schedule: which message meets which answer follows from its jitter
     assert set(desk.states) == {MessageState.DELIVERED}
     for number in range(5):
         heard = [r.event["data"]["n"] for r in receiver.received if f"-e{number}-" in r.message_id]
