@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from streamwatch.model.normality.gaussian import GaussianField
 from streamwatch.model.normality.moments import chunks
 
 
@@ -16,6 +17,19 @@ def pack_triangles(square: Tensor) -> Tensor:
     for at in chunks(int(square.shape[0])):
         packed[at] = square[at][:, rows, columns]
     return packed
+
+
+def pack_whiteners(field: GaussianField) -> Tensor:
+    """W of (P, d, d) as (P, d(d+1)/2), row by row; never as a whole, which at d = 550 takes 5 GB."""
+    return torch.cat([pack_triangles(field.whiteners_t(at).transpose(1, 2)) for at in chunks(len(field.mean))])
+
+
+def unpack_whiteners(packed: Tensor, mean: Tensor) -> GaussianField:
+    """The field of packed W and (P, d) means, likewise never as a whole."""
+    dims, field = int(mean.shape[1]), GaussianField.empty_of(mean)
+    for at in chunks(len(mean)):
+        field.fill(at, unpack_triangles(packed[at], dims, symmetric=False, transposed=True))
+    return field
 
 
 def unpack_triangles(packed: Tensor, dims: int, *, symmetric: bool, transposed: bool = False) -> Tensor:

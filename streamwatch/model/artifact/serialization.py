@@ -30,12 +30,11 @@ from torch import Tensor
 from streamwatch import __version__
 from streamwatch.errors import ModelFileError, ModelMissing
 from streamwatch.files import replacing
-from streamwatch.model.artifact.packing import pack_triangles, unpack_triangles
+from streamwatch.model.artifact.packing import pack_triangles, pack_whiteners, unpack_triangles, unpack_whiteners
 from streamwatch.model.artifact.validation import check_document, check_tensors
 from streamwatch.model.calibration.normal_levels import NormalLevels
 from streamwatch.model.calibration.thresholds import Calibration, NormalPeaks
 from streamwatch.model.embedding.identity import EmbeddingIdentity
-from streamwatch.model.normality.gaussian import GaussianField
 from streamwatch.model.normality.moments import Moments
 from streamwatch.model.scene import SceneModel
 from streamwatch.model.scoring.fusion import Features, Fusion
@@ -198,7 +197,7 @@ def _appearance_tensors(scene: SceneModel) -> dict[str, Tensor]:
         raise ModelFileError("only a fitted model with its moments can be saved")
     return {
         "mean": gaussians.mean,
-        "whitener": pack_triangles(gaussians.whitener_t.transpose(1, 2)),
+        "whitener": pack_whiteners(gaussians),
         "moments.shift": moments.shift,
         "moments.s1": moments.s1,
         "moments.s2": pack_triangles(moments.s2),
@@ -332,11 +331,9 @@ _FEATURES_OF: dict[tuple[str, ...], Features] = {
 
 
 def _restore_appearance(scene: SceneModel, document: dict[str, Any], tensors: dict[str, Tensor], with_moments: bool) -> None:
-    dims = scene.identity.dims
-    whitener_t = unpack_triangles(tensors["whitener"], dims, symmetric=False, transposed=True)
-    scene.gaussians_ = GaussianField.of(tensors["mean"], whitener_t)
+    scene.gaussians_ = unpack_whiteners(tensors["whitener"], tensors["mean"])
     if with_moments:
-        s2 = unpack_triangles(tensors["moments.s2"], dims, symmetric=True)
+        s2 = unpack_triangles(tensors["moments.s2"], scene.identity.dims, symmetric=True)
         scene.moments_ = Moments(int(document["frames"]), tensors["moments.shift"], tensors["moments.s1"], s2)
 
 

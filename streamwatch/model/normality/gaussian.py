@@ -45,6 +45,19 @@ class GaussianField:
         """From (P, d) means and (P, d, d) upper triangular W'."""
         return cls(mean, tuple(block.contiguous() for block in _column_blocks(whitener_t)))
 
+    @classmethod
+    def empty_of(cls, mean: Tensor) -> GaussianField:
+        """With (P, d) means, and whiteners to be filled in."""
+        positions, dims = mean.shape
+        return cls(
+            mean, tuple(mean.new_empty((positions, end, end - start)) for start, end in pairwise([0, *_block_ends(dims)]))
+        )
+
+    def fill(self, at: slice, whitener_t: Tensor) -> None:
+        """Take over (n, d, d) W' of some positions."""
+        for block, part in zip(self.blocks, _column_blocks(whitener_t), strict=True):
+            block[at] = part.to(block.dtype)
+
     @property
     def whitener_t(self) -> Tensor:
         """(P, d, d) W' whole: made anew, to be stored or compared."""
@@ -55,7 +68,7 @@ class GaussianField:
         """What it takes."""
         return sum(tensor.numel() * tensor.element_size() for tensor in (self.mean, *self.blocks))
 
-    def whiteners_t(self, at: Tensor) -> Tensor:
+    def whiteners_t(self, at: Tensor | slice) -> Tensor:
         """(N, d, d) W' of N positions."""
         return self._squares(at)
 
@@ -83,10 +96,13 @@ class GaussianField:
 
 def _column_blocks(whitener_t: Tensor) -> list[Tensor]:
     """Views of (n, d, d) W': columns in a few groups, each with the rows down to its last diagonal element."""
-    dims = int(whitener_t.shape[2])
+    return [whitener_t[:, :end, start:end] for start, end in pairwise([0, *_block_ends(int(whitener_t.shape[2]))])]
+
+
+def _block_ends(dims: int) -> list[int]:
+    """Behind the last column of each block."""
     count = min(max(dims // _NARROWEST, 1), BLOCKS)
-    ends = [dims * number // count for number in range(1, count + 1)]
-    return [whitener_t[:, :end, start:end] for start, end in pairwise([0, *ends])]
+    return [dims * number // count for number in range(1, count + 1)]
 
 
 def whiten(covariance: Tensor, eps: float) -> Tensor:
@@ -118,14 +134,13 @@ def fit_gaussians(moments: Moments, *, eps: float = EPS, shrinkage: float = 0.0)
             Discriminant Analysis", eq. 14.
     """
     pooled = pooled_covariance(moments) if shrinkage > 0 else None
-    blocks = [view.new_empty(view.shape, dtype=torch.float32) for view in _column_blocks(moments.s2)]
+    field = GaussianField.empty_of(moments.mean().to(torch.float32))
     for at in chunks(moments.positions):
         covariance = moments.covariance(at)
         if pooled is not None:
             covariance = (1 - shrinkage) * covariance + shrinkage * pooled
-        for block, part in zip(blocks, _column_blocks(whiten(covariance, eps).transpose(1, 2)), strict=True):
-            block[at] = part.to(torch.float32)
-    return GaussianField(moments.mean().to(torch.float32), tuple(blocks))
+        field.fill(at, whiten(covariance, eps).transpose(1, 2))
+    return field
 
 
 def pooled_covariance(moments: Moments) -> Tensor:
