@@ -25,7 +25,8 @@ from streamwatch.model.scene import SceneModel
 from streamwatch.scores import FrameScore
 
 SETTLE_S, SETTLE_AT_MOST_S = 4.0, 45.0
-"""After the first frame of all: what is done once is done by then, and each camera's precision is chosen."""
+"""After the first frame of all: what is done once is done by then, and each camera's precision is chosen, where that does not
+take longer than the second."""
 START_WITHIN_S = 300.0
 """A daemon that has scored nothing by then is stopped: it has dropped everything."""
 
@@ -168,9 +169,10 @@ def trial_of(scored: list[tuple[float, float, str]], cameras: int, offered_fps: 
     """Figures from (time, latency, camera) of each scored frame: of what was scored after the daemon had settled.
 
     Args:
-        from_s: when it had settled; infinite if it never did.
+        from_s: when it had settled, which a batch did, whose frames are not counted; infinite if it never did.
     """
-    counted = [(at_s, late_s, camera) for at_s, late_s, camera in scored if at_s >= from_s]
+    after_s = from_s + cameras / offered_fps / 2
+    counted = [(at_s, late_s, camera) for at_s, late_s, camera in scored if at_s > after_s]
     if not counted:
         return Trial(cameras, offered_fps, 0.0, (float("inf"),) * 3, 0.0)
     watched_s = max(scored[-1][0] - from_s, 1e-9)

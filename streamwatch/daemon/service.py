@@ -74,6 +74,8 @@ class Service:
             source_of(config, camera)  # a path that is not there is a mistake of the caller: said before anything starts
         try:
             _lock_folder(around.evidence_dir or config.data_dir, around.shard, self._stack)
+            if not until_eof:
+                self._stack.enter_context(long_lived())
             self.parts: Components = assemble(config, around, self._stack, self._stop, until_eof=until_eof)
         except BaseException:
             self._stack.close()
@@ -92,8 +94,6 @@ class Service:
         parts = self.parts
         with self._stack:
             self._start()
-            if not self._until_eof:
-                self._stack.enter_context(long_lived())
             notify("READY=1")
             self._supervisor.run()
             stopped = self._stop.is_set()

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -27,12 +27,14 @@ class Decisions:
     def __init__(self, device: torch.device) -> None:
         self._bank = StreamBank((SPEED_GRID, SPEED_GRID), device)
         self._one_by_one: dict[str, StreamScorer] = {}
+        self._sees: dict[str, tuple[bool, bool]] = {}
 
     def begin(self, camera: str, model: SceneModel, rules: StreamRules, zones: Sequence[BoolGrid]) -> None:
         """Judge ``camera`` by ``rules`` from its next frame on, as a stream that begins."""
         self.forget(camera)
         if rules.units is None:
             self._one_by_one[camera] = StreamScorer(rules)
+            self._sees[camera] = model.sees_appearance, model.sees_motion
         else:
             self._bank.begin(camera, rules, (model.sees_appearance, model.sees_motion), zones)
 
@@ -54,13 +56,17 @@ class Decisions:
             grids: (2, N, h, w) appearance and motion maps of the frames that are not held, NaN where a field says nothing.
 
         Raises:
-            ModelError: a map is not finite. Whatever is raised, all streams are as before: frames may be decided on again.
+            ModelError: a map is not finite.
         """
-        cameras = {frame.camera for frame in frames}
+        return self._in_turn(frames, held, grids) if any(held) else self._all(frames, grids)
+
+    @contextmanager
+    def undone_on_fault(self, cameras: Collection[str]) -> Iterator[None]:
+        """What fails in here leaves these cameras' streams as they were: their frames may come again."""
         before = {camera: scorer.copied() for camera, scorer in self._one_by_one.items() if camera in cameras}
         try:
             with self._bank.undone_on_fault(cameras):
-                return self._in_turn(frames, held, grids) if any(held) else self._all(frames, grids)
+                yield
         except Exception:
             self._one_by_one |= before
             raise
@@ -95,11 +101,14 @@ class Decisions:
         return [decided[row] for row in range(len(frames))]
 
     def _each(self, frames: Sequence[Frame], grids: Tensor) -> list[Decision]:
+        finite = grids.isfinite().flatten(2).all(dim=2).T.tolist()
+        for frame, (appearance, motion) in zip(frames, finite, strict=True):
+            sees = self._sees[frame.camera]
+            if (sees[0] and not appearance) or (sees[1] and frame.speed is not None and not motion):
+                raise not_finite(frame.camera)
         return [self._one(frame, maps) for frame, maps in zip(frames, host_maps(grids), strict=True)]
 
     def _one(self, frame: Frame, maps: FieldMaps) -> Decision:
-        if not all(np.isfinite(values).all() for values in (maps.appearance, maps.motion) if values is not None):
-            raise not_finite(frame.camera)
         found = self._one_by_one[frame.camera].score(maps, frame.time_s, frame.segment)
         return Decision(found.level, found.cell, found.spread, (Highest.of(found, None),), lambda: found)
 

@@ -140,7 +140,8 @@ class Engine:
         """
         model = self.prepared(camera, scene).model
         self._scenes[camera] = model.to(self.device, _distance_dtype(self.embedder))
-        self._precision.begin(camera, model.gaussians_.rounding if model.gaussians_ else 0.0)
+        rounding = model.gaussians_.rounding if model.gaussians_ else 0.0
+        self._precision.begin(camera, rounding, sees=model.sees_appearance)
         self._last.forget(camera)
         self._decisions.begin(camera, model, model.rules(scene.ignored, scene.units), scene.zones)
 
@@ -170,11 +171,15 @@ class Engine:
 
         A camera's last result is that of its frames in which nothing has changed since; they cost nothing. Where a camera's
         precision is chosen within the batch, its frames from there on are another batch.
+
+        Raises:
+            Exception: whatever the device does, or a model; all streams are as before then, and the frames may come again.
         """
-        scored = list[FrameScore]()
-        while len(scored) < len(frames):
-            rest = frames[len(scored) :]
-            scored += self._score(rest[: self._precision.known_until([frame.camera for frame in rest])])
+        scored, cameras = list[FrameScore](), {frame.camera for frame in frames}
+        with self._decisions.undone_on_fault(cameras), self._precision.undone_on_fault(cameras):
+            while len(scored) < len(frames):
+                rest = frames[len(scored) :]
+                scored += self._score(rest[: self._precision.known_until([frame.camera for frame in rest])])
         return scored
 
     def _score(self, frames: Sequence[Frame]) -> list[FrameScore]:

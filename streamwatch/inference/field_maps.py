@@ -20,7 +20,8 @@ log = logging.getLogger(__name__)
 RowsOf = Mapping[str, list[int]]
 AppearanceMaps = Callable[[Mapping[str, SceneModel], Tensor, RowsOf], Tensor]
 """(N, h, w) float32 maps of (N, H, W, d) embeddings, of the rows of some cameras; NaN in the others'."""
-_CHECKED_POSITIONS, _CHECKED_FRAMES = 3, 20
+_CHECKED_POSITIONS, _CHECKED_FRAMES = 16, 20
+"""Positions as many as a grid's but for a factor: Triton compiles another kernel for a number that 16 does not divide."""
 _KERNEL_ERROR_AT_MOST = {torch.float32: 1e-4, torch.bfloat16: 1e-2}
 """Relative, by what whiteners are kept in: other orders of sums, and in 16 bits other roundings of one value."""
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 import copy
 import logging
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -152,9 +153,25 @@ class CheckedPrecision:
         self._checks: dict[str, _Check] = {}
         self._seen: dict[str, int] = {}
 
-    def begin(self, camera: str, whiteners: float = 0.0) -> None:
-        """Check ``camera`` from its next frame on: its model is another one, whose whiteners alone are so far off."""
-        self._checks[camera], self._seen[camera] = _Check(whiteners), 0
+    def begin(self, camera: str, whiteners: float = 0.0, *, sees: bool = True) -> None:
+        """Check ``camera`` from its next frame on: its model is another one, whose whiteners alone are so far off.
+
+        Args:
+            sees: whether its model needs embeddings; else there is nothing to check.
+        """
+        self._checks[camera], self._seen[camera] = _Check(whiteners, frames=0 if sees else CHECKED_FRAMES), 0
+
+    @contextmanager
+    def undone_on_fault(self, cameras: Collection[str]) -> Iterator[None]:
+        """What fails in here leaves these cameras' checks as they were: their frames may come again."""
+        checks = {camera: self._checks[camera] for camera in cameras if camera in self._checks}
+        seen = {camera: self._seen[camera] for camera in checks}
+        try:
+            yield
+        except Exception:
+            self._checks |= checks
+            self._seen |= seen
+            raise
 
     def forget(self, camera: str) -> None:
         """Its frames come no more."""
@@ -168,7 +185,7 @@ class CheckedPrecision:
         more: dict[str, int] = {}
         for row, camera in enumerate(cameras):
             number = self._seen[camera] + more.get(camera, 0)
-            if row and number >= HALF_FROM_FRAME and not self._checks[camera].done:
+            if row and number >= HALF_FROM_FRAME and self._seen[camera] < CHECKED_FRAMES and not self._checks[camera].done:
                 return row
             more[camera] = more.get(camera, 0) + 1
         return len(cameras)
@@ -220,7 +237,7 @@ class CheckedPrecision:
 
 
 def _rows(embedder: Embedder, pixels: Tensor, rows: list[int]) -> Tensor:
-    whole = len(rows) == len(pixels)
+    whole = rows == list(range(len(pixels)))
     embedded: Tensor = embedder(pixels if whole else pixels[sent(np.array(rows), pixels.device)])
     return embedded
 

@@ -116,11 +116,12 @@ class ResilientEngine:
         Raises:
             EngineFailure: the device fails on a single frame, and on a new engine too.
         """
-        engine = self._engine
+        engine, scored = self._engine, list[FrameScore]()
         try:
-            return self._in_parts(engine, frames)
+            self._score_into(scored, engine, frames)
         except DEVICE_FAULTS as error:
-            return self._halved(engine, frames, error)
+            self._halve(scored, engine, frames, error)
+        return scored
 
     def score_apart(self, frames: Sequence[Frame]) -> tuple[list[FrameScore], dict[str, Exception]]:
         """Score a batch; what is one camera's fault and not the device's, by camera, while the others are scored.
@@ -132,19 +133,20 @@ class ResilientEngine:
             EngineFailure: as ``score``.
         """
         engine, scored = self._engine, list[FrameScore]()
-        failure = caught(lambda: scored.extend(self._in_parts(engine, frames)))
+        failure = caught(partial(self._score_into, scored, engine, frames))
         if failure is None:
             return scored, {}
         self._require_current(engine, failure)
+        _let_go(failure)
+        rest = frames[len(scored) :]
         if isinstance(failure, torch.OutOfMemoryError) or caught(engine.probe) is not None:
-            return self.score(frames), {}
+            return scored + self.score(rest), {}
         by_camera: dict[str, list[Frame]] = {}
-        for frame in frames:
+        for frame in rest:
             by_camera.setdefault(frame.camera, []).append(frame)
         if len(by_camera) == 1:
-            return [], dict.fromkeys(by_camera, failure)
-        scored.clear()
-        faults = {camera: caught(partial(_score_into, scored, engine, own)) for camera, own in by_camera.items()}
+            return scored, dict.fromkeys(by_camera, failure)
+        faults = {camera: caught(partial(_extend, scored, engine, own)) for camera, own in by_camera.items()}
         return scored, {camera: fault for camera, fault in faults.items() if fault is not None}
 
     def probe(self) -> None:
@@ -165,16 +167,17 @@ class ResilientEngine:
             raise EngineFailure(f"the device does not come back ({_first_line(error)})", hint="see the log") from error
         self._engine = engine
 
-    def _in_parts(self, engine: ScoringEngine, frames: Sequence[Frame]) -> list[FrameScore]:
-        parts = (frames[at : at + self.batch_frames] for at in range(0, len(frames), self.batch_frames))
-        return [scored for part in parts for scored in engine.score(part)]
+    def _score_into(self, scored: list[FrameScore], engine: ScoringEngine, frames: Sequence[Frame]) -> None:
+        """Go on with the frames that are not scored yet; what is done stays so whatever fails after it."""
+        for at in range(len(scored), len(frames), self.batch_frames):
+            scored += engine.score(frames[at : at + self.batch_frames])
 
     def _require_current(self, engine: ScoringEngine, error: Exception) -> None:
         """A thread that was replaced while it hung, and its engine with it, touches neither engine nor batch."""
         if self._engine is not engine:
             raise EngineFailure("another engine has taken this one's place") from error
 
-    def _halved(self, engine: ScoringEngine, frames: Sequence[Frame], error: Exception) -> list[FrameScore]:
+    def _halve(self, scored: list[FrameScore], engine: ScoringEngine, frames: Sequence[Frame], error: Exception) -> None:
         """Halve the batch until it works; at a single frame begin anew.
 
         What fails then, too, is these frames' fault or the device's, and no reason for small batches.
@@ -184,28 +187,30 @@ class ResilientEngine:
         while self.batch_frames > 1:
             self.batch_frames //= 2
             log.error("the device failed (%s); going on with batches of %d", _first_line(error), self.batch_frames)
-            traceback.clear_frames(error.__traceback__)  # which hold what the failed batch left on the device
-            _empty_cache()
+            _let_go(error)
             try:
-                return self._in_parts(engine, frames)
+                return self._score_into(scored, engine, frames)
             except DEVICE_FAULTS as again:
                 self._require_current(engine, again)
                 error = again
         log.error("the device failed on a single frame (%s); beginning anew", _first_line(error))
+        _let_go(error)
         self.rebuild()
         try:
-            return self._in_parts(self._engine, frames)
+            return self._score_into(scored, self._engine, frames)
         except DEVICE_FAULTS as again:
             self.batch_frames = before
             hint = "see the log; the service manager should start streamwatch again"
             raise EngineFailure(f"scoring fails on a new engine too ({_first_line(again)})", hint=hint) from again
 
 
-def _score_into(scored: list[FrameScore], engine: ScoringEngine, frames: Sequence[Frame]) -> None:
+def _extend(scored: list[FrameScore], engine: ScoringEngine, frames: Sequence[Frame]) -> None:
     scored.extend(engine.score(frames))
 
 
-def _empty_cache() -> None:
+def _let_go(error: Exception) -> None:
+    """Give up what a failed batch left on the device: its traceback keeps the tensors of every call that it went through."""
+    traceback.clear_frames(error.__traceback__)
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
 

@@ -82,18 +82,19 @@ def test_held_frames_move_their_own_cameras_clock_in_their_turn(device: torch.de
         assert together == pytest.approx(soon), "as if 0.2 s had passed"
 
 
+@pytest.mark.parametrize("value", [torch.inf, torch.nan])
 @pytest.mark.parametrize("broken", ["new", "old", "old motion"])
-def test_a_broken_camera_is_named_and_costs_the_others_nothing(broken: str, device: torch.device) -> None:
+def test_a_broken_camera_is_named_and_costs_the_others_nothing(broken: str, value: float, device: torch.device) -> None:
     names = ["new", "old", "old motion"]
     first, later = ([frame_of(name, at_s) for name in names] for at_s in (0.0, 0.2))
     failing, smooth = decisions_of(device), decisions_of(device)
     for decisions in (failing, smooth):
         levels(decisions, first, on(device, maps_of(2, 3), first))
     maps = on(device, maps_of(3, 3), later)
-    infinite = maps.clone()
-    infinite[:, names.index(broken)] *= torch.inf
-    with pytest.raises(ModelError, match=f"camera {broken}: .*not finite"):
-        levels(failing, later, infinite)
+    unusable = maps.clone()
+    unusable[:, names.index(broken)] *= value
+    with pytest.raises(ModelError, match=f"camera {broken}: .*not finite"), failing.undone_on_fault(names):
+        levels(failing, later, unusable)
     assert levels(failing, later, maps) == levels(smooth, later, maps)
 
 

@@ -256,3 +256,38 @@ def test_which_frames_are_in_half_precision_does_not_follow_from_batches(
         engine.score([replace(picture, time_s=0.1 * n) for n in range(sent, min(sent + size, 100))])
         sent += size
     assert half.calls == CHECKED_FRAMES + 100 - HALF_FROM_FRAME
+
+
+def test_a_camera_that_is_not_checked_parts_no_batch(untrained: tuple[Embedder, EmbeddingIdentity]) -> None:
+    checked = CheckedPrecision(untrained[0], untrained[0])
+    checked.begin("moves", sees=False)
+    checked.begin("sees")
+    assert checked.known_until(["moves"] * 100) == 100
+    assert checked.known_until(["moves", *["sees"] * 100]) == 1 + HALF_FROM_FRAME
+    checked.numbers(["sees"] * CHECKED_FRAMES)
+    assert checked.known_until(["moves", *["sees"] * 100]) == 101, "what was to be checked has come, whatever it came to"
+
+
+def test_a_batch_that_fails_uses_up_no_frame_of_a_check(
+    untrained: tuple[Embedder, EmbeddingIdentity], scene: SceneModel, frames: list[Frame], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    half, failing = Off(untrained[0], 1.0 + 1e-6), iter([True, True])
+    engine = engine_of(untrained, half)
+    engine.watch("cam", WatchedScene(scene))
+    maps = SceneModel.maps
+
+    def fails_twice(model: SceneModel, *arguments: Tensor, tile_frames: int) -> object:
+        if next(failing, False):
+            raise RuntimeError("out of memory")
+        return maps(model, *arguments, tile_frames=tile_frames)
+
+    monkeypatch.setattr(SceneModel, "maps", fails_twice)
+    batches = [[replace(frames[0], camera="cam", time_s=0.1 * n) for n in range(at, at + 4)] for at in range(0, 40, 4)]
+    for batch in batches:
+        for _ in range(3):
+            try:
+                engine.score(batch)
+            except RuntimeError:
+                continue
+            break
+    assert half.calls == 3 * 4 + CHECKED_FRAMES - 4 + len(batches) * 4 - HALF_FROM_FRAME, "two failed, and were checked again"

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 import threading
+import weakref
 from collections.abc import Sequence
 from typing import cast
 
+import numpy as np
 import pytest
 import torch
 
@@ -72,6 +74,44 @@ def test_batches_are_halved_until_they_fit_and_stay_so() -> None:
     assert resilient.batch_frames == 2
     assert engine.batches[:3] == [16, 8, 4]
     assert numbers(resilient, 5) == list(range(5))
+
+
+def test_parts_that_were_scored_before_one_fails_are_not_scored_again() -> None:
+    class FailsOnce(FakeEngine):
+        """At its second part, whatever it holds."""
+
+        def score(self, frames: Sequence[Frame]) -> list[FrameScore]:
+            self.batches.append(len(frames))
+            if len(self.batches) == 2:
+                raise RuntimeError("CUDA error: of this part")
+            return cast("list[FrameScore]", list(frames))
+
+    engine = FailsOnce(16)
+    resilient = ResilientEngine(lambda: engine, batch_frames=4)
+    assert numbers(resilient, 12) == list(range(12))
+    assert engine.batches == [4, 4, 2, 2, 2, 2], "the first stays, of the rest each is smaller"
+
+
+def test_what_a_failed_batch_holds_is_given_up_before_the_next_try() -> None:
+    class Holding(FakeEngine):
+        """Holds something of each try."""
+
+        def score(self, frames: Sequence[Frame]) -> list[FrameScore]:
+            held = np.zeros(3)
+            tries.append((weakref.ref(held), [ref() is not None for ref, _ in tries]))
+            if len(tries) < 4:
+                raise torch.OutOfMemoryError("CUDA out of memory")
+            return cast("list[FrameScore]", list(frames))
+
+        def probe(self) -> None:
+            """It is well."""
+
+    tries: list[tuple[weakref.ref[np.ndarray], list[bool]]] = []
+    engine = Holding(16)
+    pictures = [Frame("cam", n, 0.0, 0.0, 0.0, np.zeros((256, 256, 3), np.uint8)) for n in range(16)]
+    ResilientEngine(lambda: engine).score_apart(pictures)
+    assert len(tries) == 3 + 4
+    assert not any(still for _, each in tries for still in each)
 
 
 def test_a_device_that_fails_on_one_frame_gets_a_new_engine_with_every_scene() -> None:

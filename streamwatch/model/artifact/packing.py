@@ -21,7 +21,11 @@ def pack_triangles(square: Tensor) -> Tensor:
 
 def pack_whiteners(field: GaussianField) -> Tensor:
     """W of (P, d, d) as (P, d(d+1)/2), row by row; never as a whole, which at d = 550 takes 5 GB."""
-    return torch.cat([pack_triangles(field.whiteners_t(at).transpose(1, 2)) for at in chunks(len(field.mean))])
+    positions, dims = field.mean.shape
+    packed = field.mean.new_empty((positions, dims * (dims + 1) // 2))
+    for at in chunks(positions):
+        packed[at] = pack_triangles(field.whiteners_t(at).transpose(1, 2))
+    return packed
 
 
 def unpack_whiteners(packed: Tensor, mean: Tensor) -> GaussianField:

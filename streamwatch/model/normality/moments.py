@@ -15,7 +15,7 @@ from torch import Tensor
 from streamwatch.errors import ModelMismatch, NotEnoughFrames
 
 CHUNK_POSITIONS = 64
-"""Positions finalised at once in float64; at d=550 a chunk is 0.6 GB."""
+"""Positions finalised at once in float64; at d=550 a chunk is 0.16 GB."""
 
 
 def centre(x: Tensor, point: Tensor) -> Tensor:
