@@ -25,7 +25,6 @@ from streamwatch.bench.footage import Camera, write_clip
 from streamwatch.bench.stages import bare_network_fps, read
 from streamwatch.bench.trial import Bench
 from streamwatch.clock import SystemClock
-from streamwatch.daemon.collection import long_lived
 from streamwatch.inference.engine import Engine, WatchedScene, device_memory
 from streamwatch.inference.factory import build_engine
 from streamwatch.inference.precision import HALF_FROM_FRAME, MAP_ERROR_AT_MOST, map_error
@@ -36,6 +35,7 @@ from streamwatch.model.batches import FrameBatch, sent
 from streamwatch.model.embedding.identity import BackboneSpec
 from streamwatch.model.scene import SceneModel
 from streamwatch.records import Frame
+from streamwatch.threads import long_lived
 from streamwatch.video.sources import parse_source
 from streamwatch.video.streams.opener import PyAvOpener
 

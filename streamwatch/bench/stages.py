@@ -22,7 +22,7 @@ from streamwatch.inference.engine import Engine
 from streamwatch.inference.offline import score_frames
 from streamwatch.inference.precision import HALF_FROM_FRAME
 from streamwatch.inference.workers import Workers, workers_for
-from streamwatch.model.scene import SceneModel
+from streamwatch.model.scene import SceneModel, rules_of
 from streamwatch.records import INPUT_SIZE_PX, Frame
 from streamwatch.video.optical_flow import MotionEstimator
 from streamwatch.video.reader import FrameReader
@@ -98,7 +98,7 @@ def _deciding(engine: Engine, model: SceneModel, frames: list[Frame]) -> list[St
     silent, began = np.full(model.grid, np.nan, dtype=np.float32), itertools.count()
     grids = np.stack([[silent if one is None else one for one in pair] for pair in maps], axis=1)
     decisions, ready = Decisions(engine.device), torch.from_numpy(grids).to(engine.device)
-    decisions.begin("bench", model, model.rules(), ())
+    decisions.begin("bench", model, rules_of(model), ())
 
     def decide() -> int:
         segment = next(began)

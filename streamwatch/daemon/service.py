@@ -14,7 +14,6 @@ from streamwatch.capture.readiness import Readiness
 from streamwatch.config.schema import Config
 from streamwatch.config.sharding import Shard
 from streamwatch.daemon.assembly import Components, Surroundings, assemble
-from streamwatch.daemon.collection import long_lived
 from streamwatch.daemon.config_file import ConfigFile, ConfigFollower
 from streamwatch.daemon.nightly_process import NightlyProcess, start_update
 from streamwatch.daemon.reconfigure import Reconfiguration
@@ -24,6 +23,7 @@ from streamwatch.daemon.systemd import notify
 from streamwatch.enums import EndReason
 from streamwatch.errors import StoreError, StreamwatchError
 from streamwatch.files import locked
+from streamwatch.threads import long_lived
 
 log = logging.getLogger(__name__)
 STORE_PATIENCE_S = 10.0

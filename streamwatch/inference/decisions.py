@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import torch
 from torch import Tensor
@@ -64,12 +64,10 @@ class Decisions:
     def undone_on_fault(self, cameras: Collection[str]) -> Iterator[None]:
         """What fails in here leaves these cameras' streams as they were: their frames may come again."""
         before = {camera: scorer.copied() for camera, scorer in self._one_by_one.items() if camera in cameras}
-        try:
-            with self._bank.undone_on_fault(cameras):
-                yield
-        except Exception:
-            self._one_by_one |= before
-            raise
+        with ExitStack() as undo, self._bank.undone_on_fault(cameras):
+            undo.callback(self._one_by_one.update, before)
+            yield
+            undo.pop_all()
 
     def _in_turn(self, frames: Sequence[Frame], held: Sequence[bool], grids: Tensor) -> list[Decision]:
         """Stretches without held frames at once, so that a filter hears of each in its turn."""

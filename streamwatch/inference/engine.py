@@ -23,7 +23,7 @@ from streamwatch.inference.workers import Workers, workers_for
 from streamwatch.model.batches import FrameBatch, sent
 from streamwatch.model.embedding.embedder import Embedder
 from streamwatch.model.embedding.identity import EmbeddingIdentity
-from streamwatch.model.scene import TILE_FRAMES, SceneModel
+from streamwatch.model.scene import TILE_FRAMES, SceneModel, rules_of
 from streamwatch.model.scoring.fusion import FieldMaps
 from streamwatch.model.scoring.levels import FieldUnits
 from streamwatch.model.scoring.stream_bank import Decision
@@ -143,7 +143,7 @@ class Engine:
         rounding = model.gaussians_.rounding if model.gaussians_ else 0.0
         self._precision.begin(camera, rounding, sees=model.sees_appearance)
         self._last.forget(camera)
-        self._decisions.begin(camera, model, model.rules(scene.ignored, scene.units), scene.zones)
+        self._decisions.begin(camera, model, rules_of(model, scene.ignored, scene.units), scene.zones)
 
     def measure_in(self, camera: str, units: FieldUnits | None, zones: Sequence[BoolGrid] = ()) -> None:
         """Measure a watched camera's fields in other units, None leaves them as they are, and in other zones from now on."""

@@ -15,6 +15,7 @@ from streamwatch.model.normality.gaussian import GaussianField, mahalanobis
 from streamwatch.model.scene import SceneModel
 from streamwatch.model.scoring.anomaly_map import smooth_on_grid
 from streamwatch.model.scoring.motion_field import MotionField
+from streamwatch.retry import caught
 
 log = logging.getLogger(__name__)
 RowsOf = Mapping[str, list[int]]
@@ -66,12 +67,16 @@ def _fault_of_kernel(device: torch.device, dims: int, whiteners: torch.dtype, at
     ).to(device)
     field = field if whiteners == torch.float32 else field.rounded(whiteners, at_most)
     x = torch.randn((_CHECKED_FRAMES, *shape), generator=generator).to(device)
-    try:
+    errors = list[float]()
+
+    def compare() -> None:
         found = at_once.grouped_distances([field], x, [range(_CHECKED_FRAMES)])
-        error = float((found / mahalanobis(field, x) - 1).abs().max())
-    except Exception as failure:  # noqa: BLE001 - a compiler that is missing or fails raises whatever it likes
+        errors.append(float((found / mahalanobis(field, x) - 1).abs().max()))
+
+    failure = caught(compare)  # a compiler that is missing or fails raises whatever it likes
+    if failure is not None:
         return _first_line(failure)
-    return None if error <= at_most else f"at once they are off by {error:.0e}"
+    return None if errors[0] <= at_most else f"at once they are off by {errors[0]:.0e}"
 
 
 def motion_maps(scenes: Mapping[str, SceneModel], speed: Tensor, rows_of: RowsOf) -> Tensor:

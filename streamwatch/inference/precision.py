@@ -11,7 +11,7 @@ import copy
 import logging
 import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -166,12 +166,11 @@ class CheckedPrecision:
         """What fails in here leaves these cameras' checks as they were: their frames may come again."""
         checks = {camera: self._checks[camera] for camera in cameras if camera in self._checks}
         seen = {camera: self._seen[camera] for camera in checks}
-        try:
+        with ExitStack() as undo:
+            undo.callback(self._checks.update, checks)
+            undo.callback(self._seen.update, seen)
             yield
-        except Exception:
-            self._checks |= checks
-            self._seen |= seen
-            raise
+            undo.pop_all()
 
     def forget(self, camera: str) -> None:
         """Its frames come no more."""

@@ -118,10 +118,6 @@ class SceneModel:
             return ("",)
         return (APPEARANCE,) * self.sees_appearance + (MOTION,) * self.sees_motion
 
-    def rules(self, ignored: BoolGrid | None = None, units: FieldUnits | None = None) -> StreamRules:
-        """By what its maps are judged; units other than its own where a configuration says them."""
-        return StreamRules(self.grid, self.fusion_, ignored, self.suppression_, units or self.units_)
-
     def levels(self, embedder: Embedder, batch: FrameBatch) -> Float32Array:
         """(N, h, w) levels of frames by themselves, no temporal filter and no suppression map."""
         with torch.no_grad():
@@ -194,6 +190,11 @@ class SceneModel:
         if self.gaussians_ is None:
             raise ModelError("the scene model has not been fitted")
         return self.gaussians_
+
+
+def rules_of(model: SceneModel, ignored: BoolGrid | None = None, units: FieldUnits | None = None) -> StreamRules:
+    """By what a model's maps are judged; units other than its own where a configuration says them."""
+    return StreamRules(model.grid, model.fusion_, ignored, model.suppression_, units or model.units_)
 
 
 def gaussians_of(model: SceneModel, moments: Moments) -> GaussianField:

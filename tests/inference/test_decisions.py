@@ -11,7 +11,7 @@ import torch
 from streamwatch.errors import ModelError
 from streamwatch.inference.decisions import Decisions, host_maps
 from streamwatch.model.embedding.identity import EmbeddingIdentity
-from streamwatch.model.scene import SceneModel
+from streamwatch.model.scene import SceneModel, rules_of
 from streamwatch.model.scoring.levels import FieldUnits
 from streamwatch.model.scoring.stream_scorer import StreamScorer
 from streamwatch.records import Float32Array, Frame
@@ -41,7 +41,7 @@ MODELS = {
 def decisions_of(device: torch.device) -> Decisions:
     decisions = Decisions(device)
     for name, model in MODELS.items():
-        decisions.begin(name, model, model.rules(), ())
+        decisions.begin(name, model, rules_of(model), ())
     return decisions
 
 
@@ -64,7 +64,7 @@ def levels(decisions: Decisions, frames: list[Frame], grids: torch.Tensor, held:
 def test_old_and_new_models_share_a_batch_in_its_order(device: torch.device) -> None:
     order = ["old", "new", "old motion", "new", "old"]
     frames, maps = [frame_of(name, 0.1 * n) for n, name in enumerate(order)], maps_of(0, 5)
-    scorers = {name: StreamScorer(model.rules()) for name, model in MODELS.items()}
+    scorers = {name: StreamScorer(rules_of(model)) for name, model in MODELS.items()}
     grids = on(device, maps, frames)
     expected = [scorers[f.camera].score(m, f.time_s).level for f, m in zip(frames, host_maps(grids), strict=True)]
     assert levels(decisions_of(device), frames, grids) == pytest.approx(expected, rel=1e-5)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -162,13 +162,12 @@ class StreamBank:
         streams = [self._streams[camera] for camera in cameras if camera in self._streams]
         slots = sent(np.array([stream.slot for stream in streams], dtype=np.int64), self._device)
         states, filtered = [stream.state() for stream in streams], self._filtered[:, slots]
-        try:
-            yield
-        except Exception:
+        with ExitStack() as undo:
+            undo.callback(self._filtered.index_copy_, 1, slots, filtered)
             for stream, state in zip(streams, states, strict=True):
-                stream.resume(state)
-            self._filtered[:, slots] = filtered
-            raise
+                undo.callback(stream.resume, state)
+            yield
+            undo.pop_all()
 
     def decide(self, frames: Sequence[Frame], grids: Tensor) -> list[Decision]:
         """What a batch comes to, in its order.
