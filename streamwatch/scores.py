@@ -113,11 +113,6 @@ class FrameScore:
         return self.maps().grid
 
     @property
-    def causal_score(self) -> float:
-        """See ``MapScores``."""
-        return self.maps().causal_score
-
-    @property
     def level_grid(self) -> Float32Array:
         """(h, w), see ``MapScores``."""
         return self.maps().level_grid
