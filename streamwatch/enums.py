@@ -150,3 +150,16 @@ class ModelChangeKind(StrEnum):
     ROLLED_BACK = "rolled back"
     THRESHOLDS = "thresholds"
     THRESHOLDS_UNDONE = "thresholds undone"
+
+
+class Role(StrEnum):
+    """What a token lets its holder do, the lesser first; each may do what those before it may."""
+
+    VIEWER = "viewer"
+    OPERATOR = "operator"
+    ADMIN = "admin"
+
+    def covers(self, needed: Role) -> bool:
+        """Whether it may do what ``needed`` may."""
+        ranks = list(Role)
+        return ranks.index(self) >= ranks.index(needed)

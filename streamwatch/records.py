@@ -30,8 +30,12 @@ class Picture(Protocol):
     width: int
     height: int
 
-    def rgb(self) -> UInt8Array:
-        """The picture as (height, width, 3) RGB, 0..255."""
+    def rgb(self, width: int | None = None) -> UInt8Array:
+        """The picture as (height, width, 3) RGB, 0..255.
+
+        Args:
+            width: scaled to that, its shape kept; None is the camera's own size.
+        """
         ...
 
 
@@ -250,6 +254,7 @@ class Event:
         severity: ``warning``, or ``alert`` if its peak is one that a tenth of the alarm budget would have let through.
         provisional: the threshold was extrapolated: the camera's normal footage is too short for its alarm budget.
         label: what a person said it was, ``normal`` or ``anomaly``; only known to the store.
+        note: what else a person wrote of it; only known to the store.
     """
 
     id: str
@@ -267,6 +272,7 @@ class Event:
     severity: Severity = Severity.WARNING
     provisional: bool = False
     label: str | None = None
+    note: str | None = None
 
     def __post_init__(self) -> None:
         if self.end_wall_s is not None and self.end_wall_s < self.start_wall_s:

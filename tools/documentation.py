@@ -22,7 +22,7 @@ from pydantic_core import PydanticUndefined
 
 from benchmarks import results
 from streamwatch.config.changes import ON_CAMERA_RELOAD, ON_RELOAD, Effect
-from streamwatch.config.schema import LATER, CameraDefaults, Config
+from streamwatch.config.schema import CameraDefaults, Config
 from streamwatch.config.units import parse_budget_per_day, parse_duration_s, parse_share, parse_size_bytes
 from streamwatch.enums import CameraState
 from streamwatch.metrics import Metrics, none_dropped
@@ -151,7 +151,7 @@ def _spoken(value: Any, read_by: set[Any]) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, tuple):
-        return f"[{', '.join(value)}]"
+        return f"[{', '.join(map(str, value))}]"
     if isinstance(value, time):
         return f"{value:%H:%M}"
     speak = next(
@@ -170,8 +170,7 @@ _SPEAK: dict[Any, Callable[[Any], str]] = {
 
 
 def _description(field: FieldInfo, models: list[type[BaseModel]]) -> str:
-    text = (field.description or ("see below" if models else "")).replace("|", "\\|")
-    return f"{text} (no effect yet)" if field.json_schema_extra == LATER else text
+    return (field.description or ("see below" if models else "")).replace("|", "\\|")
 
 
 def messages_page() -> str:

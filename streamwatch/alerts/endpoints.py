@@ -19,8 +19,12 @@ from streamwatch.alerts.signature import key_of
 from streamwatch.alerts.webhook import WebhookTransport
 from streamwatch.clock import Clock
 from streamwatch.config.schema import Alerts, Mqtt, Webhook
-from streamwatch.errors import ConfigError
+from streamwatch.documents import iso_time
+from streamwatch.enums import EventType, MessageState
+from streamwatch.errors import ConfigError, DeliveryError, UsageError
+from streamwatch.ids import uuid7
 from streamwatch.store.leases import Outbox
+from streamwatch.store.messages import Message
 
 SOURCE = "urn:streamwatch"
 OnAttempt = Callable[[Attempted], None]
@@ -101,3 +105,35 @@ def senders_of(
     """The senders of all endpoints; raises as the functions above."""
     senders = [sender_of(webhook, outbox, clock, on_attempt) for webhook in alerts.webhooks]
     return senders + ([mqtt_sender_of(alerts.mqtt, site, outbox, clock, on_attempt)] if alerts.mqtt else [])
+
+
+def webhook_named(alerts: Alerts, name: str) -> Webhook:
+    """An endpoint by its name.
+
+    Raises:
+        UsageError: there is none.
+    """
+    found = next((webhook for webhook in alerts.webhooks if webhook.name == name), None)
+    if found is None:
+        known = ", ".join(webhook.name for webhook in alerts.webhooks) or "none"
+        raise UsageError(f"no endpoint {name!r} in the configuration", hint=f"it has {known}")
+    return found
+
+
+def send_test(alerts: Alerts, name: str, clock: Clock) -> int:
+    """Post a test message to an endpoint, signed and in its format; nothing is stored. The HTTP status.
+
+    Raises:
+        UsageError: there is no such endpoint; ConfigError: its secret or template is none; DeliveryError: it did not arrive.
+    """
+    now_s, kind = clock.wall_s(), EventType.SYSTEM_TEST
+    content = {"type": kind, "time": iso_time(now_s), "text": "a test message of streamwatch"}
+    message = Message(0, uuid7(now_s), name, kind, kind, "", content, now_s, now_s, 0, MessageState.PENDING)
+    transport = webhook_of(webhook_named(alerts, name), clock)
+    try:
+        result = transport.send(message)
+    finally:
+        transport.close()
+    if not result.delivered or result.status is None:
+        raise DeliveryError(result.error or "not delivered", where=f"endpoint {name}", hint="check its URL and secret")
+    return result.status

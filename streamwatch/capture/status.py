@@ -6,7 +6,9 @@ The daemon's own account: readiness, exit codes and the summary of a run are com
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from streamwatch.enums import CameraState, DisconnectKind, DropReason
 from streamwatch.metrics import Metrics
@@ -16,8 +18,9 @@ from streamwatch.metrics import Metrics
 class _Camera:
     state: CameraState = CameraState.STARTING
     received: int = 0
-    dropped: int = 0
     scored: int = 0
+    drops: Counter[DropReason] = field(default_factory=Counter)
+    disconnects: Counter[DisconnectKind] = field(default_factory=Counter)
     scored_at_s: float | None = None
     retry_at_s: float | None = None
 
@@ -39,7 +42,9 @@ class FleetStatus:
     def lose(self, camera: str, kind: DisconnectKind, retry_at_s: float) -> None:
         """A live source was lost, and is tried again at a time on the monotonic clock."""
         with self._lock:
-            self._of(camera).retry_at_s = retry_at_s
+            known = self._of(camera)
+            known.retry_at_s = retry_at_s
+            known.disconnects[kind] += 1
         self._metrics.reconnects.labels(camera, kind).inc()
         self.set_state(camera, CameraState.RECONNECTING)
 
@@ -54,7 +59,7 @@ class FleetStatus:
     def drop(self, camera: str, reason: DropReason) -> None:
         """A frame is not scored."""
         with self._lock:
-            self._of(camera).dropped += 1
+            self._of(camera).drops[reason] += 1
         self._metrics.frames_dropped.labels(camera, reason).inc()
 
     def score(self, camera: str, at_s: float, wall_s: float) -> None:
@@ -93,7 +98,17 @@ class FleetStatus:
     def dropped(self, camera: str) -> int:
         """Frames that were not scored, for whatever reason."""
         with self._lock:
-            return self._of(camera).dropped
+            return self._of(camera).drops.total()
+
+    def drops(self, camera: str) -> Mapping[DropReason, int]:
+        """Frames that were not scored, by reason."""
+        with self._lock:
+            return dict(self._of(camera).drops)
+
+    def disconnects(self, camera: str) -> Mapping[DisconnectKind, int]:
+        """How often it was lost, by kind."""
+        with self._lock:
+            return dict(self._of(camera).disconnects)
 
     def scored(self, camera: str) -> int:
         """Frames that were scored."""

@@ -13,17 +13,16 @@ from typing import Any
 
 import click
 
-from streamwatch.alerts.endpoints import Site, senders_of, webhook_of
+from streamwatch.alerts.endpoints import Site, send_test, senders_of, webhook_named
 from streamwatch.alerts.present import PresentState
 from streamwatch.alerts.sender import run_all
 from streamwatch.cli.options import required_config_option
 from streamwatch.clock import SystemClock
 from streamwatch.config.loading import load_config
-from streamwatch.config.schema import Config, Webhook
+from streamwatch.config.schema import Config
 from streamwatch.documents import iso_time
-from streamwatch.enums import EventType, MessageState
-from streamwatch.errors import DeliveryError, UsageError
-from streamwatch.ids import uuid7
+from streamwatch.enums import MessageState
+from streamwatch.errors import UsageError
 from streamwatch.store.administration import OutboxAdministration
 from streamwatch.store.leases import Outbox
 from streamwatch.store.messages import Message
@@ -113,7 +112,7 @@ def replay(numbers: tuple[int, ...], config_path: Path, dead: bool, endpoint: st
 def enable(endpoint: str, config_path: Path) -> None:
     """Let ENDPOINT have messages again, after it answered 410 Gone."""
     with _outbox(config_path) as (config, outbox):
-        _webhook(config, endpoint)
+        webhook_named(config.alerts, endpoint)
         was_off = outbox.enable(endpoint)
     click.echo(f"{endpoint}: switched on" if was_off else f"{endpoint}: was not switched off")
 
@@ -123,28 +122,8 @@ def enable(endpoint: str, config_path: Path) -> None:
 @required_config_option
 def test(endpoint: str, config_path: Path) -> None:
     """Send ENDPOINT a test message now, signed and in its format; nothing is stored."""
-    config, clock = load_config(config_path), SystemClock()
-    now_s = clock.wall_s()
-    content = {"type": EventType.SYSTEM_TEST, "time": iso_time(now_s), "text": "a test message of streamwatch"}
-    message = Message(
-        0,
-        uuid7(now_s),
-        endpoint,
-        EventType.SYSTEM_TEST,
-        EventType.SYSTEM_TEST,
-        "",
-        content,
-        now_s,
-        now_s,
-        0,
-        MessageState.PENDING,
-    )
-    transport = webhook_of(_webhook(config, endpoint), clock)
-    result = transport.send(message)
-    transport.close()
-    if not result.delivered:
-        raise DeliveryError(result.error or "not delivered", where=f"endpoint {endpoint}", hint="check its URL and secret")
-    click.echo(f"{endpoint}: HTTP {result.status}")
+    status = send_test(load_config(config_path).alerts, endpoint, SystemClock())
+    click.echo(f"{endpoint}: HTTP {status}")
 
 
 @command.command("send")
@@ -165,14 +144,6 @@ def send(config_path: Path, until_empty: bool) -> None:
                 stop.set()
         for thread in threads:
             thread.join()
-
-
-def _webhook(config: Config, name: str) -> Webhook:
-    found = next((webhook for webhook in config.alerts.webhooks if webhook.name == name), None)
-    if found is None:
-        known = ", ".join(webhook.name for webhook in config.alerts.webhooks) or "none"
-        raise UsageError(f"no endpoint {name!r} in the configuration", hint=f"it has {known}")
-    return found
 
 
 def _line(message: Message) -> str:

@@ -9,7 +9,7 @@ import click
 
 from streamwatch.cli.options import require_camera, required_config_option, warn_if_untrained
 from streamwatch.cli.progress import frame_progress
-from streamwatch.cli.statements import print_thresholds, statements, thresholds_document
+from streamwatch.cli.statements import print_thresholds
 from streamwatch.config.loading import load_config
 from streamwatch.config.schema import Config
 from streamwatch.errors import NotEnoughFrames, UsageError
@@ -17,6 +17,7 @@ from streamwatch.inference.factory import engine_of
 from streamwatch.learning.calibrate import calibrate_camera
 from streamwatch.scenes.model_files import camera_model_paths
 from streamwatch.scenes.policy import budgets_of
+from streamwatch.scenes.statements import statements, thresholds_document
 from streamwatch.video.sources import Source, camera_source
 
 

@@ -7,7 +7,6 @@ from pathlib import Path
 import click
 
 from streamwatch.alerts.endpoints import webhook_of
-from streamwatch.cli.options import warn_of_inert_keys
 from streamwatch.clock import SystemClock
 from streamwatch.config.loading import load_config
 from streamwatch.config.schema import Config
@@ -27,7 +26,6 @@ def command(config_path: Path, probe_sources: bool) -> None:
         raise ConfigError(error.problems[-1]) from None
     for webhook in config.alerts.webhooks:
         webhook_of(webhook, SystemClock()).close()  # raises for a secret or a template that is none
-    warn_of_inert_keys(config)
     if probe_sources:
         _probe_all(config)
     click.echo(f"{config_path}: ok, {len(config.cameras)} camera(s)")

@@ -11,17 +11,20 @@ import click
 
 from streamwatch.cli.progress import frame_progress
 from streamwatch.clock import SystemClock
+from streamwatch.config.schema import Config, WebConfig
 from streamwatch.demo import show
 from streamwatch.demo.comparison import compare_with_planted
 from streamwatch.demo.rendering import FPS, NORMAL_S, PLANTED, WATCHED_S
 from streamwatch.enums import EventType
 from streamwatch.model.embedding.identity import resolve_device
 from streamwatch.records import EventChange
-from streamwatch.store.event_store import EventQuery, EventStore
+from streamwatch.store.event_store import EventStore
 from streamwatch.store.sessions import open_database
 from streamwatch.threads import ThreadGuard
-from streamwatch.web.page import page_app
+from streamwatch.web.access.policy import access_policy
+from streamwatch.web.context import SiteContext, Stores
 from streamwatch.web.server import WebServer
+from streamwatch.web.site import build_site
 
 
 @click.command("demo")
@@ -53,7 +56,7 @@ def command(out: Path | None, no_serve: bool, listen: str, device: str, render_o
     result = show.watch(config, _print_event)
     _print_verdict(result, folder)
     if not no_serve:
-        _serve(config.data_dir, listen)
+        _serve(config, listen)
 
 
 def _print_event(change: EventChange, snapshot: Path | None) -> None:
@@ -79,10 +82,12 @@ def _print_verdict(result: show.Show, folder: Path) -> None:
     click.echo(f"   videos, model, heat maps and events.db are in {folder}")
 
 
-def _serve(folder: Path, listen: str) -> None:
-    store = EventStore(open_database(None, folder))
-    page = page_app(lambda: store.list_events(EventQuery(limit=60)), folder, title="streamwatch demo")
-    server = WebServer(page, listen)
+def _serve(config: Config, listen: str) -> None:
+    database, clock = open_database(None, config.data_dir), SystemClock()
+    store = EventStore(database)
+    stores = Stores.of(database, store)
+    context = SiteContext("streamwatch demo", lambda: config, config.data_dir, clock, stores, clock.wall_s())
+    server = WebServer(build_site(context, access_policy(WebConfig(listen=listen))), listen)
     server.start(ThreadGuard(SystemClock()))
     click.echo(f"5. The page is at http://{listen}/ (Ctrl-C ends)")
     try:

@@ -17,7 +17,6 @@ from streamwatch.cli.options import (
     precision_option,
     require_camera,
     warn_if_untrained,
-    warn_of_inert_keys,
 )
 from streamwatch.cli.outliers import print_outliers
 from streamwatch.cli.progress import frame_progress
@@ -107,7 +106,6 @@ def _fit_configured(
 ) -> None:
     if choice.given:
         raise UsageError(f"{', '.join(choice.given)} cannot be given with -c", hint="set `backbone` in the configuration")
-    warn_of_inert_keys(config)
     if all_cameras:
         cameras = [name for name, camera in config.cameras.items() if camera.enabled]
         tasks = [camera_task(config, name, arguments, live_s) for name in cameras]

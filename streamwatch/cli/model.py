@@ -12,7 +12,7 @@ import click
 import torch
 
 from streamwatch.cli.options import config_option, require_camera, required_config_option
-from streamwatch.cli.statements import print_thresholds, statements, thresholds_document
+from streamwatch.cli.statements import print_thresholds
 from streamwatch.clock import SystemClock
 from streamwatch.config.loading import load_config
 from streamwatch.config.schema import Config
@@ -27,9 +27,11 @@ from streamwatch.model.artifact.versions import previous_path
 from streamwatch.model.calibration.thresholds import Calibration
 from streamwatch.model.regime import REGIMES
 from streamwatch.recalibration.commands import calibrations_in_force, undo_thresholds
+from streamwatch.scenes.model_facts import model_facts
 from streamwatch.scenes.model_files import other_regimes, path_for
 from streamwatch.scenes.model_history import read_history
 from streamwatch.scenes.policy import budgets_of
+from streamwatch.scenes.statements import statements, thresholds_document
 
 
 @click.group("model")
@@ -61,7 +63,7 @@ def show(camera: str, config_path: Path | None, as_json: bool) -> None:
 
 
 def _document(path: Path, budgets: dict[str, float], known: Mapping[Path, Calibration]) -> dict[str, Any]:
-    facts = _facts(read_metadata(path))
+    facts = model_facts(read_metadata(path))
     return {"file": str(path), **facts, "zones": _zones(_calibration_of(path, known), budgets)}
 
 
@@ -154,21 +156,6 @@ def _update_text(result: UpdateResult) -> str:
 def _path_of(config: Config, camera: str) -> Path:
     require_camera(config, camera)
     return config.model_path(camera)
-
-
-def _facts(document: dict[str, Any]) -> dict[str, Any]:
-    identity, provenance = document["identity"], document["provenance"]
-    return {
-        "learned": iso_time(provenance["fitted_at_s"]),
-        "frames": document["frames"],
-        "footage_s": round(provenance["footage_s"], 1),
-        "sources": list(provenance["sources"]),
-        "features": list(document["fields"]),
-        "regime": document.get("regime"),
-        "backbone": f"{identity['backbone']}, d = {identity['dims']}, seed {identity['seed']}",
-        "weights": f"{identity['weights']} ({identity['weights_sha256'][:12]})",
-        "streamwatch": document["streamwatch_version"],
-    }
 
 
 def _zones(calibration: Calibration | None, budgets: dict[str, float]) -> list[dict[str, Any]]:

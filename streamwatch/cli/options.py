@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import click
 
-from streamwatch.config.schema import Config, inert_keys
+from streamwatch.config.schema import Config
 from streamwatch.config.units import parse_duration_s
 from streamwatch.errors import UsageError
 from streamwatch.model.scoring.fusion import FEATURES
@@ -102,12 +102,6 @@ def require_camera(config: Config, camera: str) -> None:
 def print_error(line: str) -> None:
     """A line on standard error."""
     click.echo(line, err=True)
-
-
-def warn_of_inert_keys(config: Config, print_line: Callable[[str], object] = print_error) -> None:
-    """Say which keys of a configuration have no effect in this version."""
-    for key in inert_keys(config):
-        print_line(f"warning: {key} is accepted but has no effect in this version")
 
 
 def warn_if_untrained(weights: str, print_line: Callable[[str], object] = print_error) -> None:

@@ -15,13 +15,13 @@ from typing import Any
 import click
 from pydantic import ValidationError
 
-from streamwatch.cli.options import Duration, print_error, required_config_option, warn_if_untrained, warn_of_inert_keys
+from streamwatch.cli.options import Duration, print_error, required_config_option, warn_if_untrained
 from streamwatch.config.schema import Config, MetricsConfig
 from streamwatch.config.sharding import Shard
 from streamwatch.daemon.assembly import Surroundings
 from streamwatch.daemon.config_file import ConfigFile
+from streamwatch.daemon.process.signals import starting
 from streamwatch.daemon.service import RunResult, Service
-from streamwatch.daemon.signals import starting
 from streamwatch.detection.publisher import Subscribers
 from streamwatch.documents import change_document, notice_document
 from streamwatch.errors import StreamwatchError, UsageError
@@ -60,7 +60,6 @@ def _run(file: ConfigFile, reload_asked: threading.Event, *, until_eof: bool) ->
 
 
 def _warn(config: Config, print_line: Callable[[str], object]) -> None:
-    warn_of_inert_keys(config, print_line)
     warn_if_untrained(config.backbone.weights, print_line)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from streamwatch.cli.statements import rate_text
 from streamwatch.config.schema import Config
 from streamwatch.evidence.event_frames import inputs_path, load_frames
 from streamwatch.learning.feedback import FeedbackResult, journal_of
@@ -13,6 +12,7 @@ from streamwatch.model.regime import image_statistics, regime_of
 from streamwatch.records import Event
 from streamwatch.scenes.model_files import camera_model_paths, other_regimes
 from streamwatch.scenes.policy import budgets_of
+from streamwatch.scenes.statements import rate_text
 
 MUCH_OF_THE_PICTURE = 0.25
 TOO_MUCH = (

@@ -30,6 +30,8 @@ ON_RELOAD: Mapping[str, Effect] = {
     "alerts": Effect.LIVE,
     "metrics.listen": Effect.RESTART,
     "web.listen": Effect.RESTART,
+    "web.login": Effect.RESTART,
+    "web.proxy": Effect.RESTART,
     "web.tls": Effect.RESTART,
     "web.insecure": Effect.RESTART,
     "web.public_url": Effect.LIVE,

@@ -37,11 +37,11 @@ class Secrets:
     folders: tuple[Path, ...]
 
     @classmethod
-    def of_system(cls) -> Secrets:
-        """The process's environment, $CREDENTIALS_DIRECTORY and /run/secrets."""
+    def beside(cls, config_path: Path) -> Secrets:
+        """The process's environment, $CREDENTIALS_DIRECTORY, /run/secrets, and ``secrets/`` beside the configuration."""
         credentials = os.environ.get("CREDENTIALS_DIRECTORY")
         folders = (Path(credentials),) if credentials else ()
-        return cls(os.environ, (*folders, Path("/run/secrets")))
+        return cls(os.environ, (*folders, Path("/run/secrets"), secrets_folder(config_path)))
 
     def get(self, name: str) -> str | None:
         """The value of ``name``, or None if it is nowhere.
@@ -57,6 +57,11 @@ class Secrets:
                 remember(secret)  # whatever it is used for; the environment has much that is none
                 return secret
         return None
+
+
+def secrets_folder(config_path: Path) -> Path:
+    """Where secrets are that were given on the page."""
+    return config_path.parent / "secrets"
 
 
 def _text_of(path: Path) -> str:
@@ -114,8 +119,13 @@ def load_config(path: Path, secrets: Secrets | None = None) -> Config:
     Raises:
         ConfigError: with one line per fault in ``problems``.
     """
+    return parse_config(_text_at(path), path, secrets)
+
+
+def parse_config(text: str, path: Path, secrets: Secrets | None = None) -> Config:
+    """The same of a text that stands, or is to stand, at ``path``; raises as ``load_config``."""
     document = _Document(path)
-    data = _data_of(_parse(path), (), document, secrets or Secrets.of_system())
+    data = _data_of(_parse(text, path), (), document, secrets or Secrets.beside(path))
     if not document.problems:
         try:
             config = Config.model_validate(data)
@@ -134,15 +144,20 @@ def load_config(path: Path, secrets: Secrets | None = None) -> Config:
     raise ConfigError(unique[0] + more, problems=unique)
 
 
-def _parse(path: Path) -> yaml.Node:
+def _text_at(path: Path) -> str:
     try:
         if path.stat().st_size > MAX_BYTES:
             raise ConfigError(f"is larger than {MAX_BYTES // 10**6} MB, and so no configuration", where=path)
-        node = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+        return path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise ConfigError("no such configuration file", where=path, hint="see configs/example.yaml") from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"cannot be read ({error.__class__.__name__})", where=path) from error
+
+
+def _parse(text: str, path: Path) -> yaml.Node:
+    try:
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f"{path}:{mark.line + 1}" if mark else str(path)
@@ -198,7 +213,8 @@ def _scalar(node: yaml.Node, at: KeyPath, document: _Document, secrets: Secrets)
             document.problem(at, f"${{{match[1]}}}: {error}")
             return ""
         if value is None:
-            document.problem(at, f"${{{match[1]}}} is neither in the environment nor in /run/secrets or $CREDENTIALS_DIRECTORY")
+            places = "/run/secrets, $CREDENTIALS_DIRECTORY or secrets/ beside this file"
+            document.problem(at, f"${{{match[1]}}} is neither in the environment nor in {places}")
         return _encoded(value or "", text, match) if _in_user_info(text, match) else value or ""
 
     return _VARIABLE.sub(value_of, text)

@@ -1,25 +1,20 @@
-"""The configuration's shape (docs/decisions/0006-configuration.md, fixed): frozen, unknown keys refused.
-
-A key marked ``LATER`` is read and checked but has no effect yet; ``inert_keys`` lists those that a file sets, and
-the commands say so, because a key that is silently ignored is a lie.
-"""
+"""The configuration's shape (docs/decisions/0006-configuration.md, fixed): frozen, unknown keys refused."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from datetime import time
 from functools import partial
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
 
-from streamwatch.config.addresses import is_host, is_loopback, require_source_address, require_topic, require_url
+from streamwatch.config.addresses import is_host, require_source_address, require_topic, require_url
 from streamwatch.config.arming import ArmedWindow
 from streamwatch.config.units import BudgetPerDay, DurationS, Share, SizeBytes, TimeOfDay
-
-LATER: dict[str, Any] = {"x-effective": False}
+from streamwatch.enums import Role
 
 
 def _require_own_files(name: str) -> str:
@@ -213,25 +208,31 @@ class MetricsConfig(Model):
 class Tls(Model):
     """Certificate and key of the page."""
 
-    certificate: Path = Field(description="PEM file")
-    key: Path = Field(description="PEM file")
+    certificate: Path = Field(description="PEM file, with the certificates that lead to it")
+    key: Path = Field(description="PEM file, without a passphrase")
+
+
+class Proxy(Model):
+    """A reverse proxy before the page that has its own login."""
+
+    header: str = Field("X-Forwarded-User", pattern=r"^[A-Za-z0-9-]+$", description="in which it names who asks")
+    networks: tuple[IPv4Network | IPv6Network, ...] = Field(
+        (IPv4Network("127.0.0.1/32"), IPv6Network("::1/128")), min_length=1, description="from where it is believed"
+    )
+    role: Role = Field(Role.OPERATOR, description="of everybody whom it names: viewer | operator | admin")
 
 
 class WebConfig(Model):
-    """The listener of the page."""
+    """The listener of page and API."""
 
     listen: Address | None = Field("127.0.0.1:8466", description="HOST:PORT; null = no listener")
-    tls: Tls | None = Field(None, json_schema_extra=LATER)
+    login: Literal["auto", "required"] = Field(
+        "auto", description="auto = asked for where other machines reach `listen`; required = also on this machine"
+    )
+    proxy: Proxy | None = Field(None, description="a reverse proxy that has its own login; null = none")
+    tls: Tls | None = Field(None, description="certificate and key for https; null = http")
     public_url: str | None = Field(None, pattern=r"^https?://[^/@]+(/.*)?$", description="where people find the page")
-    insecure: bool = Field(False, description="true lets `listen` be one that other machines reach: the page has no login")
-
-    @model_validator(mode="after")
-    def _others_reach_it_only_on_purpose(self) -> WebConfig:
-        if self.listen and not self.insecure and not is_loopback(self.listen.rpartition(":")[0]):
-            raise ValueError(
-                f"other machines reach {self.listen}, and the page has no login; `insecure: true` says that it is meant"
-            )
-        return self
+    insecure: bool = Field(False, description="true asks nobody for a login, though other machines reach `listen`")
 
 
 class HealthConfig(Model):
@@ -314,17 +315,3 @@ class Config(Model):
     def model_path(self, camera: str) -> Path:
         """Where a camera's model lives (docs/decisions/0007-command-line.md, fixed)."""
         return self.data_dir / "models" / f"{camera}.safetensors"
-
-
-def inert_keys(model: BaseModel, prefix: str = "") -> Iterator[str]:
-    """Key paths that were set and have no effect in this version."""
-    for name in sorted(model.model_fields_set):
-        field, value = type(model).model_fields[name], getattr(model, name)
-        extra = field.json_schema_extra
-        if isinstance(extra, dict) and extra.get("x-effective") is False:
-            yield prefix + name
-        elif isinstance(value, BaseModel):
-            yield from inert_keys(value, f"{prefix}{name}.")
-        elif isinstance(value, dict):
-            for key, item in value.items():
-                yield from inert_keys(item, f"{prefix}{name}.{key}.") if isinstance(item, BaseModel) else ()

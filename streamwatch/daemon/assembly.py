@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -22,10 +22,11 @@ from streamwatch.clock import Clock, SystemClock
 from streamwatch.config.schema import Config
 from streamwatch.config.sharding import Shard
 from streamwatch.daemon.after_batch import AfterBatch
-from streamwatch.daemon.camera_setup import CameraSetup, facts_of, show_regime
+from streamwatch.daemon.camera_setup import CameraSetup, PreparedCamera, facts_of, show_regime
 from streamwatch.daemon.config_file import CurrentConfig
 from streamwatch.daemon.hooks import Hooks
 from streamwatch.daemon.persistence import Persistence
+from streamwatch.daemon.shown import Shown
 from streamwatch.detection.batcher import daemon_batcher
 from streamwatch.detection.camera_faults import CameraFaults
 from streamwatch.detection.live_measures import LiveMeasures
@@ -53,14 +54,11 @@ from streamwatch.records import Event
 from streamwatch.retry import Backoff
 from streamwatch.scenes.calibration_status import CalibrationStatus
 from streamwatch.scenes.model_files import UsedModelFiles, load_scenes, log_mismatches
-from streamwatch.store.event_store import EventQuery
 from streamwatch.threads import GUARD_BACKOFF, ThreadGuard
 from streamwatch.video.clips.ring import ClipRing
 from streamwatch.video.streams.opener import Opener
-from streamwatch.web.hosts import own_names
-from streamwatch.web.page import page_app
+from streamwatch.web.jobs import Jobs
 from streamwatch.web.server import WebServer
-from streamwatch.web.telemetry import telemetry_app
 
 LOSSLESS_DEPTH = 8
 EngineFactory = Callable[[Config, int | None, OnBatch], ScoringEngine]
@@ -126,7 +124,9 @@ class Components:
     setup: CameraSetup
     recalibration: RecalibrationTask
     guard: ThreadGuard
+    shown: Shown
     servers: tuple[WebServer, ...] = ()
+    jobs: Jobs | None = None
 
     def readiness(self) -> Readiness:
         """Whether enough cameras scored a frame lately."""
@@ -134,9 +134,14 @@ class Components:
 
 
 def assemble(
-    config: Config, surroundings: Surroundings, stack: ExitStack, stopping: threading.Event, *, until_eof: bool
+    config: Config,
+    surroundings: Surroundings,
+    stack: ExitStack,
+    stopping: threading.Event,
+    *,
+    until_eof: bool,
 ) -> Components:
-    """Build everything; nothing runs yet.
+    """Build everything but the listeners; nothing runs yet.
 
     Args:
         stack: closes what is open, whatever happens.
@@ -177,6 +182,9 @@ class _Assembly:
             clock=surroundings.clock,
             device=self._device,
         )
+        self._watched: dict[str, PreparedCamera] = {}
+        self._shown = Shown.of(self._config, self._watched, surroundings.clock)
+        self._subscribers = self._shown.among(surroundings.subscribers) if config.web.listen else surroundings.subscribers
         self._metrics.show_dropped_lines(surroundings.dropped_lines)
         self._guard = ThreadGuard(
             surroundings.clock,
@@ -209,7 +217,7 @@ class _Assembly:
             setup.set_up(setup.prepare(config, camera, known))
             fleet.add(camera, camera_plan(config, camera, known.first))
         self._document_crashed(persistence, writer)
-        parts = Components(
+        return Components(
             config=self._config,
             clock=clock,
             metrics=self._metrics,
@@ -231,11 +239,15 @@ class _Assembly:
             setup=setup,
             recalibration=self._recalibration(persistence, setup, publisher),
             guard=self._guard,
+            shown=self._shown,
         )
-        return _with_servers(parts, self._folder, self._stack)
 
     def _make_engine(self) -> ScoringEngine:
-        return self._around.engine_factory(self._config.value, None if self._until_eof else 1, self._hooks.measure_batch)
+        def measure_batch(frames: int, duration_s: float) -> None:
+            self._hooks.measure_batch(frames, duration_s)
+            self._shown.load.record(frames, duration_s)
+
+        return self._around.engine_factory(self._config.value, None if self._until_eof else 1, measure_batch)
 
     def _persistence(self) -> Persistence:
         on_full = partial(self._hooks.degraded.record, Degradation.DISK_FULL)
@@ -265,7 +277,7 @@ class _Assembly:
         return Publisher(
             persistence.store,
             writer,
-            subscribers=self._around.subscribers,
+            subscribers=self._subscribers,
             metrics=self._metrics,
             clock=self._around.clock,
             on_degraded=self._hooks.degraded.record,
@@ -286,7 +298,7 @@ class _Assembly:
             self._stack.callback(pool.close)
         selector, scores = (
             NormalFrameSelector(self._hooks.updates if not self._until_eof else lambda _: False),
-            self._around.subscribers.scores,
+            self._subscribers.scores,
         )
         outputs = Outputs(
             publisher,
@@ -326,6 +338,7 @@ class _Assembly:
             lambda: self._config.value,
             self._around.in_force or InForce.load(persistence.database, config, now_s),
             self._measures,
+            self._watched,
         )
 
     def _recalibration(self, persistence: Persistence, setup: CameraSetup, publisher: Publisher) -> RecalibrationTask:
@@ -373,17 +386,3 @@ class _Assembly:
 
 def _facts_if_known(config: Config, event: Event) -> dict[str, object]:
     return facts_of(config, event.camera) if event.camera in config.enabled_cameras else {}
-
-
-def _with_servers(parts: Components, folder: Path, stack: ExitStack) -> Components:
-    """The same with its listeners open, though not served yet."""
-    config, servers = parts.config.value, list[WebServer]()
-    names = partial(own_names, lambda: parts.config.value.web.public_url)
-    if config.metrics.listen:
-        servers.append(WebServer(telemetry_app(parts.metrics, parts.health, parts.readiness), config.metrics.listen, names))
-        stack.callback(servers[-1].stop)
-    if config.web.listen:
-        page = page_app(lambda: parts.persistence.store.list_events(EventQuery(limit=60)), folder)
-        servers.append(WebServer(page, config.web.listen, names))
-        stack.callback(servers[-1].stop)
-    return replace(parts, servers=tuple(servers))

@@ -40,10 +40,15 @@ class ConfigFile:
 
 
 class CurrentConfig:
-    """The configuration that is in force; set by a reload."""
+    """The configuration that is in force; set by a reload.
+
+    Attributes:
+        refused: why the last one was not taken up; None if it was.
+    """
 
     def __init__(self, value: Config) -> None:
         self.value = value
+        self.refused: str | None = None
 
 
 class ConfigFollower:
@@ -51,11 +56,12 @@ class ConfigFollower:
 
     Args:
         file: None follows nothing.
+        asked: set by whoever wants the file read again, changed or not.
     """
 
-    def __init__(self, file: ConfigFile | None) -> None:
+    def __init__(self, file: ConfigFile | None, asked: threading.Event | None = None) -> None:
         self._file = file
-        self._asked = threading.Event()
+        self._asked = asked or threading.Event()
         self._stamp: tuple[int, int] | None = None
         self._stamp = self._stamp_now()
 

@@ -35,6 +35,7 @@ class Reconfiguration:
             return
         refused = new if isinstance(new, Exception) else self._try_apply(new)
         self._parts.metrics.config_reloaded.set(0 if refused else 1)
+        self._parts.config.refused = str(refused) if refused else None
         if refused:
             log.error("configuration not reloaded, the old one goes on: %s", refused)
 
@@ -84,6 +85,7 @@ class Reconfiguration:
         parts.fleet.remove(camera)
         parts.liveness.forget(camera)
         parts.ends.forget(camera)
+        parts.shown.levels.forget(camera)
         parts.persistence.deliveries.present.forget(camera)
         parts.pipeline.post(partial(parts.pipeline.remove, camera, reason))
         parts.pipeline.post(partial(parts.setup.forget, camera))

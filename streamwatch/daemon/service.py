@@ -16,10 +16,11 @@ from streamwatch.config.sharding import Shard
 from streamwatch.daemon.assembly import Components, Surroundings, assemble
 from streamwatch.daemon.config_file import ConfigFile, ConfigFollower
 from streamwatch.daemon.nightly_process import NightlyProcess, start_update
+from streamwatch.daemon.process.signals import handling_signals
+from streamwatch.daemon.process.systemd import notify
 from streamwatch.daemon.reconfigure import Reconfiguration
-from streamwatch.daemon.signals import handling_signals
+from streamwatch.daemon.site import FollowedFile, with_servers
 from streamwatch.daemon.supervisor import Supervisor
-from streamwatch.daemon.systemd import notify
 from streamwatch.enums import EndReason
 from streamwatch.errors import StoreError, StreamwatchError
 from streamwatch.files import locked
@@ -72,16 +73,19 @@ class Service:
         self._stack = ExitStack()
         for camera in config.enabled_cameras:
             source_of(config, camera)  # a path that is not there is a mistake of the caller: said before anything starts
+        followed = config_file if not until_eof else None
+        asked = threading.Event()
+        watched = FollowedFile(followed.path, asked) if followed else None
         try:
             _lock_folder(around.evidence_dir or config.data_dir, around.shard, self._stack)
             if not until_eof:
                 self._stack.enter_context(long_lived())
-            self.parts: Components = assemble(config, around, self._stack, self._stop, until_eof=until_eof)
+            parts = assemble(config, around, self._stack, self._stop, until_eof=until_eof)
+            self.parts: Components = with_servers(parts, around.evidence_dir or config.data_dir, watched, self._stack)
         except BaseException:
             self._stack.close()
             raise
-        followed = config_file if not until_eof else None
-        self._reconfiguration = Reconfiguration(self.parts, ConfigFollower(followed))
+        self._reconfiguration = Reconfiguration(self.parts, ConfigFollower(followed, asked))
         self._nightly = NightlyProcess(around.clock, partial(start_update, followed.path)) if followed else None
         self._supervisor = Supervisor(self.parts, self._reconfiguration, self._nightly, self._stop)
 
@@ -130,6 +134,8 @@ class Service:
         parts.publisher.start(parts.guard)
         parts.clips.start(parts.guard)
         parts.loop.start()
+        if parts.jobs:
+            parts.jobs.start(parts.guard)
         if not self._until_eof:
             parts.recalibration.start(parts.guard)
         for camera in parts.fleet.cameras:
@@ -144,6 +150,8 @@ class Service:
         parts, config = self.parts, self.parts.config.value
         if self._nightly:
             self._nightly.stop()
+        if parts.jobs:
+            parts.jobs.stop()
         timeout_s = config.shutdown_timeout / 2
         with ExitStack() as then:  # the last first
             drain_s = config.drain_timeout if reason == EndReason.NORMAL else 0.0

@@ -10,9 +10,9 @@ from streamwatch.clock import Clock
 from streamwatch.daemon.assembly import Components
 from streamwatch.daemon.nightly_process import NightlyProcess
 from streamwatch.daemon.persistence import Persistence
+from streamwatch.daemon.process.systemd import notify
+from streamwatch.daemon.process.watchdog import Watchdog
 from streamwatch.daemon.reconfigure import Reconfiguration
-from streamwatch.daemon.systemd import notify
-from streamwatch.daemon.watchdog import Watchdog
 from streamwatch.detection.loop import LOOP, PipelineLoop
 from streamwatch.detection.publisher import Publisher
 from streamwatch.health import Health

@@ -15,9 +15,11 @@ class CalibrationStatus:
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
         self._calibrating: set[str] = set()
+        self._shown: dict[str, Mapping[str, CalibratedPolicy]] = {}
 
     def show(self, camera: str, policies: Mapping[str, CalibratedPolicy]) -> None:
         """Expose a camera's budget and bound, and remember whether it is still calibrating."""
+        self._shown[camera] = policies
         provisional = any(calibrated.policy.provisional for calibrated in policies.values())
         (self._calibrating.add if provisional else self._calibrating.discard)(camera)
         known = [judged.thresholds for calibrated in policies.values() for judged in calibrated.fields]
@@ -28,6 +30,10 @@ class CalibrationStatus:
     def unlearned(self, camera: str) -> None:
         """The camera shows what none of its models learned."""
         self._calibrating.add(camera)
+
+    def zones_of(self, camera: str) -> Mapping[str, CalibratedPolicy]:
+        """How a camera's zones are judged now; nothing of one that is not watched."""
+        return self._shown.get(camera, {})
 
     def state_of(self, camera: str) -> CameraState:
         """The state of a camera that delivers frames."""

@@ -54,9 +54,25 @@ class OutboxAdministration:
         with writing(self._engine, "the endpoint could not be switched on") as connection:
             return bool(connection.execute(delete(endpoints).where(endpoints.c.name == endpoint)).rowcount)
 
-    def list_messages(self, *, state: str | None = None, endpoint: str | None = None, limit: int = 100) -> list[Message]:
-        """The newest messages first."""
-        wanted = [column == value for column, value in ((outbox.c.state, state), (outbox.c.endpoint, endpoint)) if value]
+    def list_messages(
+        self,
+        *,
+        state: str | None = None,
+        endpoint: str | None = None,
+        subject: str | None = None,
+        before: int | None = None,
+        limit: int = 100,
+    ) -> list[Message]:
+        """The newest messages first.
+
+        Args:
+            subject: only those that tell of it.
+            before: only those with a smaller number.
+        """
+        c = outbox.c
+        equal = ((c.state, state), (c.endpoint, endpoint), (c.subject, subject))
+        wanted = [column == value for column, value in equal if value]
+        wanted += [] if before is None else [c.id < before]
         query = select(outbox).where(*wanted).order_by(outbox.c.id.desc()).limit(limit)
         with reading(self._engine, "messages") as connection:
             return [message_of(row) for row in connection.execute(query).mappings()]

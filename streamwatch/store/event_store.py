@@ -143,6 +143,15 @@ class EventStore:
         with writing(self._engine, "the label could not be written") as connection:
             connection.execute(update(events).where(events.c.id == event_id).values(label=label))
 
+    def note(self, event_id: str, note: str | None) -> None:
+        """Write down what else a person says of an event, 1,000 characters at most; None takes it back.
+
+        Raises:
+            StoreError: the database refused.
+        """
+        with writing(self._engine, "the note could not be written") as connection:
+            connection.execute(update(events).where(events.c.id == event_id).values(note=note))
+
     def mark_exported(self, event_ids: Sequence[str]) -> None:
         """Write down that events were exported: retention keeps them.
 
@@ -230,7 +239,7 @@ def _close(connection: Connection, router: MessageRouter | None, ended: Sequence
 
 def _row(event: Event) -> dict[str, Any]:
     row = asdict(event)
-    del row["label"]  # a person's: no change of the event touches it
+    del row["label"], row["note"]  # a person's: no change of the event touches them
     peak = row.pop("peak")
     row.update(severity=event.severity.value, reason=event.reason.value if event.reason else None)
     row.update(peak_score=peak["score"], peak_wall_s=peak["wall_s"], peak_time_s=peak["time_s"])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import JSON, Boolean, Column, Float, Index, Integer, MetaData, String, Table, false
+from sqlalchemy import JSON, Boolean, Column, Float, Index, Integer, LargeBinary, MetaData, String, Table, false
 
 metadata = MetaData()
 
@@ -30,6 +30,7 @@ events = Table(
     Column("label", String(16)),
     Column("why", JSON, nullable=False, server_default="{}"),
     Column("exported", Boolean, nullable=False, server_default=false()),
+    Column("note", String(1000)),
     Index("events_by_start", "start_wall_s", "id"),
     Index("events_by_camera", "camera", "start_wall_s", "id"),
     Index("events_by_severity", "severity", "start_wall_s", "id"),
@@ -83,6 +84,7 @@ outbox = Table(
     Column("settled_wall_s", Float(53)),
     Index("outbox_by_state", "endpoint", "state", "due_wall_s", "id"),
     Index("outbox_by_subject", "endpoint", "subject", "id"),
+    Index("outbox_of_subject", "subject", "id"),
     Index("outbox_once", "endpoint", "message_id", unique=True),
     sqlite_autoincrement=True,
 )
@@ -116,4 +118,50 @@ live_peaks = Table(
     Column("watched", JSON, nullable=False),
     Column("applied", JSON, nullable=False),
     Column("earlier", JSON, nullable=False),
+)
+
+tokens = Table(
+    "tokens",
+    metadata,
+    Column("id", String(16), primary_key=True),
+    Column("name", String(63), nullable=False),
+    Column("role", String(16), nullable=False),
+    Column("secret_sha256", String(64), nullable=False),
+    Column("created_wall_s", Float(53), nullable=False),
+    Column("used_wall_s", Float(53)),
+    Column("revoked_wall_s", Float(53)),
+)
+
+web_sessions = Table(
+    "web_sessions",
+    metadata,
+    Column("secret_sha256", String(64), primary_key=True),
+    Column("token_id", String(16), nullable=False),
+    Column("expires_wall_s", Float(53), nullable=False),
+)
+
+audit = Table(
+    "audit",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("at_wall_s", Float(53), nullable=False),
+    Column("who", String(63), nullable=False),
+    Column("role", String(16), nullable=False),
+    Column("address", String(63), nullable=False),
+    Column("action", String(255), nullable=False),
+    Column("status", Integer, nullable=False),
+    sqlite_autoincrement=True,
+)
+
+replies = Table(
+    "replies",
+    metadata,
+    Column("who", String(63), primary_key=True),
+    Column("key", String(255), primary_key=True),
+    Column("request_sha256", String(64), nullable=False),
+    Column("at_wall_s", Float(53), nullable=False),
+    Column("status", Integer),
+    Column("headers", JSON),
+    Column("body", LargeBinary),
+    Index("replies_by_time", "at_wall_s"),
 )

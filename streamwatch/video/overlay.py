@@ -37,7 +37,7 @@ def heat_overlay(
     height, width = picture.shape[:2]
     heat = cv2.resize(grid, (width, height), interpolation=cv2.INTER_CUBIC)
     level = np.clip((heat - low) / max(high - low, 1e-6), 0.0, 1.0).astype(np.float32)
-    colours = _colour(level)
+    colours = heat_colours(level)
     opacity = (_MAX_OPACITY * np.sqrt(level))[..., None]
     blended: UInt8Array = (picture * (1 - opacity) + colours * opacity).astype(np.uint8)
     _draw_boxes(blended, boxes)
@@ -98,7 +98,8 @@ def _enlarged(picture: UInt8Array) -> UInt8Array:
     return np.asarray(picture.repeat(factor, axis=0).repeat(factor, axis=1)) if factor > 1 else picture
 
 
-def _colour(level: Float32Array) -> UInt8Array:
+def heat_colours(level: Float32Array) -> UInt8Array:
+    """(h, w) values of 0 to 1 as (h, w, 3) RGB."""
     bgr = cv2.applyColorMap((255 * level).astype(np.uint8), cv2.COLORMAP_TURBO)
     return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), dtype=np.uint8)
 
@@ -116,7 +117,7 @@ def _draw_bar(picture: UInt8Array, low: float, high: float) -> None:
     height, width = picture.shape[:2]
     top, bottom = height // 8, height - height // 8
     ramp = np.linspace(1, 0, bottom - top, dtype=np.float32)[:, None].repeat(_BAR_WIDTH_PX, axis=1)
-    picture[top:bottom, width - _BAR_WIDTH_PX - 6 : width - 6] = _colour(ramp)
+    picture[top:bottom, width - _BAR_WIDTH_PX - 6 : width - 6] = heat_colours(ramp)
     _draw_text(picture, f"{high:.1f}", (width - 42, top - 8))
     _draw_text(picture, f"{low:.1f}", (width - 42, bottom + 18))
 

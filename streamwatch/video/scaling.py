@@ -121,9 +121,15 @@ class DecodedPicture:
         self._frame, self._orientation = frame, orientation
         self.width, self.height = orientation.size(frame.width, frame.height)
 
-    def rgb(self) -> UInt8Array:
-        """(height, width, 3) RGB uint8 at the camera's own size."""
-        return self._orientation.turn(_rgb(VideoReformatter(), self._frame, self._frame.width, self._frame.height))
+    def rgb(self, width: int | None = None) -> UInt8Array:
+        """(height, width, 3) RGB uint8, at the camera's own size or as wide as was asked for.
+
+        Raises:
+            UnusablePicture: swscale refuses its size or format.
+        """
+        share = 1.0 if width is None else width / self.width
+        across, down = (max(1, round(side * share)) for side in (self._frame.width, self._frame.height))
+        return self._orientation.turn(_rgb(VideoReformatter(), self._frame, across, down))
 
 
 def _rgb(reformatter: VideoReformatter, frame: av.VideoFrame, width: int, height: int) -> UInt8Array:

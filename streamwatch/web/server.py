@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Collection
 
 import uvicorn
-from fastapi import FastAPI
 from starlette.types import ASGIApp
 
 from streamwatch.config.addresses import is_loopback
-from streamwatch.errors import ListenError
+from streamwatch.config.schema import Tls
+from streamwatch.errors import ConfigError, ListenError
 from streamwatch.threads import ThreadGuard
 from streamwatch.web.connections import BoundedProtocol
 from streamwatch.web.hosts import HostCheck
@@ -24,12 +25,17 @@ class WebServer:
 
     Args:
         names: tells which it answers to beside addresses and ``localhost``, where it listens on this machine alone.
+        tls: certificate and key for https; None is http.
 
     Raises:
-        ListenError: the address is taken or not ours.
+        ListenError: the address is taken or not ours; ConfigError: certificate and key are none.
     """
 
-    def __init__(self, app: FastAPI, address: str, names: Callable[[], Collection[str]] = tuple) -> None:
+    def __init__(
+        self, app: ASGIApp, address: str, names: Callable[[], Collection[str]] = tuple, tls: Tls | None = None
+    ) -> None:
+        if tls:
+            _require_certificate(tls)
         host, _, port = address.rpartition(":")
         served: ASGIApp = HostCheck(app, names) if is_loopback(host) else app
         self._socket = _bound_socket(host.strip("[]"), int(port), address)
@@ -37,9 +43,13 @@ class WebServer:
             served,
             http=BoundedProtocol,
             log_config=None,
+            proxy_headers=False,  # who is before us, the gate knows
+            server_header=False,
             access_log=False,
             lifespan="off",
             timeout_graceful_shutdown=1,
+            ssl_certfile=tls.certificate if tls else None,
+            ssl_keyfile=str(tls.key) if tls else None,
         )
         self._server = uvicorn.Server(self._config)
         self._stop = threading.Event()
@@ -66,6 +76,19 @@ class WebServer:
         self._server = uvicorn.Server(self._config)  # one that failed does not serve again
         if not self._stop.is_set():
             self._server.run(sockets=[self._socket.dup()])  # which it closes
+
+
+def _require_certificate(tls: Tls) -> None:
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(tls.certificate, tls.key, password=_no_passphrase)
+    except (OSError, ValueError) as error:
+        reason = error.strerror or "they do not belong together, or are no PEM" if isinstance(error, OSError) else str(error)
+        hint = "give the PEM files of a certificate and of its key, without a passphrase"
+        raise ConfigError(f"certificate and key cannot be used ({reason})", where="web.tls", hint=hint) from None
+
+
+def _no_passphrase() -> str:
+    raise ValueError("the key asks for a passphrase")
 
 
 def _bound_socket(host: str, port: int, address: str) -> socket.socket:

@@ -102,6 +102,9 @@ BY_HAND: dict[str, Any] = {
     "metrics.listen": "127.0.0.1:1",
     "web.listen": "127.0.0.1:1",
     "web.public_url": "https://example.org",
+    "web.proxy.header": "X-User",
+    "web.proxy.role": "admin",
+    "web.proxy.networks": ["10.0.0.0/8"],
     "web.tls.certificate": "c.pem",
     "web.tls.key": "k.pem",
     "update_at": "04:30",
@@ -141,7 +144,7 @@ def _choices(annotation: Any) -> tuple[Any, ...]:
 WHOLE: dict[str, Any] = {
     "version": 1,
     "alerts": {"mqtt": {"url": "mqtt://broker"}},
-    "web": {"tls": {"certificate": "a", "key": "b"}},
+    "web": {"tls": {"certificate": "a", "key": "b"}, "proxy": {}},
     "cameras": {"a": {"source": "rtsp://h/a"}, "b": {"source": "rtsp://h/b"}},
 }
 

@@ -10,7 +10,7 @@ import yaml
 from pydantic import BaseModel
 
 from streamwatch.config.loading import Secrets, load_config
-from streamwatch.config.schema import CameraConfig, CameraDefaults, Config, inert_keys
+from streamwatch.config.schema import CameraConfig, CameraDefaults, Config
 from streamwatch.errors import ConfigError
 from tests.conftest import REPOSITORY
 
@@ -94,12 +94,6 @@ def test_camera_keys_override_defaults_one_by_one(tmp_path: Path) -> None:
     assert (settings.fps, settings.cooldown, settings.end_delay) == ("native", 60, 2)
 
 
-def test_keys_without_effect_are_listed_only_when_set(tmp_path: Path) -> None:
-    assert list(inert_keys(load(tmp_path, MINIMAL))) == []
-    config = load(tmp_path, MINIMAL + "web: {tls: {certificate: a, key: b}}\n")
-    assert list(inert_keys(config)) == ["web.tls"]
-
-
 def test_every_camera_default_may_stand_in_a_camera() -> None:
     assert set(CameraDefaults.model_fields) <= set(CameraConfig.model_fields)
 
@@ -119,11 +113,3 @@ def test_the_example_has_every_key_with_its_default() -> None:
         assert value == field.get_default(), name
         if isinstance(value, BaseModel):
             assert set(data[name]) == set(type(value).model_fields), name
-
-
-def test_the_example_marks_exactly_the_keys_without_effect() -> None:
-    text = (REPOSITORY / "configs/example.yaml").read_text()
-    config = load_config(REPOSITORY / "configs/example.yaml", NO_SECRETS)
-    inert = {key.rpartition(".")[2] for key in inert_keys(config)}
-    marked = {line.split(":")[0].strip() for line in text.splitlines() if "(later)" in line and not line.startswith("#")}
-    assert marked == inert

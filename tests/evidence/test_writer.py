@@ -37,7 +37,7 @@ class Plain:
     width: int = 64
     height: int = 48
 
-    def rgb(self) -> UInt8Array:
+    def rgb(self, width: int | None = None) -> UInt8Array:
         return np.full((self.height, self.width, 3), self.level, np.uint8)
 
 

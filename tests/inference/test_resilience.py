@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from streamwatch.daemon.watchdog import Watchdog, all_stacks
+from streamwatch.daemon.process.watchdog import Watchdog, all_stacks
 from streamwatch.detection.loop import LOOP, PipelineLoop
 from streamwatch.errors import EngineFailure
 from streamwatch.health import Health

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 from pathlib import Path
 
-from streamwatch.daemon.systemd import notify
+from streamwatch.daemon.process.systemd import notify
 
 
 def test_states_arrive_where_systemd_listens(tmp_path: Path) -> None:

@@ -1,0 +1,74 @@
+"""The listeners of a daemon: telemetry, and the site with what it can see and change of the daemon."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+from streamwatch.config.editing import ConfigEditor
+from streamwatch.daemon.assembly import Components
+from streamwatch.web.access.policy import access_policy, require_somebody
+from streamwatch.web.context import Control, LiveView, SiteContext, Stores
+from streamwatch.web.hosts import own_names
+from streamwatch.web.jobs import Jobs
+from streamwatch.web.live.cameras import LiveCameras, LiveSources
+from streamwatch.web.server import WebServer
+from streamwatch.web.site import build_site
+from streamwatch.web.telemetry import telemetry_app
+
+
+@dataclass(frozen=True)
+class FollowedFile:
+    """The configuration file that a daemon follows.
+
+    Attributes:
+        reload: set to have it read again.
+    """
+
+    path: Path
+    reload: threading.Event
+
+
+def with_servers(parts: Components, folder: Path, followed: FollowedFile | None, stack: ExitStack) -> Components:
+    """The same with its listeners open, though not served yet.
+
+    Raises:
+        ListenError: an address is taken; ConfigError: nobody could log in where a login is asked for, or TLS cannot be used.
+    """
+    config, servers = parts.config.value, list[WebServer]()
+    names = partial(own_names, lambda: parts.config.value.web.public_url)
+    if config.metrics.listen:
+        servers.append(WebServer(telemetry_app(parts.metrics, parts.health, parts.readiness), config.metrics.listen, names))
+        stack.callback(servers[-1].stop)
+    jobs = None
+    if config.web.listen:
+        jobs = Jobs(parts.clock, on_done=followed.reload.set) if followed else None
+        context = site_context(parts, folder, followed, jobs)
+        require_somebody(config.web, any_token=context.stores.access.any_in_force())
+        servers.append(WebServer(build_site(context, access_policy(config.web)), config.web.listen, names, config.web.tls))
+        stack.callback(servers[-1].stop)
+    return replace(parts, servers=tuple(servers), jobs=jobs)
+
+
+def site_context(parts: Components, folder: Path, followed: FollowedFile | None, jobs: Jobs | None) -> SiteContext:
+    """What the site of a daemon asks."""
+    sources = LiveSources(
+        lambda: parts.fleet.cameras,
+        parts.status,
+        parts.shown.levels,
+        parts.shown.monitor_of,
+        parts.calibration.zones_of,
+        parts.clock,
+    )
+    live = LiveView(LiveCameras(sources), parts.shown.pictures, parts.shown.levels, parts.shown.feed, parts.shown.load)
+    control = None
+    if followed and jobs:
+        control = Control(ConfigEditor(followed.path), jobs, followed.reload.set, lambda: parts.config.refused)
+    stores = Stores.of(parts.persistence.database, parts.persistence.store)
+    began_wall_s = parts.clock.wall_s()
+    return SiteContext(
+        "streamwatch", lambda: parts.config.value, folder, parts.clock, stores, began_wall_s, live=live, control=control
+    )

@@ -1,0 +1,126 @@
+"""What the site is made of: everything that its routes ask, passed in once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from fastapi import Depends, Request
+from sqlalchemy import Engine
+
+from streamwatch.clock import Clock
+from streamwatch.config.editing import ConfigEditor
+from streamwatch.config.schema import Config
+from streamwatch.store.access import AccessStore
+from streamwatch.store.administration import OutboxAdministration
+from streamwatch.store.event_store import EventStore
+from streamwatch.web.jobs import Jobs
+from streamwatch.web.live.cameras import LiveCameras
+from streamwatch.web.live.feed import EventFeed
+from streamwatch.web.live.levels import LevelHistory
+from streamwatch.web.live.load import EngineLoad
+from streamwatch.web.live.pictures import LivePictures
+from streamwatch.web.problems import Problem, not_found
+
+
+@dataclass(frozen=True)
+class Stores:
+    """What of the site's database is asked for."""
+
+    database: Engine
+    events: EventStore
+    outbox: OutboxAdministration
+    access: AccessStore
+
+    @staticmethod
+    def of(database: Engine, events: EventStore) -> Stores:
+        """Of one that is open and migrated."""
+        return Stores(database, events, OutboxAdministration(database), AccessStore(database))
+
+
+@dataclass(frozen=True)
+class LiveView:
+    """What of a running daemon can be looked at."""
+
+    cameras: LiveCameras
+    pictures: LivePictures
+    levels: LevelHistory
+    feed: EventFeed
+    load: EngineLoad
+
+
+@dataclass(frozen=True)
+class Control:
+    """What of a running daemon can be changed.
+
+    Attributes:
+        reload: have it read its configuration, and its models, again soon.
+        refused: why the last configuration was not taken up; None if it was.
+    """
+
+    editor: ConfigEditor
+    jobs: Jobs
+    reload: Callable[[], None]
+    refused: Callable[[], str | None]
+
+
+@dataclass(frozen=True)
+class SiteContext:
+    """Everything.
+
+    Attributes:
+        config: gives the configuration in force.
+        folder: of the evidence.
+        live: None where no daemon watches.
+        control: None for a daemon without a configuration file.
+    """
+
+    title: str
+    config: Callable[[], Config]
+    folder: Path
+    clock: Clock
+    stores: Stores
+    began_wall_s: float
+    live: LiveView | None = None
+    control: Control | None = None
+
+    def require_live(self) -> LiveView:
+        """What is watched now.
+
+        Raises:
+            Problem: nothing is.
+        """
+        if self.live is None:
+            raise Problem(409, "no daemon watches here; start one with `streamwatch run`")
+        return self.live
+
+    def require_control(self) -> Control:
+        """What can be changed.
+
+        Raises:
+            Problem: nothing can.
+        """
+        if self.control is None:
+            raise Problem(409, "there is no configuration file here that could be changed; start `streamwatch run -c CONFIG`")
+        return self.control
+
+    def require_camera(self, camera: str) -> str:
+        """The name of a camera of the configuration.
+
+        Raises:
+            Problem: 404, it is none.
+        """
+        if camera not in self.config().cameras:
+            raise not_found(f"camera {camera!r} in the configuration")
+        return camera
+
+
+def site_of(request: Request) -> SiteContext:
+    """The site of an app."""
+    site: SiteContext = request.app.state.site
+    return site
+
+
+Site = Annotated[SiteContext, Depends(site_of)]

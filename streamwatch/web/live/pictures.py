@@ -1,0 +1,141 @@
+"""The newest picture of each camera that somebody looks at, made once for all who do.
+
+The scoring thread only leaves the frame here, and only if somebody asked lately: nobody's frames are held for nothing.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field
+
+import cv2
+import numpy as np
+
+from streamwatch.clock import Clock
+from streamwatch.evidence.privacy import Privacy
+from streamwatch.records import Float32Array, UInt8Array
+from streamwatch.scores import FrameScore
+from streamwatch.video.overlay import encode_jpeg, heat_colours
+
+WANTED_FOR_S = 10.0
+"""After somebody asked for a camera's picture."""
+WIDTHS_PX = (320, 640, 1280)
+"""Pictures are made this wide at most, so that each is made for many."""
+PICTURE_EVERY_S = 0.4
+"""A newer one is made no sooner: 20 viewers of 16 cameras cost as much as one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A picture as it is given out.
+
+    Attributes:
+        tag: names its content.
+        wall_s: Unix time of the frame.
+    """
+
+    content: bytes
+    media_type: str
+    tag: str
+    wall_s: float
+
+
+@dataclass
+class _Camera:
+    """What is held of one camera.
+
+    Attributes:
+        wanted_until_s: monotonic.
+        made: by what was asked for, the frame's index and when it was made.
+    """
+
+    wanted_until_s: float = float("-inf")
+    newest: FrameScore | None = None
+    made: dict[Hashable, tuple[int, float, Shown]] = field(default_factory=dict)
+    making: threading.Lock = field(default_factory=threading.Lock)
+
+
+class LivePictures:
+    """Filled by the scoring thread, asked from any.
+
+    Args:
+        privacy_of: what of a camera's pictures may not be seen.
+        threshold_of: told a camera, at which level its heat begins to be hot.
+    """
+
+    def __init__(self, clock: Clock, privacy_of: Callable[[str], Privacy], threshold_of: Callable[[str], float]) -> None:
+        self._clock, self._privacy_of, self._threshold_of = clock, privacy_of, threshold_of
+        self._cameras: dict[str, _Camera] = {}
+
+    def record(self, scored: FrameScore, _counts: bool) -> None:
+        """A frame was scored."""
+        known = self._cameras.get(scored.frame.camera)
+        if known is None:
+            return
+        wanted = self._clock.monotonic_s() <= known.wanted_until_s
+        known.newest = scored if wanted else None
+        if not wanted:
+            known.made = {}
+
+    def want(self, camera: str) -> bool:
+        """Somebody looks at a camera; whether there is something to see already."""
+        known = self._cameras.setdefault(camera, _Camera())
+        known.wanted_until_s = self._clock.monotonic_s() + WANTED_FOR_S
+        return known.newest is not None
+
+    def picture(self, camera: str, width_px: int) -> Shown | None:
+        """The newest picture as JPEG, as wide as the next of WIDTHS_PX; None before there is one.
+
+        Raises:
+            UnusablePicture, OSError: it cannot be made.
+        """
+        width = next((known for known in WIDTHS_PX if known >= width_px), WIDTHS_PX[-1])
+        return self._shown(camera, ("picture", width), lambda scored: self._picture(scored, width), "image/jpeg")
+
+    def heat(self, camera: str) -> Shown | None:
+        """Of the same frame the map of levels as PNG, to be laid over it; transparent where nothing is unusual."""
+        threshold = self._threshold_of(camera)
+        return self._shown(camera, ("heat", threshold), lambda scored: heat_png(scored.level_grid, threshold), "image/png")
+
+    def _shown(
+        self, camera: str, what: tuple[str, float], make: Callable[[FrameScore], bytes | None], media_type: str
+    ) -> Shown | None:
+        known = self._cameras.get(camera)
+        if known is None:
+            return None
+        with known.making:
+            scored, now_s = known.newest, self._clock.monotonic_s()
+            last = known.made.get(what)
+            if scored is None:
+                return last[2] if last else None
+            frame = scored.frame
+            if last and (last[0] == frame.index or now_s - last[1] < PICTURE_EVERY_S):
+                return last[2]
+            content = make(scored)
+            if content is None:
+                return None
+            shown = Shown(content, media_type, f"{what[0]}-{frame.segment}-{frame.index}-{what[1]:g}", frame.wall_s)
+            known.made[what] = (frame.index, now_s, shown)
+            return shown
+
+    def _picture(self, scored: FrameScore, width: int) -> bytes | None:
+        picture = scored.frame.picture
+        if picture is None:
+            return None
+        seen = picture.rgb(min(width, picture.width))
+        return encode_jpeg(self._privacy_of(scored.frame.camera).covered(seen))
+
+
+def heat_png(grid: Float32Array, threshold: float) -> bytes:
+    """(h, w) levels as a PNG with transparency: from half of the threshold, at full strength at twice.
+
+    Raises:
+        OSError: it cannot be encoded.
+    """
+    strength = np.clip((grid / threshold - 0.5) / 1.5, 0.0, 1.0).astype(np.float32)
+    rgba: UInt8Array = np.dstack([heat_colours(strength), (255 * np.sqrt(strength)).astype(np.uint8)])
+    encoded, data = cv2.imencode(".png", cv2.cvtColor(rgba, cv2.COLOR_RGBA2BGRA))
+    if not encoded:
+        raise OSError("a heat map cannot be encoded")
+    return bytes(data.tobytes())

@@ -1,0 +1,99 @@
+import { get, lasting, tell } from "/static/api.js";
+import { draw } from "/static/chart.js";
+import { heatSlider, LivePicture } from "/static/pictures.js";
+import { listen } from "/static/stream.js";
+
+const KEPT = 400;
+const cards = new Map();
+const grid = document.getElementById("cameras");
+const fade = heatSlider(document.getElementById("opacity"), () => [...cards.values()].map((card) => card.picture));
+const seen = new IntersectionObserver((entries) => {
+  for (const entry of entries) cards.get(entry.target.dataset.camera).picture.visible = entry.isIntersecting;
+});
+
+function made(camera) {
+  const article = document.getElementById("camera").content.cloneNode(true).querySelector("article");
+  const address = `/cameras/${encodeURIComponent(camera.name)}`;
+  article.dataset.camera = camera.name;
+  article.querySelector(".seen").href = address;
+  article.querySelector(".picture").alt = `the newest picture of ${camera.name}`;
+  article.querySelector(".chart").setAttribute("aria-label", `level of ${camera.name} in the last two minutes, against its threshold`);
+  const name = article.querySelector(".name");
+  name.href = address;
+  name.textContent = camera.name;
+  grid.append(article);
+  const picture = new LivePicture(article, camera.name, { width: 320, everyMs: 1000 });
+  const card = { article, picture, points: [] };
+  cards.set(camera.name, card);
+  seen.observe(article);
+  return card;
+}
+
+function adviceFor(camera) {
+  if (!camera.enabled) return "switched off in the configuration, or not learned yet";
+  if (camera.tamper) return `its picture cannot be watched: ${camera.tamper}`;
+  if (camera.state === "offline") return "no pictures come: look at its power, its cable and its password";
+  const known = camera.calibration;
+  if (camera.state === "calibrating" && known && known.share < 1) {
+    return `calibrating: ${lasting(known.footage_s)} of ${lasting(known.needed_s)} of normal footage seen (${Math.floor(100 * known.share)} %)`;
+  }
+  return "";
+}
+
+function show(camera) {
+  const card = cards.get(camera.name) || made(camera);
+  const { article } = card;
+  const ratio = camera.level !== null && camera.threshold ? camera.level / camera.threshold : 0;
+  article.classList.toggle("alarm", ratio >= 1);
+  const state = article.querySelector(".state");
+  state.textContent = camera.state || "not watched";
+  state.className = `state ${camera.state || ""}`;
+  const level = article.querySelector(".level");
+  level.classList.toggle("over", ratio >= 1);
+  level.querySelector(".filled").style.width = `${Math.min(ratio / 1.5, 1) * 100}%`;
+  const latency = camera.latency_ms === null ? "" : `, ${camera.latency_ms.toFixed(0)} ms behind`;
+  article.querySelector(".figures").textContent =
+    `level ${camera.level === null ? "-" : camera.level.toFixed(2)} of ${camera.threshold === null ? "-" : camera.threshold.toFixed(2)}, ` +
+    `${camera.frames_per_s.toFixed(1)} frames/s${latency}`;
+  article.querySelector(".advice").textContent = adviceFor(camera);
+  if (camera.scored_at) {
+    const at = Date.parse(camera.scored_at) / 1000;
+    if (!card.points.length || card.points.at(-1).at < at) card.points.push({ at, value: ratio });
+    if (card.points.length > KEPT) card.points.shift();
+  }
+  draw(article.querySelector(".chart"), card.points);
+}
+
+function showAll(cameras) {
+  document.getElementById("count").textContent =
+    `${cameras.length} cameras, ${cameras.filter((camera) => ["running", "calibrating"].includes(camera.state)).length} watched`;
+  cameras.forEach(show);
+  for (const [name, card] of cards) {
+    if (!cameras.some((camera) => camera.name === name)) {
+      card.picture.visible = false;
+      card.article.remove();
+      cards.delete(name);
+    }
+  }
+  fade();
+}
+
+async function earlier(camera) {
+  const levels = await get(`/api/v1/cameras/${encodeURIComponent(camera.name)}/levels?since=${Date.now() / 1000 - 120}`).catch(() => null);
+  const card = cards.get(camera.name);
+  if (levels && card && levels.threshold) {
+    const before = levels.points.map((point) => ({ at: point.at, value: point.level / levels.threshold }));
+    card.points = [...before, ...card.points.filter((point) => !before.length || point.at > before.at(-1).at)];
+  }
+}
+
+const first = await get("/api/v1/cameras").catch((error) => { tell(error.message, true); return []; });
+showAll(first);
+listen({
+  state: showAll,
+  event: (event) => {
+    if (event.type === "anomaly.started") tell(`${event.camera}: ${event.speaks ? event.speaks.text : "something unusual"}`, true, `/events/${event.id}`);
+  },
+  notice: (notice) => tell(`${notice.camera || "streamwatch"}: ${notice.type}`, notice.type.endsWith("offline")),
+});
+for (const camera of first) await earlier(camera);

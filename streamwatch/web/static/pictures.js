@@ -1,0 +1,57 @@
+// The newest picture of a camera, and its heat map over it: asked for one after the other, and not while nobody looks.
+
+const HEAT_KEY = "streamwatch-heat";
+
+export class LivePicture {
+  constructor(root, camera, { width, everyMs, heat = true }) {
+    this.image = root.querySelector(".picture");
+    this.heat = heat ? root.querySelector(".heat") : null;
+    this.base = `/api/v1/cameras/${encodeURIComponent(camera)}`;
+    this.width = width;
+    this.everyMs = everyMs;
+    this.visible = true;
+    this.opacity = 0;
+    this.loop();
+  }
+
+  async loop() {
+    for (;;) {
+      let pause = this.everyMs;
+      if (this.visible && !document.hidden) {
+        const shown = await this.show(this.image, `${this.base}/picture?width=${this.width}`);
+        if (this.heat && this.opacity > 0) await this.show(this.heat, `${this.base}/heat`);
+        if (!shown) pause = Math.max(pause, 2000);
+      }
+      await new Promise((resolve) => setTimeout(resolve, pause));
+    }
+  }
+
+  async show(image, address) {
+    try {
+      const answer = await fetch(address, { cache: "no-cache" });
+      if (!answer.ok) return false;
+      const before = image.src;
+      image.src = URL.createObjectURL(await answer.blob());
+      await image.decode().catch(() => {});
+      if (before) URL.revokeObjectURL(before);
+      return true;
+    } catch {
+      return false;
+    }
+  }
+
+  fade(opacity) {
+    this.opacity = opacity;
+    if (this.heat) this.heat.style.opacity = opacity;
+  }
+}
+
+export function heatSlider(input, pictures) {
+  input.value = localStorage.getItem(HEAT_KEY) ?? input.value;
+  const apply = () => {
+    localStorage.setItem(HEAT_KEY, input.value);
+    for (const picture of pictures()) picture.fade(input.value / 100);
+  };
+  input.addEventListener("input", apply);
+  return apply;
+}
