@@ -15,11 +15,17 @@ MIN_LENGTH, _LONG = 4, 8
 where it is a word."""
 _CREDENTIALS = re.compile(r"(?<=://)\S+@")  # to the last @: a password may hold one, and a slash, written by hand
 _NAMED = re.compile(r"(?i)(?<=[/?&;])(user(?:name)?|login|pass(?:word|wd)?|pwd|token|key|secret|auth)=[^&;/\s]+")
+_NAMED_TO_SLASH = re.compile(_NAMED.pattern.replace(r"/\s", "/"))
+"""The same where a text is known to be a URL as a whole, whatever stands in it."""
 _OPAQUE = re.compile(r"(?<=/)(?=[^/\s]*\d)(?=[^/\s]*[A-Za-z])[\w~.:%+=-]{16,}(?<!:)")
 """A long part of a path, of letters and digits: webhooks have their tokens there."""
 _OPAQUE_VALUE = re.compile(r"(?=[^\s]*\d)(?=[^\s]*[A-Za-z])[\w~.:%+-]{16,}")
 _QUERY = re.compile(r"(?<=\?)\S+?(?=[:,;)'\"]*(?:\s|$))")
 _URL = re.compile(r"[a-z][a-z0-9+.-]*://\S+", re.IGNORECASE)
+_CREDENTIALS_ALONE = re.compile(r"(?:[a-z][\w+.-]*:/{0,2})?[^/\s:@]+:(.+)@[^@\s]+", re.IGNORECASE | re.DOTALL)
+"""``user:password@host/path``, its scheme forgotten or mistyped."""
+IN_USER_INFO = "!$&'()*+,;=~-._"
+"""What may stand in a URL's user and password as it is (RFC 3986, section 3.2.1)."""
 _WHOLE_URL = re.compile(r"\s*([a-z][a-z0-9+.-]*)://(.*)", re.IGNORECASE | re.DOTALL)
 
 
@@ -55,13 +61,19 @@ def secrets_in(text: str) -> set[str]:
     """What must not be shown of a setting: of a URL its password, what is named as a secret, and tokens; else all of it."""
     whole = _WHOLE_URL.fullmatch(text)
     if whole is None:
-        return {text}
+        alone = _CREDENTIALS_ALONE.fullmatch(text)
+        return {alone[1]} if alone else {text}
     user_info, rest = split_user_info(whole[2])
     password = user_info.partition(":")[2] if user_info else ""
     named = {found[0].partition("=")[2] for found in _NAMED.finditer(rest)}
     opaque = [value for value in re.split(r"[/?&=;]", rest) if _OPAQUE_VALUE.fullmatch(value)]
     secrets = {password, *named, *opaque}
     return {form for secret in secrets for form in (secret, unquote(secret)) if form}
+
+
+def looks_like_credentials(text: str) -> bool:
+    """Whether a text that is no URL was meant as one with a password."""
+    return _CREDENTIALS_ALONE.fullmatch(text) is not None
 
 
 def split_user_info(rest: str) -> tuple[str | None, str]:
@@ -95,7 +107,10 @@ def mask_url(url: str) -> str:
     if whole is None:
         return mask_credentials(url)
     user_info, rest = split_user_info(whole[2])
-    return mask_credentials(f"{whole[1]}://{f'{SHOWN}@' if user_info is not None else ''}{rest}")
+    path, query, _ = rest.partition("?")
+    path = _NAMED_TO_SLASH.sub(lambda found: f"{found[1]}={SHOWN}", path)
+    shown = f"{whole[1]}://{f'{SHOWN}@' if user_info is not None else ''}{path}"
+    return mask_credentials(shown) + (f"?{SHOWN}" if query else "")
 
 
 def _masked(url: str) -> str:
@@ -114,6 +129,7 @@ def _forms(secret: str) -> set[str]:
         secret,
         quote(secret),
         quote(secret, safe=""),
+        quote(secret, safe=IN_USER_INFO),
         json.dumps(secret)[1:-1],
         json.dumps(secret, ensure_ascii=False)[1:-1],
         repr(secret)[1:-1],

@@ -7,7 +7,7 @@ import json
 import logging
 import string
 from pathlib import Path
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 import pytest
 
@@ -39,7 +39,7 @@ def test_a_password_of_a_variable_reaches_the_camera_as_it_is_and_is_shown_nowhe
     source = parse_source(config.cameras["yard"].source.get_secret_value())
     parts = urlsplit(source.segments[0].location)
     assert (parts.hostname, parts.port, parts.path) == ("127.0.0.1", 1, "/s1")
-    assert parts.password == quote(password, safe="")
+    assert unquote(parts.password or "") == password
     said = [source.label, repr(source.segments[0]), str(StreamwatchError(f"cannot open {source.segments[0].location}"))]
     for text in (*said, mask_credentials(password)):
         assert password not in text
@@ -149,3 +149,46 @@ def test_check_shows_no_password(tmp_path: Path, capsys: pytest.CaptureFixture[s
     said = "".join(capsys.readouterr())
     assert "cret" not in said
     assert "127.0.0.1" in said
+
+
+SPACED = "Geheim#7/x y"
+FAULTY = [
+    'cam: {{source: "rtsp://viewer:{}@127.0.0.1:99999/s"}}',
+    'cam: {{source: "rtsp://viewer:{}@bad host/s"}}',
+    'cam: {{sorce: "rtsp://viewer:{}@127.0.0.1/s", source: a.mp4}}',
+    'cam: {{source: a.mp4, fps: "rtsp://viewer:{}@127.0.0.1/s"}}',
+    'cam: {{source: "rtsp://127.0.0.1:99999/s?pwd={}&a=1"}}',
+    'cam: "rtsp://viewer:{}@127.0.0.1/s"',
+]
+
+
+@pytest.mark.parametrize("line", FAULTY)
+def test_a_faulty_configuration_shows_no_password_that_was_written_into_it(line: str, tmp_path: Path) -> None:
+    path = tmp_path / "site.yaml"
+    path.write_text(f"version: 1\ncameras:\n  {line.format(SPACED)}\n")
+    with pytest.raises(ConfigError) as refused:
+        load_config(path)
+    said = "\n".join(refused.value.problems)
+    assert "Geheim" not in said
+    assert "x y" not in said
+
+
+@pytest.mark.parametrize("place", ["?token={}", "?a=1&token={}&b=2", "/user=admin&password={}&channel=1", "/{}/x"])
+def test_a_variable_anywhere_in_a_url_arrives_as_it_is_and_is_shown_nowhere(place: str, tmp_path: Path) -> None:
+    value = "to k#1&x=2/é"
+    path = tmp_path / "site.yaml"
+    path.write_text(f'version: 1\ncameras:\n  cam: {{source: "http://127.0.0.1:1/s{place.format("${TOK}")}"}}\n')
+    location = parse_source(load_config(path, Secrets({"TOK": value}, ())).cameras["cam"].source.get_secret_value())
+    parts = urlsplit(location.segments[0].location)
+    assert not parts.fragment
+    assert value in unquote(parts.path) or value in unquote(parts.query)
+    assert all(part not in location.label for part in ("k#1", "x=2", "é", quote("k#1&x=2")))
+    assert value not in mask_credentials(f"it cannot be reached: {value}")
+
+
+def test_a_variable_that_is_a_name_or_a_host_is_no_secret(tmp_path: Path) -> None:
+    path = tmp_path / "site.yaml"
+    path.write_text('version: 1\ncameras:\n  cam: {source: "rtsp://${HOST}:554/live/${NAME}"}\n')
+    config = load_config(path, Secrets({"HOST": "camera-7.example", "NAME": "main/stream_2"}, ()))
+    assert config.cameras["cam"].source.get_secret_value() == "rtsp://camera-7.example:554/live/main/stream_2"
+    assert mask_credentials("camera-7.example gives main/stream_2") == "camera-7.example gives main/stream_2"

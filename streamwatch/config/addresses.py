@@ -41,6 +41,8 @@ def require_source_address(source: SecretStr) -> SecretStr:
         ValueError: it is none; the message does not hold it, because it may hold a secret.
     """
     text = source.get_secret_value()
+    if not text.strip():
+        raise ValueError("must name a file, a folder, a device or a URL")
     scheme = _NETWORK_SOURCE.match(text)
     if scheme is None:
         return source

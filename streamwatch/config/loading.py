@@ -16,7 +16,7 @@ from pydantic_core import ErrorDetails
 
 from streamwatch.config.schema import Config
 from streamwatch.errors import ConfigError
-from streamwatch.masking import mask_credentials, remember
+from streamwatch.masking import IN_USER_INFO, looks_like_credentials, mask_url, remember
 from streamwatch.retry import caught
 
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
@@ -101,7 +101,7 @@ class _Document:
     def problem(self, at: KeyPath, rule: str) -> None:
         """Note a fault: file, line, key path, value as written (never a secret's value), and rule."""
         secret = any(isinstance(part, str) and _SECRET_KEY.search(part) for part in at)
-        shown = f" = {mask_credentials(self.written[at])!r}" if at in self.written and not secret else ""
+        shown = f" = {mask_url(self.written[at])!r}" if at in self.written and not secret else ""
         self.problems.append(f"{self.path}:{self.line(at)}: {_dotted(at)}{shown}: {rule}")
 
     def line(self, at: KeyPath) -> int:
@@ -215,24 +215,35 @@ def _scalar(node: yaml.Node, at: KeyPath, document: _Document, secrets: Secrets)
         if value is None:
             places = "/run/secrets, $CREDENTIALS_DIRECTORY or secrets/ beside this file"
             document.problem(at, f"${{{match[1]}}} is neither in the environment nor in {places}")
-        return _encoded(value or "", text, match) if _in_user_info(text, match) else value or ""
+        return _in_place(value or "", text, match)
 
     return _VARIABLE.sub(value_of, text)
 
 
-def _in_user_info(text: str, match: re.Match[str]) -> bool:
-    """Whether a variable stands for a user or a password of a URL: there it is percent-encoded, whatever it holds."""
-    scheme = text.find("://", 0, match.start())
-    return (
-        scheme >= 0 and "/" not in text[scheme + 3 : match.start()] and re.search(r"^[^/]*@", text[match.end() :]) is not None
-    )
+def _in_place(value: str, text: str, match: re.Match[str]) -> str:
+    """A variable's value as it stands in a URL: percent-encoded but in the host; elsewhere as it is.
 
-
-def _encoded(value: str, text: str, match: re.Match[str]) -> str:
-    """Percent-encoded; a variable that is the whole of the user part, as ``user:password``, keeps the colon between them."""
-    whole = text[: match.start()].endswith("://") and text[match.end() :].startswith("@")
+    What needs encoding, stands for a user or a password, or in a query, is a secret from now on: the environment may hold
+    anything, and a part of a URL that is written down is no reason to make a variable of it.
+    """
+    before, after = text[: match.start()], text[match.end() :]
+    scheme, _, rest = before.rpartition("://")
+    if not scheme:
+        return value
+    if "?" in rest:
+        remember(value)
+        return quote(value, safe="")
+    if "/" in rest:
+        if not re.fullmatch(r"[\w./~-]*", value):
+            remember(value)
+        return quote(value, safe="/~")
+    if re.search(r"^[^/]*@", after) is None:
+        return value
+    # A variable that is the whole of the user part, as ``user:password``, keeps the colon between them.
+    whole = not rest and after.startswith("@")
     user, colon, password = value.partition(":") if whole else (value, "", "")
-    return quote(user, safe="") + colon + quote(password, safe="")
+    remember(password or user)
+    return quote(user, safe=IN_USER_INFO) + colon + quote(password, safe=IN_USER_INFO)
 
 
 def remember_secrets(value: object) -> None:
@@ -242,8 +253,10 @@ def remember_secrets(value: object) -> None:
     elif isinstance(value, BaseModel):
         for name in type(value).model_fields:
             part = getattr(value, name)
-            if name != "source" or "://" in part.get_secret_value():  # a camera's source may be a path, which is none
+            if name != "source":
                 remember_secrets(part)
+            elif (source := part.get_secret_value()) and ("://" in source or looks_like_credentials(source)):
+                remember(source)  # a path is no secret
     elif isinstance(value, Mapping):
         for part in value.values():
             remember_secrets(part)

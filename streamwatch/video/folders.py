@@ -13,7 +13,7 @@ def _suffixes(names: str) -> frozenset[str]:
 
 
 PICTURES = _suffixes(
-    "jpg jpeg jpe jfif png bmp dib tif tiff webp gif jp2 j2k jpx ppm pgm pbm pnm pam avif heic heif jxl tga exr dpx sgi qoi"
+    "jpg jpeg jpe jfif png bmp tif tiff webp gif jp2 j2k jpx ppm pgm pbm pnm pam avif heic heif jxl tga exr dpx sgi qoi"
 )
 ANIMATED = _suffixes("gif webp avif")
 """Pictures of which one alone may be a film."""
@@ -40,12 +40,12 @@ def _natural(text: str) -> tuple[tuple[int, str], ...]:
 
 
 def visible_files(folder: Path, pattern: str = "*") -> list[Path]:
-    """The files of a folder that are not hidden, in natural order.
+    """The files of a folder that are not hidden, in natural order; a link that leads nowhere is one that cannot be read.
 
     Raises:
         OSError: it cannot be read.
     """
-    return in_order(path for path in folder.glob(pattern) if path.is_file() and not path.name.startswith("."))
+    return in_order(path for path in folder.glob(pattern) if not path.is_dir() and not path.name.startswith("."))
 
 
 def in_order(paths: Iterable[Path]) -> list[Path]:
@@ -77,12 +77,20 @@ def contents_of(files: Sequence[Path]) -> Contents:
     return Contents(pictures, recordings, tuple(path for path in files if path not in taken))
 
 
+def say_unreadable(paths: Sequence[Path]) -> str | None:
+    """Which pictures could not be read, in words; None if there are none."""
+    return f"not readable: {_names(paths)}" if paths else None
+
+
+def _names(paths: Sequence[Path]) -> str:
+    more = f" and {len(paths) - _NAMED} more" if len(paths) > _NAMED else ""
+    return ", ".join(path.name for path in paths[:_NAMED]) + more
+
+
 def say_left_out(place: str, left_out: Sequence[Path]) -> str | None:
     """Which files beside others are not read, in words; None if there are none."""
     if not left_out:
         return None
-    names = ", ".join(path.name for path in left_out[:_NAMED])
-    more = f" and {len(left_out) - _NAMED} more" if len(left_out) > _NAMED else ""
     thumbnails = any(path.suffix.lower() in PICTURES for path in left_out)
     why = "pictures beside recordings, or neither" if thumbnails else "neither pictures nor recordings"
-    return f"{place}: {len(left_out)} file(s) left out, {why}: {names}{more}"
+    return f"{place}: {len(left_out)} file(s) left out, {why}: {_names(left_out)}"

@@ -67,11 +67,31 @@ def orientation_of(frame: av.VideoFrame, coded: bytes | Path | None = None) -> O
         coded: the picture file that it was decoded from, where it is one: PyAV (18.1) cannot show the side data of a frame
             that has Exif beside its display matrix, and its ``rotation`` is half a turn for a mirror image.
     """
+    return _said(frame, coded) or UPRIGHT
+
+
+def _said(frame: av.VideoFrame, coded: bytes | Path | None) -> Orientation | None:
     try:
         matrix = frame.side_data.get("DISPLAYMATRIX")
     except ValueError:
         return _exif_orientation(coded)
-    return UPRIGHT if matrix is None else _of_matrix(bytes(cast("bytes", matrix)))
+    return None if matrix is None else _of_matrix(bytes(cast("bytes", matrix)))
+
+
+class TurnedStream:
+    """How the frames of one stream are to be turned, one after the other.
+
+    H.264 and HEVC may say it in a message of their own (ITU-T H.264, D.2.27), once at the beginning or with each key frame;
+    FFmpeg gives it with that picture, and with none that follows.
+    """
+
+    def __init__(self) -> None:
+        self._last = UPRIGHT
+
+    def orientation(self, frame: av.VideoFrame, coded: bytes | Path | None = None) -> Orientation:
+        """As ``orientation_of``; a frame that says nothing is turned as the one before it."""
+        self._last = _said(frame, coded) or self._last
+        return self._last
 
 
 def _of_matrix(matrix: bytes) -> Orientation:

@@ -38,12 +38,20 @@ _BURST_S = 20.0
 """How much may come at once: after a pause that is no disconnect yet, or as a segment of an HTTP stream."""
 
 
+_STARVED_INTERVALS = 2.0
+
+
 class ArrivalLimit:
-    """Bounds a live stream's frames by when they arrive: times that the camera gives may be anything."""
+    """Bounds a live stream's frames by when they arrive, above and below: times that the camera gives may be anything."""
 
     def __init__(self, fps: float, clock: Clock) -> None:
         self._rate_hz, self._most = _ARRIVALS_SPARE * fps, max(_BURST_S * fps, 2.0)
         self._clock, self._left, self._at_s = clock, self._most, clock.monotonic_s()
+        self._passed_at_s = self._at_s
+
+    def starved(self) -> bool:
+        """Whether frames come and none was passed on for two of their intervals: a clock that stands almost still."""
+        return self._clock.monotonic_s() - self._passed_at_s >= _STARVED_INTERVALS * _ARRIVALS_SPARE / self._rate_hz
 
     def allows(self) -> bool:
         """Whether another frame may be passed on now; if so, it is counted."""
@@ -53,6 +61,7 @@ class ArrivalLimit:
         if self._left < 1:
             return False
         self._left -= 1
+        self._passed_at_s = now_s
         return True
 
 

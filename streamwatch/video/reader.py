@@ -166,7 +166,7 @@ class FrameReader:
                 if not self._listeners.on_picture(decoded.drop_reason):
                     progress.ended = True
                     return
-                due = pacer.passes(time_s - starts_at_s)
+                due = pacer.passes(time_s - starts_at_s) or (limit is not None and limit.starved())
                 if due and limit is not None and not limit.allows():
                     due = False
                     self._listeners.on_drop(DropReason.DISPLACED)
@@ -178,7 +178,8 @@ class FrameReader:
                     maker.pass_over(decoded, time_s)
                 elif (frame := self._due(maker, decoded, index, time_s)) is not None:
                     yield frame
-            progress.time_s += progress.step_s
+            alone = progress.frames == frames_before + 1  # it says nothing of how long a picture lasts
+            progress.time_s += 1.0 / segment.frame_rate_hz if alone else progress.step_s
             self._record_end(segment, stream, progress.frames - frames_before, progress.time_s - starts_at_s)
 
     def _tell(self, remarks: tuple[str, ...]) -> None:

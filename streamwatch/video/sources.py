@@ -12,13 +12,13 @@ from urllib.parse import quote, unquote
 
 from streamwatch.config.schema import CameraDefaults
 from streamwatch.errors import SourceEmpty, SourceNotFound
-from streamwatch.masking import mask_url, split_user_info
+from streamwatch.masking import IN_USER_INFO, looks_like_credentials, mask_url, remember, split_user_info
 from streamwatch.video.folders import ANIMATED, PICTURES, contents_of, in_order, say_left_out, visible_files
 
 DEFAULT_FRAME_RATE_HZ = 10.0
 _MEMORY = Path("/dev") / "shm"
 _URL = re.compile(r"^([a-zA-Z][a-zA-Z0-9+.-]*)(://.*)$", re.DOTALL)
-_FILE_URL = re.compile(r"^file://(localhost)?(?=/)", re.IGNORECASE)
+_FILE_URL = re.compile(r"^file:(?://(localhost)?)?(?=/)", re.IGNORECASE)
 
 Kind = Literal["video", "images", "live", "device"]
 
@@ -84,15 +84,24 @@ def parse_source(
         SourceEmpty: a folder without pictures or videos.
     """
     how = _How(frame_rate_hz, stream)
+    if not text.strip():
+        raise SourceNotFound("no source is named", hint="give a file, a folder, a device or a URL")
     if url := _URL.match(text):
         if url[1].lower() == "file":
             return _file_source(text, how)
         location = url[1].lower() + "://" + _quoted(url[2].removeprefix("://"))
         return Source(mask_url(location), (Segment("live", location, stream=stream),))
+    if _FILE_URL.match(text) and not Path(text).exists():
+        return _file_source(text, how)
     if _is_device(text):
         return _device_source(text, stream, awaited=awaited)
     paths = _paths_of(text)
     if not paths:
+        if looks_like_credentials(text):
+            remember(text)
+            raise SourceNotFound(
+                "this is no URL", where=mask_url(text), hint="it begins with its protocol: rtsp://USER:PASSWORD@HOST"
+            )
         raise SourceNotFound("no such file, folder or glob", where=text, hint="check the path")
     return _source_of(text, paths, how)
 
@@ -103,7 +112,7 @@ def _quoted(rest: str) -> str:
     if user_info is None:
         return rest
     user, colon, password = user_info.partition(":")
-    safe = "%!$&'()*+,;=~-._"
+    safe = "%" + IN_USER_INFO
     return f"{quote(user, safe=safe)}{colon}{quote(password, safe=safe + ':')}@{after}"
 
 

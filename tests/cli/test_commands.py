@@ -151,11 +151,6 @@ def test_check_probe_of_a_source_that_is_not_there(cli: Cli, tmp_path: Path) -> 
     assert "1 source(s) cannot be opened: a" in result.error_line
 
 
-def test_keys_without_effect_are_said(cli: Cli, tmp_path: Path) -> None:
-    (tmp_path / "c.yaml").write_text("version: 1\ncameras: {a: {source: x.mp4}}\nweb: {tls: {certificate: a, key: b}}\n")
-    assert "warning: web.tls is accepted but has no effect" in cli("check", tmp_path / "c.yaml").err
-
-
 def test_weights_list_and_verify(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     rows = json.loads(cli("weights", "list", "--json").out)

@@ -113,3 +113,34 @@ def test_a_picture_that_says_nothing_is_upright_and_a_turned_one_has_its_sides_s
 def test_what_is_upright_is_not_copied() -> None:
     picture = corner_marked()
     assert UPRIGHT.turn(picture) is picture
+
+
+def test_what_is_said_once_holds_for_the_frames_behind_it(tmp_path: Path) -> None:
+    """H.264's own message (ITU-T H.264, D.2.27): FFmpeg gives it with that key frame's picture alone."""
+    plain, told = tmp_path / "plain.mp4", tmp_path / "told.mkv"
+    with av.open(str(plain), "w") as container:
+        stream = container.add_stream("libx264", rate=10, options={"qp": "4", "g": "4", "bf": "0"})
+        stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
+        for _ in range(10):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(corner_marked(), format="rgb24")))
+        container.mux(stream.encode(None))
+    with av.open(str(plain)) as source, av.open(str(told), "w") as container:
+        coded = source.streams.video[0]
+        out = container.add_stream_from_template(coded)
+        insert = av.BitStreamFilterContext("h264_mp4toannexb,h264_metadata=display_orientation=insert:rotate=270", coded, out)
+        for packet in source.demux(coded):
+            for made in insert.filter(packet if packet.dts is not None else None):
+                made.stream = out
+                container.mux(made)
+    frames = shown(str(told))
+    assert len(frames) == 10
+    assert {(f.picture.width, f.picture.height) for f in frames if f.picture} == {(HEIGHT, WIDTH)}
+
+
+def test_a_single_picture_of_a_kind_that_may_be_a_film_is_turned_too(tmp_path: Path) -> None:
+    said = Image.Exif()
+    said[0x0112] = 6
+    Image.fromarray(corner_marked()).save(tmp_path / "a.webp", exif=said, quality=95)
+    with Image.open(tmp_path / "a.webp") as image:
+        expected = np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+    assert_shows(shown(str(tmp_path / "a.webp"))[0], expected)

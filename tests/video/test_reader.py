@@ -18,11 +18,12 @@ from streamwatch.clock import SystemClock
 from streamwatch.enums import DropReason
 from streamwatch.errors import SourceEmpty, SourceError, SourceNotFound
 from streamwatch.records import Frame
-from streamwatch.video.pace import Pace, Pacer
+from streamwatch.video.pace import ArrivalLimit, Pace, Pacer
 from streamwatch.video.reader import FrameReader, ReaderListeners
 from streamwatch.video.sources import parse_source
 from streamwatch.video.streams.opener import PyAvOpener
 from tests.conftest import encode, moving_square, read, read_moving, reader_of, shared_file
+from tests.test_retry import FakeClock
 
 GREY_LEVELS = 2
 """How far a lossless copy of a picture may be from the picture itself, on average, after two colour conversions."""
@@ -123,6 +124,17 @@ def test_pacing_never_passes_more_than_asked(rate_hz: float, fps: float) -> None
     duration_s = 200 / rate_hz
     assert passed <= duration_s * fps + 1
     assert passed >= min(200, int(duration_s * min(fps, rate_hz) * 0.49))
+
+
+def test_a_camera_whose_clock_stands_almost_still_is_watched_all_the_same() -> None:
+    clock = FakeClock()
+    limit, pacer = ArrivalLimit(5.0, clock), Pacer(5.0)
+    passed = 0
+    for number in range(300):  # 30 s at 10 pictures a second, of which the camera says 0.3 s
+        clock.now_s += 0.1
+        due = pacer.passes(number * 0.001) or limit.starved()
+        passed += due and limit.allows()
+    assert 60 <= passed <= 150
 
 
 def test_pictures_are_kept_at_the_cameras_size_only_if_asked(video: Path) -> None:

@@ -12,7 +12,7 @@ from av.video.stream import VideoStream
 from streamwatch.clock import Clock
 from streamwatch.enums import DisconnectKind
 from streamwatch.errors import SourceDisconnected
-from streamwatch.video.orientation import Orientation, orientation_of
+from streamwatch.video.orientation import Orientation, TurnedStream
 from streamwatch.video.sources import Segment
 from streamwatch.video.streams.choice import choose_stream, say_choice
 from streamwatch.video.streams.complaints import heard, listen
@@ -81,6 +81,7 @@ class LiveStream:
         self._numbers = numbers_of(self._stream)
         self._follows: bool | None = None
         self._shape: tuple[int, int, Orientation] | None = None
+        self._turned = TurnedStream()
         self._damaged = False
         self._harm = Harm()
         self._coded_alone = codec == "mjpeg"
@@ -167,14 +168,14 @@ class LiveStream:
             raise self._lost(what, kind) from None
 
     def _judged(self, frame: av.VideoFrame) -> Decoded:
-        orientation = orientation_of(frame, self._coded)
+        orientation = self._turned.orientation(frame, self._coded)
         shape = (frame.width, frame.height, orientation)
         if self._shape not in (None, shape):
             raise self._lost(f"{_RESIZED} to {shape[0]}x{shape[1]}", DisconnectKind.INVALID_DATA, at_once=True)
         self._shape = shape
         time_s, jumped = self._time_of(frame)
-        damaged, self._damaged = self._damaged or jumped, False
-        known = bool(self._follows)
+        known = bool(self._follows)  # then a clock that stands still, or goes back, is all that is wrong
+        damaged, self._damaged = self._damaged or (jumped and not known), False
         drop_reason = self._guard.judge(
             time_s,
             key=self._harm.restarts(frame),

@@ -10,6 +10,7 @@ import av
 from av.video.stream import VideoStream
 
 from streamwatch.errors import SourceError
+from streamwatch.video.folders import say_unreadable
 from streamwatch.video.orientation import orientation_of
 from streamwatch.video.sources import Segment
 from streamwatch.video.streams.complaints import heard, listen
@@ -23,6 +24,7 @@ class ImageStream:
         self.decode_errors = 0
         self.on_packet: Callable[[av.Packet[VideoStream]], None] = lambda _packet: None
         self._segment = segment
+        self._unreadable: list[Path] = []
         listen()
 
     @property
@@ -52,8 +54,9 @@ class ImageStream:
 
     @property
     def remarks(self) -> tuple[str, ...]:
-        """See Stream: none."""
-        return ()
+        """See Stream: which pictures were left out, as far as they were read."""
+        said = say_unreadable(self._unreadable)
+        return (said,) if said else ()
 
     def pictures(self) -> Iterator[Decoded]:
         """See Stream; a picture that cannot be decoded, or not to its end, is counted and left out."""
@@ -61,6 +64,7 @@ class ImageStream:
             frame, damaged = heard(partial(self._decode, path))
             if frame is None or damaged or frame.is_corrupt:
                 self.decode_errors += 1
+                self._unreadable.append(path)
             else:
                 yield Decoded(frame, index / self._segment.frame_rate_hz, None, orientation_of(frame, path))
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import av
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from streamwatch.errors import SourceError
-from streamwatch.video.orientation import orientation_of
+from streamwatch.video.orientation import TurnedStream
 from streamwatch.video.sources import Segment
 from streamwatch.video.streams.choice import choose_stream, say_choice
 from streamwatch.video.streams.complaints import heard, listen
@@ -61,6 +62,7 @@ class RecordingStream:
         self._damaged = False
         self._numbers = numbers_of(self._stream)
         self._harm = Harm()
+        self._key_before_start = False
         self._loses = container.format.name == "mpegts"  # a gap in the times of other containers is what was recorded
 
     @property
@@ -118,6 +120,7 @@ class RecordingStream:
         alone = self._stream.codec_context.name in ALONE
         guard = IntegrityGuard(gaps_tell=self._loses and self._numbers is None and not alone)
         first_s: float | None = None
+        turned = TurnedStream()
         for picture, time_s in self._timed():
             first_s = time_s if first_s is None else first_s
             frame = picture.frame
@@ -127,7 +130,7 @@ class RecordingStream:
                 corrupt=frame.is_corrupt or (alone and picture.damaged),
                 damaged=picture.damaged,
             )
-            yield Decoded(frame, time_s, drop_reason, orientation_of(frame))
+            yield Decoded(frame, time_s, drop_reason, turned.orientation(frame, Path(self._segment.location)))
 
     def _timed(self) -> Iterator[tuple[_Picture, float]]:
         if self._rate_hz is not None:
@@ -151,13 +154,14 @@ class RecordingStream:
             self._damaged |= damaged
             if self._damaged:
                 self._harm.note()
+                self._key_before_start = False
             if frames is None:
                 return
             if damaged and not frames:  # HEVC shows nothing of what it cannot decode
                 self.decode_errors += 1
             for frame in frames:
-                yield _Picture(frame, self._damaged, self._harm.restarts(frame))
-                self._damaged = False
+                yield _Picture(frame, self._damaged, self._key_before_start or self._harm.restarts(frame))
+                self._damaged = self._key_before_start = False
 
     def _decoded(self, packets: Iterator[av.Packet[VideoStream]]) -> list[av.VideoFrame] | None:
         """The next packet's pictures; None at the end."""
@@ -168,6 +172,8 @@ class RecordingStream:
             self._damaged |= packet.is_corrupt
             self._harm.read(packet)
             self.on_packet(packet)
+            # A film that was cut without being coded anew begins with a key frame that is decoded and not shown (edit list).
+            self._key_before_start |= packet.is_discard and packet.is_keyframe
             if self._numbers is not None and packet.size:
                 self._damaged |= self._numbers.follows(bytes(packet)) is False
             return packet.decode()

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import av
 
 from streamwatch.errors import SourceDisconnected
+from streamwatch.masking import split_user_info
 from streamwatch.video.sources import Segment
 from streamwatch.video.streams.decoded import reason_of
 from streamwatch.video.streams.live import disconnect_kind
@@ -32,10 +33,14 @@ _OF_ERROR: tuple[tuple[type[av.error.FFmpegError], int], ...] = (
     (av.error.HTTPUnauthorizedError, _UNAUTHORIZED),
     (av.error.HTTPForbiddenError, _FORBIDDEN),
     (av.error.HTTPNotFoundError, 404),
+    (av.error.HTTPServerError, 503),
 )
 _ASK_WITHIN_S = 3.0
 _MAX_ANSWER_BYTES = 16_384
 _RTSP_PORT = 554
+_HTTP_PORT = 80
+_MAX_USER_INFO = 128
+"""FFmpeg 8.1 keeps user and password of an RTSP URL in a buffer of so many bytes (libavformat/rtsp.c)."""
 _KNOWN = ("MD5", "MD5-SESS")
 _ALGORITHM = re.compile(r'algorithm="?([\w-]+)', re.IGNORECASE)
 
@@ -74,25 +79,36 @@ def _refusal_of(status: int | None, segment: Segment, error: av.error.FFmpegErro
         return _Refusal(f"{what} ({status})", hint)
     if status is not None:
         return _Refusal(f"the camera refuses ({status})", "look it up in the camera's manual")
+    if isinstance(error, av.error.ProtocolNotFoundError):
+        protocol = segment.location.partition("://")[0]
+        return _Refusal(f"the FFmpeg that is installed does not know the protocol {protocol}", "use rtsp:// or http://")
     return _Refusal(f"cannot connect ({reason_of(error)})", "check address and power")
 
 
 def _unauthorized(segment: Segment) -> _Refusal:
-    unknown = [algorithm for algorithm in _digest_algorithms(segment.location) if algorithm not in _KNOWN]
-    if unknown:
-        asked = f"the camera asks for Digest authentication with {', '.join(unknown)}, which FFmpeg does not know"
+    asked_for = _digest_algorithms(segment.location)
+    if asked_for and asked_for[-1] not in _KNOWN:  # FFmpeg takes the last that is offered
+        asked = f"the camera asks for Digest authentication with {asked_for[-1]}, which FFmpeg does not know"
         return _Refusal(asked, "allow Digest with MD5 alone, or Basic, in the camera's settings")
+    user_info = split_user_info(segment.location.partition("://")[2])[0] or ""
+    if len(user_info) >= _MAX_USER_INFO:
+        long = f"the camera refuses the user or password; with {len(user_info)} characters, percent-encoded, FFmpeg cuts them"
+        return _Refusal(long, f"give the camera a password with which they come to fewer than {_MAX_USER_INFO}")
     return _Refusal("the camera refuses the user or password", "correct them")
 
 
 def _digest_algorithms(location: str) -> list[str]:
-    """What an RTSP camera challenges with, asked without credentials; empty where that cannot be learned."""
+    """What a camera challenges with, asked without credentials; empty where that cannot be learned."""
     parts = urlsplit(location)
-    if parts.scheme != "rtsp" or parts.hostname is None:
+    if parts.scheme not in ("rtsp", "http") or parts.hostname is None:
         return []
-    port = parts.port or _RTSP_PORT
+    port = parts.port or (_RTSP_PORT if parts.scheme == "rtsp" else _HTTP_PORT)
     host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-    request = f"DESCRIBE rtsp://{host}:{port}{parts.path} RTSP/1.0\r\nCSeq: 1\r\n\r\n"
+    request = (
+        f"DESCRIBE rtsp://{host}:{port}{parts.path} RTSP/1.0\r\nCSeq: 1\r\n\r\n"
+        if parts.scheme == "rtsp"
+        else f"GET {parts.path or '/'} HTTP/1.1\r\nHost: {host}:{port}\r\nConnection: close\r\n\r\n"
+    )
     try:
         with socket.create_connection((parts.hostname, port), _ASK_WITHIN_S) as connection:
             connection.sendall(request.encode())

@@ -10,13 +10,14 @@ from types import SimpleNamespace
 from typing import Any
 
 import av
+import cv2
 import numpy as np
 import pytest
 from av.stream import Disposition
 
 from benchmarks.damaged_recordings import CODECS, COUNT, KEY_EVERY, OPTIONS, RATE_HZ, differs, encoded, scene, write
 from streamwatch.clock import SystemClock
-from streamwatch.errors import SourceEmpty, SourceError
+from streamwatch.errors import SourceEmpty, SourceError, SourceNotFound
 from streamwatch.records import Frame
 from streamwatch.video.reader import FrameReader
 from streamwatch.video.sources import parse_source
@@ -225,3 +226,73 @@ def test_frame_numbers_tell_what_is_missing_and_nothing_else() -> None:
 @pytest.mark.parametrize("content", [b"", b"\x00\x00\x01", b"\x00\x00\x01\x67", b"\x00\x00\x01\x65\x00" * 9, bytes(range(256))])
 def test_frame_numbers_of_nonsense_are_unknown(content: bytes) -> None:
     assert FrameNumbers(content).follows(content) is None
+
+
+@pytest.mark.parametrize("key_every", [10, 250])
+def test_a_film_that_was_cut_without_being_coded_anew_is_read_from_where_it_begins(key_every: int, tmp_path: Path) -> None:
+    """Its first key frame is before its beginning: players decode and do not show it (edit list, ISO/IEC 14496-12, 8.6.6)."""
+    whole, cut = tmp_path / "whole.mp4", tmp_path / "cut.mp4"
+    with av.open(str(whole), "w") as out:
+        stream = out.add_stream("libx264", rate=RATE_HZ, options={"g": str(key_every)})
+        stream.width, stream.height, stream.pix_fmt = 128, 96, "yuv420p"
+        for number in range(COUNT):
+            out.mux(stream.encode(av.VideoFrame.from_ndarray(scene(number), format="rgb24")))
+        out.mux(stream.encode(None))
+    first = 15
+    with av.open(str(whole)) as source, av.open(str(cut), "w", options={"avoid_negative_ts": "disabled"}) as out:
+        coded = source.streams.video[0]
+        stream = out.add_stream_from_template(coded)
+        before = round(first / RATE_HZ / float(coded.time_base or 1))
+        for packet in source.demux(coded):
+            if packet.dts is not None and packet.pts is not None:
+                packet.pts, packet.dts, packet.stream = packet.pts - before, packet.dts - before, stream
+                out.mux(packet)
+    frames, reader = read(cut)
+    assert len(frames) == COUNT - first
+    assert reader.summary().decode_errors == 0
+    assert [frame.time_s for frame in frames] == pytest.approx([number / RATE_HZ for number in range(COUNT - first)], abs=0.01)
+
+
+def test_a_recording_of_one_picture_lasts_as_long_as_one(tmp_path: Path) -> None:
+    for name, count in (("a", 1), ("b", 3)):
+        with av.open(str(tmp_path / f"{name}.mp4"), "w") as out:
+            stream = out.add_stream("libx264", rate=RATE_HZ)
+            stream.width, stream.height, stream.pix_fmt = 128, 96, "yuv420p"
+            for number in range(count):
+                out.mux(stream.encode(av.VideoFrame.from_ndarray(scene(number), format="rgb24")))
+            out.mux(stream.encode(None))
+    frames, _ = read(tmp_path)
+    times = [frame.time_s for frame in frames]
+    assert len(times) == 4
+    assert all(before < after for before, after in pairwise(times))
+
+
+def test_pictures_that_cannot_be_read_are_named(tmp_path: Path) -> None:
+    for number in range(3):
+        (tmp_path / f"{number}.jpg").write_bytes(b"no picture" if number == 1 else coded_picture())
+    (tmp_path / "3.jpg").symlink_to(tmp_path / "nowhere.jpg")
+    frames, reader = read(tmp_path)
+    assert len(frames) == 2
+    assert any("not readable: 1.jpg, 3.jpg" in warning for warning in reader.summary().warnings)
+
+
+def coded_picture() -> bytes:
+    return bytes(cv2.imencode(".jpg", np.zeros((48, 64, 3), np.uint8))[1].tobytes())
+
+
+@pytest.mark.parametrize("text", ["", "  "])
+def test_no_name_is_no_source(text: str) -> None:
+    with pytest.raises(SourceNotFound, match="no source is named"):
+        parse_source(text)
+
+
+def test_a_url_without_its_protocol_is_told_and_its_password_is_not() -> None:
+    with pytest.raises(SourceNotFound) as refused:
+        parse_source("viewer:Hid/den #7@10.0.0.5/stream")
+    assert "this is no URL" in str(refused.value)
+    assert "Hid/den" not in str(refused.value)
+
+
+def test_a_short_file_url_is_one(tmp_path: Path) -> None:
+    (tmp_path / "0 1.jpg").write_bytes(coded_picture())
+    assert len(parse_source(f"file:{tmp_path}/0%201.jpg").segments) == 1

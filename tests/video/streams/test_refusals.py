@@ -68,13 +68,13 @@ def test_each_status_says_what_it_is_and_what_to_do(status: str, said: str) -> N
         assert said in refusal(url)
 
 
-@pytest.mark.parametrize("challenges", [(SHA256,), (MD5, SHA256), (SHA256, MD5)])
+@pytest.mark.parametrize("challenges", [(SHA256,), (MD5, SHA256)])
 def test_an_authentication_that_ffmpeg_does_not_know_is_named(challenges: tuple[str, ...]) -> None:
     with a_camera("401 Unauthorized", challenges) as url:
         assert "Digest authentication with SHA-256, which FFmpeg does not know" in refusal(url)
 
 
-@pytest.mark.parametrize("challenges", [(), (MD5,), ('Basic realm="cam"',)])
+@pytest.mark.parametrize("challenges", [(), (MD5,), ('Basic realm="cam"',), (SHA256, MD5)])
 def test_a_wrong_password_is_one(challenges: tuple[str, ...]) -> None:
     with a_camera("401 Unauthorized", challenges) as url:
         assert "refuses the user or password; correct them" in refusal(url)
@@ -97,3 +97,30 @@ def test_a_snapshot_is_no_stream() -> None:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         assert "answers with one picture, and no stream" in refusal(f"http://127.0.0.1:{server.server_address[1]}/snap.jpg")
         server.shutdown()
+
+
+@pytest.mark.parametrize(("challenge", "said"), [(SHA256, "Digest authentication with SHA-256"), (MD5, "correct them")])
+def test_http_cameras_are_told_apart_as_rtsp_cameras_are(challenge: str, said: str) -> None:
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(401)
+            self.send_header("WWW-Authenticate", challenge)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        assert said in refusal(f"http://viewer:hunter22@127.0.0.1:{server.server_address[1]}/video")
+        server.shutdown()
+
+
+def test_a_password_that_ffmpeg_cuts_off_is_not_called_wrong() -> None:
+    with a_camera("401 Unauthorized", (MD5,)) as url:
+        assert "FFmpeg cuts them" in refusal(url.replace("hunter22", "hunter22" * 16))
+
+
+def test_a_protocol_that_is_not_known_is_named() -> None:
+    assert "does not know the protocol foo; use rtsp:// or http://" in refusal("foo://127.0.0.1/a")
