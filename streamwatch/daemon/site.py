@@ -15,6 +15,7 @@ from streamwatch.web.context import Control, LiveView, SiteContext, Stores
 from streamwatch.web.hosts import own_names
 from streamwatch.web.jobs import Jobs
 from streamwatch.web.live.cameras import LiveCameras, LiveSources
+from streamwatch.web.live.shared import Shared
 from streamwatch.web.server import WebServer
 from streamwatch.web.site import build_site
 from streamwatch.web.telemetry import telemetry_app
@@ -55,15 +56,10 @@ def with_servers(parts: Components, folder: Path, followed: FollowedFile | None,
 
 def site_context(parts: Components, folder: Path, followed: FollowedFile | None, jobs: Jobs | None) -> SiteContext:
     """What the site of a daemon asks."""
-    sources = LiveSources(
-        lambda: parts.fleet.cameras,
-        parts.status,
-        parts.shown.levels,
-        parts.shown.monitor_of,
-        parts.calibration.zones_of,
-        parts.clock,
-    )
-    live = LiveView(LiveCameras(sources), parts.shown.pictures, parts.shown.levels, parts.shown.feed, parts.shown.load)
+    shown, zones_of = parts.shown, parts.calibration.zones_of
+    sources = LiveSources(lambda: parts.fleet.cameras, parts.status, shown.levels, shown.monitor_of, zones_of, parts.clock)
+    now = LiveCameras(sources)
+    live = LiveView(now, shown.pictures, shown.levels, shown.feed, shown.load, Shared(parts.clock))
     control = None
     if followed and jobs:
         control = Control(ConfigEditor(followed.path), jobs, followed.reload.set, lambda: parts.config.refused)

@@ -22,6 +22,7 @@ from streamwatch.web.live.feed import EventFeed
 from streamwatch.web.live.levels import LevelHistory
 from streamwatch.web.live.load import EngineLoad
 from streamwatch.web.live.pictures import LivePictures
+from streamwatch.web.live.shared import Shared
 from streamwatch.web.problems import Problem, not_found
 
 
@@ -42,13 +43,18 @@ class Stores:
 
 @dataclass(frozen=True)
 class LiveView:
-    """What of a running daemon can be looked at."""
+    """What of a running daemon can be looked at.
+
+    Attributes:
+        state: of all cameras as text, for all who listen.
+    """
 
     cameras: LiveCameras
     pictures: LivePictures
     levels: LevelHistory
     feed: EventFeed
     load: EngineLoad
+    state: Shared[str]
 
 
 @dataclass(frozen=True)

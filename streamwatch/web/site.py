@@ -19,6 +19,7 @@ from streamwatch.web.access.headers import SecurityHeaders
 from streamwatch.web.access.limits import BodyLimit, FailureLimiter
 from streamwatch.web.access.policy import AccessPolicy
 from streamwatch.web.access.principals import VIEWER, KnownRoute, require_declared, routes_of
+from streamwatch.web.api.documents import examples
 from streamwatch.web.api.idempotency import IdempotentReplies
 from streamwatch.web.api.routes import DESCRIPTION, VERSION, api_router
 from streamwatch.web.context import SiteContext
@@ -91,6 +92,9 @@ def openapi_of(app: FastAPI) -> dict[str, Any]:
     document = app.openapi()
     for route in routes_of(app):
         _describe(document, route)
+    for name, known in examples():  # FastAPI leaves out what is null in them
+        if name in document["components"]["schemas"]:
+            document["components"]["schemas"][name]["examples"] = known
     schemes = document.setdefault("components", {}).setdefault("securitySchemes", {})
     schemes["token"] = {"type": "http", "scheme": "bearer"}
     document["security"] = [{"token": []}]

@@ -39,6 +39,7 @@ from streamwatch.web.live.feed import EventFeed
 from streamwatch.web.live.levels import LevelHistory
 from streamwatch.web.live.load import EngineLoad
 from streamwatch.web.live.pictures import LivePictures
+from streamwatch.web.live.shared import Shared
 from streamwatch.web.server import WebServer
 from streamwatch.web.site import build_site
 
@@ -193,7 +194,7 @@ def site_in(folder: Path, clock: Clock | None = None) -> TestSite:
 
     pictures = LivePictures(clock, lambda camera: privacy_of(config(), camera), lambda _camera: 1.0)
     sources = LiveSources(lambda: list(monitors), status, levels, monitors.get, lambda _camera: {}, clock)
-    live = LiveView(LiveCameras(sources), pictures, levels, EventFeed(), EngineLoad(clock))
+    live = LiveView(LiveCameras(sources), pictures, levels, EventFeed(), EngineLoad(clock), Shared(clock))
     reloads: list[None] = []
     jobs = Jobs(clock, start=commands, on_done=lambda: reloads.append(None))
     control = Control(ConfigEditor(config_path), jobs, lambda: reloads.append(None), lambda: None)

@@ -25,6 +25,7 @@ answered as before.
 _PROBLEMS: dict[int | str, dict[str, Any]] = {
     status: {"model": ProblemDocument, "description": text, "content": {PROBLEM_TYPE: {}}}
     for status, text in (
+        (400, "the body cannot be read"),
         (401, "nobody is known to ask"),
         (403, "who asks may not"),
         (404, "there is no such thing"),

@@ -1,19 +1,22 @@
-"""What happens, as it happens, as server-sent events."""
+"""What happens, as it happens, as server-sent events: states and pictures every second, made once for all who listen."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 from fastapi.responses import StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
+from streamwatch.errors import UnusablePicture
 from streamwatch.web.access.principals import VIEWER
 from streamwatch.web.api.cameras import all_cameras
-from streamwatch.web.context import Site, SiteContext
+from streamwatch.web.context import LiveView, Site, SiteContext
 from streamwatch.web.live.feed import Listener
+from streamwatch.web.live.pictures import WIDTHS_PX, Shown
 from streamwatch.web.problems import Problem
 
 router = APIRouter(tags=["stream"])
@@ -21,27 +24,57 @@ STATE_EVERY_S = 1.0
 LASTS_S = 300.0
 """Then the reader connects again, and it is looked at anew who it is."""
 STREAM: dict[int | str, dict[str, Any]] = {
-    200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}, "description": "events of server-sent events"}
+    200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}, "description": "server-sent events"}
 }
 
 
-@router.get("/stream", dependencies=[VIEWER], responses=STREAM, response_class=StreamingResponse)
-async def get_stream(
-    site: Site, once: Annotated[bool, Query(description="end after the first state, for those who only look")] = False
-) -> StreamingResponse:
-    """`state` every second, `event` and `notice` as they are stored, `missed` if you read too slowly.
+@dataclass
+class _Looked:
+    """What one reader looks at.
 
-    A state is a list of all cameras as `/cameras` has them. The stream ends after five minutes: connect again.
+    Attributes:
+        cameras: whose pictures; empty for all.
+        width_px: of the pictures; None for a reader who wants none.
+        sent: by camera and kind, the tag of the last picture.
+    """
+
+    cameras: frozenset[str] = frozenset()
+    width_px: int | None = None
+    heat: bool = False
+    sent: dict[tuple[str, str], str] = field(default_factory=dict)
+
+    def is_new(self, camera: str, kind: str, shown: Shown | None) -> bool:
+        """Whether the reader was not sent it yet; from now on it was."""
+        if shown is None or self.sent.get((camera, kind)) == shown.tag:
+            return False
+        self.sent[camera, kind] = shown.tag
+        return True
+
+
+@router.get("/stream", dependencies=[VIEWER], responses=STREAM, response_class=StreamingResponse)
+def get_stream(
+    site: Site,
+    *,
+    pictures: Annotated[int | None, Query(ge=1, le=10_000, description="pixels across; none are sent without it")] = None,
+    heat: Annotated[bool, Query(description="and the maps of levels that lie over them")] = False,
+    camera: Annotated[list[str] | None, Query(max_length=1000, description="only these cameras' pictures")] = None,
+    once: Annotated[bool, Query(description="end after the first state, for those who only look")] = False,
+) -> StreamingResponse:
+    """`state` every second, `event` and `notice` as they are stored, `pictures` if asked for, `missed` if you read too slowly.
+
+    A state is a list of all cameras as `/cameras` has them. Pictures are JPEG, maps PNG, both in base64, by camera; those that
+    you have are not sent again. The stream ends after five minutes: connect again.
     """
     live = site.require_live()
+    if not live.feed.has_room():
+        raise Problem(503, "too many listen already", headers={"Retry-After": "10"})
+    width = None if pictures is None else next((w for w in WIDTHS_PX if w >= pictures), WIDTHS_PX[-1])
+    looked = _Looked(frozenset(camera or ()), width, heat)
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    with live.feed.listening() as listener:
-        if listener is None:
-            raise Problem(503, "too many listen already", headers={"Retry-After": "10"})
-    return StreamingResponse(_told(site, once=once), media_type="text/event-stream", headers=headers)
+    return StreamingResponse(_told(site, looked, once=once), media_type="text/event-stream", headers=headers)
 
 
-async def _told(site: SiteContext, *, once: bool) -> AsyncIterator[str]:
+async def _told(site: SiteContext, looked: _Looked, *, once: bool) -> AsyncIterator[str]:
     live = site.require_live()
     with live.feed.listening() as listener:
         if listener is None:
@@ -49,9 +82,11 @@ async def _told(site: SiteContext, *, once: bool) -> AsyncIterator[str]:
         began_s = site.clock.monotonic_s()
         yield "retry: 1000\n\n"
         while site.clock.monotonic_s() - began_s < LASTS_S:
-            yield _message("state", await run_in_threadpool(_state, site))
+            yield await run_in_threadpool(live.state.get, lambda: _state(site))
             if once:
                 return
+            if looked.width_px is not None:
+                yield await run_in_threadpool(_pictures, live, looked)
             async for text in _until_next_state(site, listener):
                 yield text
 
@@ -68,7 +103,32 @@ async def _until_next_state(site: SiteContext, listener: Listener) -> AsyncItera
 
 
 def _state(site: SiteContext) -> str:
-    return json.dumps([camera.model_dump(mode="json") for camera in all_cameras(site)])
+    return _message("state", json.dumps([camera.model_dump(mode="json") for camera in all_cameras(site)]))
+
+
+def _pictures(live: LiveView, looked: _Looked) -> str:
+    """Those that are new to the reader; base64 needs no escaping, so that they are put together as they are."""
+    parts = []
+    for now in live.cameras.all():
+        if looked.cameras and now.name not in looked.cameras:
+            continue
+        live.pictures.want(now.name)
+        shown = {
+            "picture": _made(live, now.name, looked.width_px),
+            "heat": _made(live, now.name, None) if looked.heat else None,
+        }
+        fresh = [f'"{kind}":"{one.base64}"' for kind, one in shown.items() if one and looked.is_new(now.name, kind, one)]
+        if fresh:
+            parts.append(f"{json.dumps(now.name)}:{{{','.join(fresh)}}}")
+    return _message("pictures", f"{{{','.join(parts)}}}")
+
+
+def _made(live: LiveView, camera: str, width_px: int | None) -> Shown | None:
+    """A picture, or the map of levels for no width; None where it cannot be made."""
+    try:
+        return live.pictures.heat(camera) if width_px is None else live.pictures.picture(camera, width_px)
+    except (UnusablePicture, OSError):
+        return None
 
 
 def _message(kind: str, data: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -12,6 +11,7 @@ from streamwatch.detection.camera_monitor import CameraMonitor
 from streamwatch.enums import CameraState, DisconnectKind, DropReason, TamperKind
 from streamwatch.scenes.policy import CalibratedPolicy
 from streamwatch.web.live.levels import LevelHistory
+from streamwatch.web.live.shared import Shared
 
 ZonePolicies = Mapping[str, CalibratedPolicy]
 
@@ -94,17 +94,11 @@ class LiveCameras:
     """Asked from any thread."""
 
     def __init__(self, sources: LiveSources) -> None:
-        self._sources = sources
-        self._lock = threading.Lock()
-        self._known: tuple[float, list[CameraNow]] = (float("-inf"), [])
+        self._sources, self._known = sources, Shared[list[CameraNow]](sources.clock)
 
-    def all(self, max_age_s: float = 0.5) -> list[CameraNow]:
-        """Every camera; looked at once for all who ask within so short a time."""
-        with self._lock:
-            now_s = self._sources.clock.monotonic_s()
-            if now_s - self._known[0] > max_age_s:
-                self._known = now_s, [self.one(camera) for camera in self._sources.cameras()]
-            return self._known[1]
+    def all(self) -> list[CameraNow]:
+        """Every camera; looked at once for all who ask within half a second."""
+        return self._known.get(lambda: [self.one(camera) for camera in self._sources.cameras()])
 
     def zones_of(self, camera: str) -> ZonePolicies:
         """How a camera's zones are judged now."""

@@ -77,6 +77,11 @@ class EventFeed:
         """Something else happened."""
         self._tell(Happening("notice", notice.camera, notice_document(notice)))
 
+    def has_room(self) -> bool:
+        """Whether another one may listen."""
+        with self._changing:
+            return len(self._listeners) < MAX_LISTENERS
+
     @contextmanager
     def listening(self) -> Iterator[Listener | None]:
         """Hear everything from now on; called in an event loop. None where too many listen already."""

@@ -5,6 +5,7 @@ The scoring thread only leaves the frame here, and only if somebody asked lately
 
 from __future__ import annotations
 
+import base64
 import threading
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
@@ -33,12 +34,14 @@ class Shown:
     Attributes:
         tag: names its content.
         wall_s: Unix time of the frame.
+        base64: of the content, for those who are sent it as text; made once for all of them.
     """
 
     content: bytes
     media_type: str
     tag: str
     wall_s: float
+    base64: str
 
 
 @dataclass
@@ -115,7 +118,8 @@ class LivePictures:
             content = make(scored)
             if content is None:
                 return None
-            shown = Shown(content, media_type, f"{what[0]}-{frame.segment}-{frame.index}-{what[1]:g}", frame.wall_s)
+            tag, text = f"{what[0]}-{frame.segment}-{frame.index}-{what[1]:g}", base64.b64encode(content).decode()
+            shown = Shown(content, media_type, tag, frame.wall_s, text)
             known.made[what] = (frame.index, now_s, shown)
             return shown
 

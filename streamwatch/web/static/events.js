@@ -47,7 +47,7 @@ async function timeline(camera) {
   const cameras = [...new Set([...items, ...misses].map((thing) => thing.camera))].sort();
   const place = (iso) => ((Date.parse(iso) - Date.now() + DAY_MS) / DAY_MS) * 1000;
   document.getElementById("timeline").replaceChildren(...cameras.map((name) => {
-    const strip = svg("svg", { viewBox: "0 0 1000 20", preserveAspectRatio: "none", role: "img", "aria-label": `events and near misses of ${name} in the last 24 hours` });
+    const strip = svg("svg", { viewBox: "0 0 1000 20", preserveAspectRatio: "none", role: "group", "aria-label": `events and near misses of ${name} in the last 24 hours` });
     for (const miss of misses.filter((thing) => thing.camera === name)) {
       const what = `near miss: ${miss.field} at ${Math.round(100 * miss.share)} % of its threshold, ${new Date(miss.at).toLocaleTimeString()}`;
       strip.append(svg("rect", { class: "miss", x: Math.min(place(miss.at), 997), y: 10, width: 2, height: 10 }, svg("title", {}, what)));

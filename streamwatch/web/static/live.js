@@ -1,15 +1,12 @@
 import { get, lasting, tell } from "/static/api.js";
 import { draw } from "/static/chart.js";
-import { heatSlider, LivePicture } from "/static/pictures.js";
+import { heatSlider, StreamedPicture } from "/static/pictures.js";
 import { listen } from "/static/stream.js";
 
 const KEPT = 400;
 const cards = new Map();
 const grid = document.getElementById("cameras");
 const fade = heatSlider(document.getElementById("opacity"), () => [...cards.values()].map((card) => card.picture));
-const seen = new IntersectionObserver((entries) => {
-  for (const entry of entries) cards.get(entry.target.dataset.camera).picture.visible = entry.isIntersecting;
-});
 
 function made(camera) {
   const article = document.getElementById("camera").content.cloneNode(true).querySelector("article");
@@ -22,10 +19,9 @@ function made(camera) {
   name.href = address;
   name.textContent = camera.name;
   grid.append(article);
-  const picture = new LivePicture(article, camera.name, { width: 320, everyMs: 1000 });
+  const picture = new StreamedPicture(article);
   const card = { article, picture, points: [] };
   cards.set(camera.name, card);
-  seen.observe(article);
   return card;
 }
 
@@ -70,7 +66,6 @@ function showAll(cameras) {
   cameras.forEach(show);
   for (const [name, card] of cards) {
     if (!cameras.some((camera) => camera.name === name)) {
-      card.picture.visible = false;
       card.article.remove();
       cards.delete(name);
     }
@@ -89,11 +84,18 @@ async function earlier(camera) {
 
 const first = await get("/api/v1/cameras").catch((error) => { tell(error.message, true); return []; });
 showAll(first);
-listen({
+const slider = document.getElementById("opacity");
+const again = listen({
   state: showAll,
+  pictures: (shown) => Object.entries(shown).forEach(([name, parts]) => cards.get(name)?.picture.show(parts)),
   event: (event) => {
     if (event.type === "anomaly.started") tell(`${event.camera}: ${event.speaks ? event.speaks.text : "something unusual"}`, true, `/events/${event.id}`);
   },
   notice: (notice) => tell(`${notice.camera || "streamwatch"}: ${notice.type}`, notice.type.endsWith("offline")),
+}, () => `?pictures=320${slider.value > 0 ? "&heat=true" : ""}`);
+let heated = slider.value > 0;
+slider.addEventListener("change", () => {
+  if (heated !== slider.value > 0) again();
+  heated = slider.value > 0;
 });
 for (const camera of first) await earlier(camera);

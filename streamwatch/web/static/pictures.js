@@ -46,6 +46,28 @@ export class LivePicture {
   }
 }
 
+export class StreamedPicture {
+  constructor(root) {
+    this.image = root.querySelector(".picture");
+    this.heat = root.querySelector(".heat");
+  }
+
+  show({ picture, heat }) {
+    if (picture) put(this.image, picture, "image/jpeg");
+    if (heat) put(this.heat, heat, "image/png");
+  }
+
+  fade(opacity) {
+    this.heat.style.opacity = opacity;
+  }
+}
+
+function put(image, base64, type) {
+  const before = image.src;
+  image.src = URL.createObjectURL(new Blob([Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0))], { type }));
+  if (before) URL.revokeObjectURL(before);
+}
+
 export function heatSlider(input, pictures) {
   input.value = localStorage.getItem(HEAT_KEY) ?? input.value;
   const apply = () => {

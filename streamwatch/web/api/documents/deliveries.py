@@ -54,6 +54,22 @@ class AttemptDocument(BaseModel):
 class DeliveryDetail(DeliveryDocument):
     """A message with what it says and every attempt at it."""
 
+    model_config = example(
+        number=41,
+        id=EVENT_ID,
+        endpoint="ops",
+        subject=EVENT_ID,
+        type="anomaly.started",
+        camera="loading-dock",
+        state="delivered",
+        attempts=1,
+        created=TIME,
+        due=TIME,
+        settled=TIME,
+        last_error=None,
+        content={"id": EVENT_ID, "camera": "loading-dock"},
+        tries=[{"at": TIME, "status": 204, "latency_ms": 31.0, "error": None}],
+    )
     content: dict[str, Any]
     tries: list[AttemptDocument]
 
