@@ -80,13 +80,16 @@ def write_picture(path: str, picture: UInt8Array) -> None:
         raise OSError(f"cannot write {path}")
 
 
-def encode_jpeg(picture: UInt8Array) -> bytes:
+def encode_jpeg(picture: UInt8Array, quality: int = 95) -> bytes:
     """An RGB picture as JPEG.
+
+    Args:
+        quality: 0 to 100, as libjpeg has it.
 
     Raises:
         OSError: it cannot be encoded.
     """
-    encoded, data = cv2.imencode(".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+    encoded, data = cv2.imencode(".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality])
     if not encoded:
         raise OSError("a picture cannot be encoded")
     return bytes(data.tobytes())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from typing import Any, cast
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -10,6 +11,8 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 MAX_CONNECTIONS = 128
 """Of 1,024 descriptors, which is what a process has by default: cameras, the database and receivers need the others."""
 FIRST_REQUEST_WITHIN_S = 10.0
+SEND_BUFFER_BYTES = 200_000
+"""Of each connection, in the kernel, which would take megabytes: so much is made for a client that reads nothing."""
 
 
 class BoundedProtocol(H11Protocol):
@@ -24,6 +27,9 @@ class BoundedProtocol(H11Protocol):
             transport.abort()
         else:
             self._first = self.loop.call_later(FIRST_REQUEST_WITHIN_S, self._give_up)
+            taken: socket.socket | None = transport.get_extra_info("socket")
+            if taken is not None:
+                taken.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """It is over."""

@@ -16,7 +16,7 @@ from streamwatch.web.access.principals import VIEWER
 from streamwatch.web.api.cameras import all_cameras
 from streamwatch.web.context import LiveView, Site, SiteContext
 from streamwatch.web.live.feed import Listener
-from streamwatch.web.live.pictures import WIDTHS_PX, Shown
+from streamwatch.web.live.pictures import GLANCE_EVERY_S, WIDTHS_PX, Shown
 from streamwatch.web.problems import Problem
 
 router = APIRouter(tags=["stream"])
@@ -126,7 +126,9 @@ def _pictures(live: LiveView, looked: _Looked) -> str:
 def _made(live: LiveView, camera: str, width_px: int | None) -> Shown | None:
     """A picture, or the map of levels for no width; None where it cannot be made."""
     try:
-        return live.pictures.heat(camera) if width_px is None else live.pictures.picture(camera, width_px)
+        return (
+            live.pictures.picture(camera, width_px, GLANCE_EVERY_S) if width_px else live.pictures.heat(camera, GLANCE_EVERY_S)
+        )
     except (UnusablePicture, OSError):
         return None
 
