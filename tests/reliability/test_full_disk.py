@@ -19,7 +19,7 @@ from streamwatch.store.sessions import open_database
 from tests.reliability.test_slow_disk import ext4
 from tools.receiver import Receiver, running_receiver
 
-pytestmark = [pytest.mark.paced, pytest.mark.slow(60)]
+pytestmark = [pytest.mark.paced, pytest.mark.slow(42)]
 TOLD_WITHIN_S = 40.0
 FPS = 2.0
 

@@ -12,7 +12,7 @@ import pytest
 
 from tests.reliability.thread_faults import Injector, injector, require_going_on
 
-pytestmark = [pytest.mark.paced, pytest.mark.slow(90)]
+pytestmark = [pytest.mark.paced, pytest.mark.slow(25)]
 __all__ = ["injector"]
 
 

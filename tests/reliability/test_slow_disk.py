@@ -30,7 +30,7 @@ from streamwatch.store.messages import Message
 from streamwatch.store.sessions import open_database
 from tools.receiver import running_receiver
 
-pytestmark = [pytest.mark.paced, pytest.mark.slow(80)]
+pytestmark = [pytest.mark.paced, pytest.mark.slow(88)]
 CAMERAS = 8
 FPS = 0.8
 """Under half of what two cores score, so that only the disk could cost a frame."""

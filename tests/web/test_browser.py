@@ -17,10 +17,8 @@ from tests.web.browsers import PASSWORD, Watched, browser, looking, until, until
 from tests.web.sites import running, site_in
 
 __all__ = ["browser"]
-pytestmark = [pytest.mark.paced, pytest.mark.slow(150), pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow(190), pytest.mark.timeout(300)]
 PAGES = ("/", "/cameras/square", "/events", "/review", "/deliveries", "/system", "/setup", "/setup/square")
-PAGE_BYTES = 200_000
-FIRST_PAINT_MS = 1000.0
 
 
 @pytest.fixture(scope="module")
@@ -225,23 +223,6 @@ def test_no_page_has_a_serious_fault_for_those_who_see_or_point_otherwise(
     serious = [f"{fault['id']}: {fault['nodes'][0]['html'][:120]}" for fault in worst]
     assert serious == []
     assert not wide, "it fits a telephone"
-
-
-@pytest.mark.parametrize("path", PAGES)
-def test_a_page_is_small_and_there_at_once(page: Page, path: str) -> None:
-    sizes: list[int] = []
-
-    def count(response: Any) -> None:
-        if response.request.resource_type in ("document", "script", "stylesheet"):
-            sizes.append(len(response.body()))
-
-    page.on("response", count)
-    page.goto(path, wait_until="load")
-    page.wait_for_timeout(300)
-    painted = page.evaluate("performance.getEntriesByName('first-contentful-paint')[0]?.startTime ?? null")
-    assert 0 < sum(sizes) < PAGE_BYTES
-    assert painted is not None
-    assert painted < FIRST_PAINT_MS
 
 
 def test_times_are_those_of_the_one_who_looks(browser: Browser, daemon: Watched, event: dict[str, Any]) -> None:

@@ -58,7 +58,7 @@ function show(camera) {
   drawn.replaceChildren(...(document.getElementById("outlines").checked ? outlines(camera).map(outline) : []));
   const named = Object.keys(camera.zones);
   document.getElementById("legend").textContent =
-    [named.length ? `zones: ${named.join(", ")}` : "", camera.ignore.length ? `${camera.ignore.length} parts are ignored` : ""].filter(Boolean).join("; ");
+    [named.length ? `zones: ${named.join(", ")}` : "", camera.ignore.length ? `ignored parts: ${camera.ignore.length}` : ""].filter(Boolean).join("; ");
 }
 
 const earlier = await get(`${base}/levels?since=${Date.now() / 1000 - 120}`).catch(() => null);
