@@ -15,7 +15,6 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from streamwatch.cli.event_export import stored_document, write_events
 from streamwatch.cli.options import required_config_option
 from streamwatch.clock import SystemClock
 from streamwatch.config.loading import load_config
@@ -29,6 +28,7 @@ from streamwatch.evidence.manifest import check_manifest
 from streamwatch.files import replaced_text
 from streamwatch.records import Event
 from streamwatch.store.event_store import EventQuery, EventStore
+from streamwatch.store.export import stored_document, write_events
 from streamwatch.store.sessions import database_of, require_database
 
 PAGE = 1000

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi.responses import StreamingResponse
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from streamwatch.enums import Severity
@@ -13,6 +14,7 @@ from streamwatch.errors import UsageError
 from streamwatch.evidence.layout import path_of
 from streamwatch.records import Event
 from streamwatch.store.event_store import EventQuery
+from streamwatch.store.export import exported
 from streamwatch.web.access.principals import OPERATOR, VIEWER
 from streamwatch.web.api.bytes import file_answer
 from streamwatch.web.api.documents.deliveries import DeliveryDocument
@@ -54,25 +56,32 @@ class EventFilter(BaseModel):
     cursor: str | None = Field(None, max_length=200)
 
 
+class ExportFilter(EventFilter):
+    """The same, and in which form."""
+
+    format: Literal["csv", "json"] = "csv"
+
+
+EXPORTED: dict[int | str, dict[str, Any]] = {200: {"content": {"text/csv": {}, "application/json": {}}}}
+
+
 @router.get("/events", dependencies=[VIEWER])
 def list_events(
     request: Request, response: Response, site: Site, asked: Annotated[EventFilter, Query()]
 ) -> list[EventDocument]:
     """The newest first; the `Link` header says where the next page is."""
-    query = EventQuery(
-        camera=asked.camera,
-        severity=asked.severity,
-        state=asked.state,
-        label=asked.label,
-        since_s=unix_time(asked.since),
-        until_s=unix_time(asked.until),
-        before=event_cursor(asked.cursor) if asked.cursor else None,
-        limit=asked.limit,
-    )
-    found = site.stores.events.list_events(query)
+    found = site.stores.events.list_events(_query(asked))
     if len(found) == asked.limit:
         link_next(request, response, [found[-1].start_wall_s, found[-1].id])
     return [stored_event(event, site.folder) for event in found]
+
+
+@router.get("/events/export", dependencies=[VIEWER], responses=EXPORTED, response_class=StreamingResponse)
+def export_events(site: Site, asked: Annotated[ExportFilter, Query()]) -> StreamingResponse:
+    """All events of a filter with their labels and notes, as one file; `limit` is how many are read at a time."""
+    parts, form = exported(site.stores.events, _query(asked), asked.format), asked.format
+    headers = {"Content-Disposition": f'attachment; filename="events.{form}"'}
+    return StreamingResponse(parts, media_type="text/csv" if form == "csv" else "application/json", headers=headers)
 
 
 @router.get("/events/{event_id}", dependencies=[VIEWER])
@@ -127,6 +136,19 @@ def list_near_misses(
     """What came to at least 60 % of its threshold and did not cross it, the newest first."""
     cameras = [site.require_camera(camera)] if camera is not None else list(site.config().cameras)
     return near_misses(site, cameras, unix_time(since) or 0.0)[:limit]
+
+
+def _query(asked: EventFilter) -> EventQuery:
+    return EventQuery(
+        camera=asked.camera,
+        severity=asked.severity,
+        state=asked.state,
+        label=asked.label,
+        since_s=unix_time(asked.since),
+        until_s=unix_time(asked.until),
+        before=event_cursor(asked.cursor) if asked.cursor else None,
+        limit=asked.limit,
+    )
 
 
 def find_event(site: SiteContext, event_id: str) -> Event:

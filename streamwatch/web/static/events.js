@@ -31,6 +31,7 @@ function shown(event) {
 const load = attempt(async () => {
   const query = asked();
   history.replaceState(null, "", query.size ? `?${query}` : location.pathname);
+  document.getElementById("export").href = `/api/v1/events/export?${query}`;
   const { items, next: following } = await page(`/api/v1/events?${query}`);
   list.replaceChildren(...items.map(shown));
   document.getElementById("nothing").hidden = items.length > 0;

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import time
 from typing import Any
 
@@ -116,6 +118,20 @@ def test_a_note_is_kept_and_taken_back_and_changes_of_the_event_leave_it(site: T
         assert "the gardener &lt;b&gt;" in http.get(f"/events/{event.id}").text
         assert http.put(path, json={"note": "x" * 1001}).status_code == 422
         assert http.put(path, json={"note": None}).json()["note"] is None
+
+
+def test_labels_are_exported_and_what_people_wrote_is_no_formula(site: TestSite) -> None:
+    event = site.event()
+    site.event(1_772_331_300.0, "quay")
+    with site.http() as http:
+        http.put(f"/api/v1/events/{event.id}/note", json={"note": '=HYPERLINK("http://evil.example")'})
+        http.put(f"/api/v1/events/{event.id}/label", json={"label": "anomaly"})
+        answer = http.get("/api/v1/events/export?camera=gate")
+        (row,) = csv.DictReader(io.StringIO(answer.text))
+        assert answer.headers["content-disposition"] == 'attachment; filename="events.csv"'
+        assert (row["id"], row["label"], row["note"][:3]) == (event.id, "anomaly", "'=H")
+        whole = http.get("/api/v1/events/export?format=json&limit=1").json()
+        assert len(whole["events"]) == 2
 
 
 def test_whom_it_was_told(site: TestSite) -> None:

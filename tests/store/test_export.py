@@ -14,10 +14,10 @@ from typing import TextIO
 import pytest
 
 from benchmarks.store import fill
-from streamwatch.cli.event_export import write_events
 from streamwatch.errors import UsageError
 from streamwatch.files import replaced_text
 from streamwatch.store.event_store import EventQuery, EventStore
+from streamwatch.store.export import write_events
 from streamwatch.store.sessions import open_database
 
 PER_EVENT_BYTES = 150
