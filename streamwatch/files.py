@@ -7,6 +7,7 @@ import hashlib
 import logging
 import os
 import secrets
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -26,14 +27,22 @@ def temporary_beside(path: Path) -> Path:
 def replacing(path: Path) -> Iterator[Path]:
     """A name to write to; what stands there when the block ends takes the place of ``path``, durably.
 
+    Who may read what was there may read what takes its place; of a link, what it leads to is replaced.
+
     If the block raises, ``path`` stays as it was and nothing is left behind.
 
     Raises:
         OSError: the disk refuses.
     """
+    path = path.resolve() if path.is_symlink() else path
     temporary = temporary_beside(path)
+    mode = stat.S_IMODE(path.stat().st_mode) if path.exists() else None
     try:
+        if mode is not None:
+            os.close(os.open(temporary, os.O_CREAT | os.O_WRONLY, mode | stat.S_IWUSR))
         yield temporary
+        if mode is not None:
+            temporary.chmod(mode)
         flush_to_disk(temporary)
         temporary.replace(path)
         flush_folder(path.parent)

@@ -85,7 +85,9 @@ class Reconfiguration:
         parts.fleet.remove(camera)
         parts.liveness.forget(camera)
         parts.ends.forget(camera)
-        parts.shown.levels.forget(camera)
+        for shown in (parts.shown.levels, parts.shown.pictures):
+            shown.forget(camera)
+            parts.pipeline.post(partial(shown.forget, camera))  # and what of it was scored meanwhile
         parts.persistence.deliveries.present.forget(camera)
         parts.pipeline.post(partial(parts.pipeline.remove, camera, reason))
         parts.pipeline.post(partial(parts.setup.forget, camera))

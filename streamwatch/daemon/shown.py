@@ -36,7 +36,7 @@ class Shown:
         """
         pictures = LivePictures(
             clock,
-            lambda camera: privacy_of(config.value, camera),
+            lambda camera: privacy_of(config.value, camera) if camera in config.value.cameras else None,
             lambda camera: monitor.start_threshold if (monitor := _monitor(watched, camera)) else 1.0,
         )
         return Shown(pictures, LevelHistory(clock), EventFeed(), EngineLoad(clock), watched)

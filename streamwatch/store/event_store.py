@@ -174,6 +174,16 @@ class EventStore:
         with reading(self._engine, "events") as connection:
             return list(connection.execute(query.order_by(c.start_wall_s, c.id).limit(limit)).scalars())
 
+    def count_open(self) -> int:
+        """How many have not ended.
+
+        Raises:
+            StoreError: the database refused.
+        """
+        query = select(func.count()).select_from(events).where(events.c.end_wall_s.is_(None))
+        with reading(self._engine, "events") as connection:
+            return int(connection.scalar(query) or 0)
+
     def newest_wall_s(self) -> float | None:
         """When the newest event began or notice came, a Unix time; None if there is neither.
 

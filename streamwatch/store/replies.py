@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from sqlalchemy import Engine, delete, select, update
+from sqlalchemy import Engine, and_, delete, or_, select, update
 
 from streamwatch.errors import AlreadyStored
 from streamwatch.store.sessions import reading, writing
 from streamwatch.store.tables import replies
 
 KEPT_S = 86_400.0
+WORKED_ON_S = 600.0
+"""After that, a process that ended has left it unanswered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +42,8 @@ def claim(engine: Engine, who: str, key: str, request_sha256: str, now_s: float)
     row = {"who": who, "key": key, "request_sha256": request_sha256, "at_wall_s": now_s}
     try:
         with writing(engine, "the request's key could not be taken") as connection:
-            connection.execute(delete(replies).where(replies.c.at_wall_s < now_s - KEPT_S))
+            left = and_(replies.c.status.is_(None), replies.c.at_wall_s < now_s - WORKED_ON_S)
+            connection.execute(delete(replies).where(or_(replies.c.at_wall_s < now_s - KEPT_S, left)))
             connection.execute(replies.insert().values(row))
     except AlreadyStored:
         return _known(engine, who, key)

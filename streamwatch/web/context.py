@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
 from fastapi import Depends, Request
 from sqlalchemy import Engine
 
-from streamwatch.clock import Clock
+from streamwatch.clock import Clock, SystemClock
 from streamwatch.config.editing import ConfigEditor
 from streamwatch.config.schema import Config
 from streamwatch.store.access import AccessStore
 from streamwatch.store.administration import OutboxAdministration
 from streamwatch.store.event_store import EventStore
+from streamwatch.web.api.documents.system import DiskDocument
 from streamwatch.web.jobs import Jobs
 from streamwatch.web.live.cameras import LiveCameras
 from streamwatch.web.live.feed import EventFeed
@@ -24,6 +25,8 @@ from streamwatch.web.live.load import EngineLoad
 from streamwatch.web.live.pictures import LivePictures
 from streamwatch.web.live.shared import Shared
 from streamwatch.web.problems import Problem, not_found
+
+DISK_EVERY_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -81,6 +84,7 @@ class SiteContext:
         folder: of the evidence.
         live: None where no daemon watches.
         control: None for a daemon without a configuration file.
+        disk: what evidence takes: each of its files is looked at.
     """
 
     title: str
@@ -91,6 +95,7 @@ class SiteContext:
     began_wall_s: float
     live: LiveView | None = None
     control: Control | None = None
+    disk: Shared[DiskDocument] = field(default_factory=lambda: Shared(SystemClock(), DISK_EVERY_S))
 
     def require_live(self) -> LiveView:
         """What is watched now.

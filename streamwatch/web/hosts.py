@@ -40,16 +40,22 @@ def answers_to(host_header: str, names: Collection[str]) -> bool:
 
 
 class HostCheck:
-    """An app that answers to no other name; 421 for what was led here by one."""
+    """An app that answers to no other name; 421 for what was led here by one.
 
-    def __init__(self, app: ASGIApp, names: Callable[[], Collection[str]]) -> None:
-        self._app, self._names = app, names
+    Args:
+        changes_only: only what changes something is asked for its name: where others reach a listener it has more names than
+            we know.
+    """
+
+    def __init__(self, app: ASGIApp, names: Callable[[], Collection[str]], *, changes_only: bool = False) -> None:
+        self._app, self._names, self._changes_only = app, names, changes_only
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         given = [value.decode("latin-1") for name, value in scope.get("headers", []) if name == b"host"]
-        if scope["type"] == "http" and not all(answers_to(host, self._names()) for host in given):
-            answer = PlainTextResponse("this is not the host that was asked for\n", MISDIRECTED)
+        asked = scope["type"] == "http" and not (self._changes_only and scope["method"] in ("GET", "HEAD", "OPTIONS"))
+        if asked and not all(answers_to(host, self._names()) for host in given):
+            answer = PlainTextResponse("this is not the host that was asked for; `web.public_url` names another\n", MISDIRECTED)
             await answer(scope, receive, send)
             return
         await self._app(scope, receive, send)

@@ -65,7 +65,7 @@ class Job:
     ended_wall_s: float | None = None
     share: float | None = None
     lines: deque[str] = field(default_factory=lambda: deque(maxlen=MAX_LINES))
-    then: Callable[[], None] = field(default=lambda: None, repr=False)
+    then: Callable[[], object] = field(default=lambda: None, repr=False)
 
 
 class Process(Protocol):
@@ -151,7 +151,7 @@ class Jobs:
         if self._thread is not None:
             self._thread.join(STOP_S)
 
-    def ask(self, kind: str, subject: str, arguments: Sequence[str], then: Callable[[], None] = lambda: None) -> Job:
+    def ask(self, kind: str, subject: str, arguments: Sequence[str], then: Callable[[], object] = lambda: None) -> Job:
         """Have a command run; ``then`` is called if it went well.
 
         Raises:
@@ -160,13 +160,21 @@ class Jobs:
         now_s = self._clock.wall_s()
         job = Job(uuid7(now_s), kind, subject, tuple(arguments), now_s, then=then)
         with self._changed:
-            if sum(known.state == JobState.WAITING for known in self._jobs.values()) >= MAX_WAITING:
+            if self._room() < 1:
                 raise UsageError(f"{MAX_WAITING} jobs wait already", hint="try again later")
             self._jobs[job.id] = job
             for old in [known.id for known in self._jobs.values() if known.ended_wall_s is not None][:-MAX_KEPT]:
                 del self._jobs[old]
             self._changed.notify_all()
         return job
+
+    def has_room(self, jobs: int) -> bool:
+        """Whether so many more may be asked for."""
+        with self._changed:
+            return self._room() >= jobs
+
+    def _room(self) -> int:
+        return MAX_WAITING - sum(known.state == JobState.WAITING for known in self._jobs.values())
 
     def list_jobs(self) -> list[Job]:
         """The newest first."""
@@ -226,7 +234,7 @@ class Jobs:
 
     def _settle(self, job: Job, code: int) -> None:
         went_well = code == 0 and job.state == JobState.RUNNING
-        failure = caught(job.then) if went_well else None
+        failure = caught(lambda: job.then() and None) if went_well else None
         if failure is not None:
             went_well = False
             job.lines.append(mask_credentials(f"error: {failure}"))

@@ -11,7 +11,7 @@ from streamwatch.enums import Role
 from streamwatch.store import audit
 from streamwatch.store.access import USED_TO_S, AccessStore
 from streamwatch.store.audit import Action, list_actions, record_action
-from streamwatch.store.replies import KEPT_S, Reply, claim, release, settle
+from streamwatch.store.replies import KEPT_S, WORKED_ON_S, Reply, claim, release, settle
 from streamwatch.store.tables import tokens, web_sessions
 from tests.databases import OpenDatabase
 
@@ -99,3 +99,5 @@ def test_a_key_is_one_requests_until_it_is_old(database: Engine) -> None:
     release(database, "ben", "k")
     assert claim(database, "ben", "k", "digest", 3.0) is None
     assert claim(database, "anna", "k", "digest", 2.0 + KEPT_S) is None, "after a day it is forgotten"
+    assert claim(database, "anna", "k", "digest", 1.0 + KEPT_S + WORKED_ON_S) == Reply("digest")
+    assert claim(database, "anna", "k", "digest", 3.0 + KEPT_S + WORKED_ON_S) is None, "whoever worked on it has ended"

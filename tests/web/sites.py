@@ -192,7 +192,7 @@ def site_in(folder: Path, clock: Clock | None = None) -> TestSite:
     def config() -> Config:
         return load_config(config_path)
 
-    pictures = LivePictures(clock, lambda camera: privacy_of(config(), camera), lambda _camera: 1.0)
+    pictures = LivePictures(clock, lambda c: privacy_of(config(), c) if c in config().cameras else None, lambda _camera: 1.0)
     sources = LiveSources(lambda: list(monitors), status, levels, monitors.get, lambda _camera: {}, clock)
     live = LiveView(LiveCameras(sources), pictures, levels, EventFeed(), EngineLoad(clock), Shared(clock))
     reloads: list[None] = []

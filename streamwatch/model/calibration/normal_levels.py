@@ -103,7 +103,7 @@ def rounded_up(values: Float32Array) -> Float16Array:
     """The least 16-bit float that is not below; what is too large for one is infinite, NaN stays."""
     with np.errstate(over="ignore"):
         near = values.astype(np.float16)
-    return np.where(near < values, np.nextafter(near, np.float16(np.inf)), near).astype(np.float16)
+        return np.where(near < values, np.nextafter(near, np.float16(np.inf)), near).astype(np.float16)
 
 
 @dataclass

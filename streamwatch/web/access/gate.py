@@ -6,10 +6,10 @@ import logging
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from http.cookies import CookieError, SimpleCookie
 from typing import Protocol
 
 from starlette.concurrency import run_in_threadpool
+from starlette.requests import cookie_parser
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from streamwatch.clock import Clock
@@ -27,6 +27,8 @@ log = logging.getLogger(__name__)
 COOKIE = "streamwatch_session"
 LOCAL = Principal("local", Role.ADMIN)
 NOBODY = "nobody"
+FORWARDED = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip")
+LOGIN = "/login"
 
 
 class RecordAction(Protocol):
@@ -45,12 +47,14 @@ class Claim:
         address: from where.
         token, session: secrets.
         proxied: the user that a trusted proxy named.
+        forwarded: some proxy handed it on.
     """
 
     address: str
     token: str | None = None
     session: str | None = None
     proxied: str | None = None
+    forwarded: bool = False
 
 
 class AccessGate:
@@ -104,8 +108,8 @@ class AccessGate:
         try:
             await self._app(scope, receive, noted)
         finally:
-            if scope["method"] not in SAFE:
-                who = scope["state"].get("acted_as") or principal  # a login is by whom it makes known
+            who = scope["state"].get("acted_as") or principal  # a login is by whom it makes known
+            if scope["method"] not in SAFE and (who or scope["path"] == LOGIN):  # anybody else could fill the log
                 await run_in_threadpool(self._write_down, scope, who, status)
 
     def _claim(self, scope: Scope, headers: Mapping[str, str]) -> Claim:
@@ -120,7 +124,8 @@ class AccessGate:
         kind, _, token = headers.get("authorization", "").partition(" ")
         if kind.lower() == "bearer" and token:
             return Claim(peer, token=token.strip())
-        return Claim(peer, session=_session_in(headers.get("cookie", "")))
+        forwarded = any(name in headers for name in FORWARDED)
+        return Claim(peer, session=_session_in(headers.get("cookie", "")), forwarded=forwarded)
 
     def _refuse_foreign(self, method: str, headers: Mapping[str, str], claim: Claim) -> None:
         if claim.token is None and is_foreign(method, headers):
@@ -136,7 +141,7 @@ class AccessGate:
             found = self._access.holder_of_session(claim.session, self._clock.wall_s())
             if found:
                 return Principal(found.name, found.role)
-        return LOCAL if self._policy.open else None
+        return LOCAL if self._policy.open and not (self._policy.local and claim.forwarded) else None
 
     def principal_by_token(self, text: str, address: str) -> tuple[Principal, Token]:
         """Whose token it is.
@@ -147,7 +152,7 @@ class AccessGate:
         wait_s = self._limiter.wait_s(address)
         if wait_s > 0:
             raise Problem(429, "too many wrong tokens came from there", headers={"Retry-After": str(math.ceil(wait_s))})
-        found = self._access.holder_of(text)
+        found = self._access.holder_of(text.replace("\0", ""))
         if found is None:
             self._limiter.record(address)
             raise Problem(401, "this token is none, or was revoked", headers={"WWW-Authenticate": "Bearer"})
@@ -165,7 +170,7 @@ class AccessGate:
 
     def _write_down(self, scope: Scope, who: Principal | None, status: int) -> None:
         name, role = (who.name, who.role.value) if who else (NOBODY, "")
-        address, action = scope["state"]["address"], f"{scope['method']} {scope['path']}"
+        address, action = scope["state"]["address"], f"{scope['method']} {scope['path']}".replace("\0", "")
         try:
             self._record(Action(self._clock.wall_s(), name, role, address, action, status))
         except StoreError as error:
@@ -173,8 +178,4 @@ class AccessGate:
 
 
 def _session_in(cookies: str) -> str | None:
-    try:
-        found = SimpleCookie(cookies).get(COOKIE)
-    except CookieError:
-        return None
-    return found.value if found and found.value else None
+    return cookie_parser(cookies).get(COOKIE) or None  # others' cookies may hold anything

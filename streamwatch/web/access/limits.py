@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections import OrderedDict, deque
 from contextlib import suppress
 
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from streamwatch.clock import Clock
@@ -14,6 +16,8 @@ from streamwatch.web.problems import Problem
 MAX_BODY_BYTES = 5_000_000
 """A configuration file may have 4 MB."""
 MAX_FAILURES, WITHIN_S = 10, 60.0
+BODY_WITHIN_S = 15.0
+"""The next part of a body: who gives none is let go."""
 MAX_ADDRESSES = 10_000
 
 
@@ -42,12 +46,12 @@ class FailureLimiter:
                 self._failures.popitem(last=False)
 
 
-class _TooLarge(Exception):
-    """The body goes on and on."""
+class _Refused(Exception):
+    """The body goes on and on, or does not come."""
 
 
 class BodyLimit:
-    """An app that reads no more of a body than it has use for; 413 for what is larger."""
+    """An app that neither reads more of a body than it has use for nor waits for one that does not come; 413 and 408."""
 
     def __init__(self, app: ASGIApp, max_bytes: int = MAX_BODY_BYTES) -> None:
         self._app, self._max_bytes = app, max_bytes
@@ -57,28 +61,48 @@ class BodyLimit:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        read, began = 0, False
-
-        async def limited() -> Message:
-            nonlocal read
-            message = await receive()
-            read += len(message.get("body", b""))
-            if read > self._max_bytes:
-                raise _TooLarge
-            return message
-
-        async def noted(message: Message) -> None:
-            nonlocal began
-            if began or read <= self._max_bytes:  # what the app makes of a body that broke off is nobody's answer
-                began = True
-                await send(message)
-
-        problem = Problem(413, f"the body has more than {self._max_bytes // 10**6} MB", headers={"Connection": "close"})
         told = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
         if told.isdigit() and int(told) > self._max_bytes:
-            await problem.answer()(scope, receive, send)
+            await _too_large(self._max_bytes).answer()(scope, receive, send)
             return
-        with suppress(_TooLarge):
-            await self._app(scope, limited, noted)
-        if read > self._max_bytes and not began:
-            await problem.answer()(scope, receive, send)
+        request = _Request(receive, send, self._max_bytes)
+        with suppress(_Refused, ClientDisconnect):
+            await self._app(scope, request.receive, request.send)
+        if request.refusal and not request.began:
+            await request.refusal.answer()(scope, receive, send)
+
+
+class _Request:
+    """One request as it is read and answered."""
+
+    def __init__(self, receive: Receive, send: Send, max_bytes: int) -> None:
+        self._receive, self._send, self._max_bytes = receive, send, max_bytes
+        self._read, self._whole = 0, False
+        self.began = False
+        self.refusal: Problem | None = None
+
+    async def receive(self) -> Message:
+        """The next part of its body; what comes behind it is waited for as long as it takes."""
+        if self._whole:
+            return await self._receive()
+        try:
+            message = await asyncio.wait_for(self._receive(), BODY_WITHIN_S)
+        except TimeoutError:
+            self.refusal = Problem(408, f"no more of the body came for {BODY_WITHIN_S:g} s", headers={"Connection": "close"})
+            raise _Refused from None
+        self._whole = not message.get("more_body", False)
+        self._read += len(message.get("body", b""))
+        if self._read > self._max_bytes:
+            self.refusal = _too_large(self._max_bytes)
+            raise _Refused
+        return message
+
+    async def send(self, message: Message) -> None:
+        """A part of the answer; what the app makes of a body that broke off is nobody's."""
+        if self.began or self.refusal is None:
+            self.began = True
+            await self._send(message)
+
+
+def _too_large(max_bytes: int) -> Problem:
+    return Problem(413, f"the body has more than {max_bytes // 10**6} MB", headers={"Connection": "close"})

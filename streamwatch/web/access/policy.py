@@ -31,6 +31,7 @@ class TrustedProxy:
             found = ipaddress.ip_address(address)
         except ValueError:
             return False
+        found = getattr(found, "ipv4_mapped", None) or found  # as a listener of both kinds sees one of the older kind
         return any(found in network for network in self.networks)
 
 
@@ -40,11 +41,13 @@ class AccessPolicy:
 
     Attributes:
         open: nobody is; whoever asks may do everything.
+        local: that is so because this machine alone reaches it: not for what a proxy hands on from elsewhere.
         secure: people reach it by https, so that cookies are sent by nothing else.
         proxy: None where there is none.
     """
 
     open: bool
+    local: bool = False
     secure: bool = False
     proxy: TrustedProxy | None = None
 
@@ -53,9 +56,10 @@ def access_policy(web: WebConfig) -> AccessPolicy:
     """What a configuration asks for."""
     host = (web.listen or "").rpartition(":")[0]
     proxy = TrustedProxy(web.proxy.header.lower(), web.proxy.networks, web.proxy.role) if web.proxy else None
+    local = is_loopback(host) and not web.insecure
     nobody_asked = web.login == "auto" and proxy is None and (is_loopback(host) or web.insecure)
     secure = web.tls is not None or (web.public_url or "").startswith("https:")
-    return AccessPolicy(nobody_asked, secure, proxy)
+    return AccessPolicy(nobody_asked, local, secure, proxy)
 
 
 def require_somebody(web: WebConfig, *, any_token: bool) -> None:

@@ -40,8 +40,8 @@ def watched(site: SiteContext, camera: str) -> CameraNow | None:
 def all_cameras(site: SiteContext) -> list[CameraDocument]:
     """Every camera of the configuration."""
     known = {now.name: now for now in site.live.cameras.all()} if site.live else {}
-    snoozed = list_snoozes(site.stores.database)
-    return [camera_document(site, name, known.get(name), snoozed) for name in site.config().cameras]
+    snoozed, config, now_s = list_snoozes(site.stores.database), site.config(), site.clock.wall_s()
+    return [camera_document(config, name, known.get(name), snoozed, now_s) for name in config.cameras]
 
 
 @router.get("", dependencies=[VIEWER])
@@ -53,8 +53,9 @@ def list_cameras(site: Site) -> list[CameraDocument]:
 @router.get("/{camera}", dependencies=[VIEWER])
 def get_camera(camera: str, site: Site) -> CameraDocument:
     """One camera."""
-    name = site.require_camera(camera)
-    return camera_document(site, name, watched(site, name), list_snoozes(site.stores.database))
+    name, config = site.require_camera(camera), site.config()
+    snoozed = list_snoozes(site.stores.database)
+    return camera_document(config, name, watched(site, name), snoozed, site.clock.wall_s())
 
 
 @router.get("/{camera}/picture", dependencies=[VIEWER], responses=PICTURE, response_class=Response)

@@ -17,6 +17,7 @@ from streamwatch.web.context import Site
 from streamwatch.web.problems import Problem
 
 router = APIRouter(prefix="/config", tags=["configuration"])
+IfMatch = Annotated[str | None, Header(max_length=100)]
 
 
 @router.get("", dependencies=[ADMIN])
@@ -39,13 +40,13 @@ def validate(asked: ConfigText, site: Site) -> ConfigCheck:
 
 
 @router.put("", dependencies=[ADMIN])
-def put_config(asked: ConfigText, site: Site, if_match: Annotated[str | None, Header(max_length=100)] = None) -> ConfigTag:
+def put_config(asked: ConfigText, site: Site, if_match: IfMatch = None) -> ConfigTag:
     """Put another configuration in its place, if it is valid; the daemon takes it up within a second.
 
     With `If-Match: "TAG"` only if the file is still the one that has this tag: 412 otherwise.
     """
     with conflict_if_changed():
-        tag = site.require_control().editor.replace(asked.text, if_match.strip('"') if if_match else None)
+        tag = site.require_control().editor.replace(asked.text, tag_in(if_match))
     return ConfigTag(tag=tag)
 
 
@@ -53,6 +54,11 @@ def put_config(asked: ConfigText, site: Site, if_match: Annotated[str | None, He
 def get_schema() -> dict[str, Any]:
     """Its JSON schema."""
     return Config.model_json_schema()
+
+
+def tag_in(if_match: str | None) -> str | None:
+    """What ``If-Match`` asks for; None if any will do."""
+    return None if if_match in (None, "*") else str(if_match).strip('"')
 
 
 @contextmanager

@@ -168,6 +168,8 @@ def find_event(site: SiteContext, event_id: str) -> Event:
 def label_events(site: SiteContext, events: list[Event], label: str) -> Labelled:
     """Write labels down, and have the models learn or forget them."""
     said = None if label == "none" else label
+    if site.control and not site.control.jobs.has_room(len(events)):
+        raise Problem(503, "too many jobs wait already; label them later", headers={"Retry-After": "60"})
     for event in events:
         site.stores.events.label(event.id, said)
     jobs = [_teaching(site, event, label) for event in events]

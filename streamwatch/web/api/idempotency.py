@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from sqlalchemy import Engine
 from starlette.concurrency import run_in_threadpool
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -56,7 +57,7 @@ class IdempotentReplies:
             raise Problem(422, f"an Idempotency-Key has 1 to {MAX_KEY} characters")
         body = await _body_of(receive)
         digest = hashlib.sha256(
-            b"\n".join((scope["method"].encode(), scope["raw_path"], scope["query_string"], body))
+            b"\n".join((key.encode(), scope["method"].encode(), scope["raw_path"], scope["query_string"], body))
         ).hexdigest()
         known = await run_in_threadpool(claim, self._database, who, key, digest, self._clock.wall_s())
         if known is not None:
@@ -118,8 +119,10 @@ def _key_of(scope: Scope) -> str | None:
 
 async def _body_of(receive: Receive) -> bytes:
     body = b""
-    while (message := await receive())["type"] == "http.request":
-        body += message.get("body", b"")
+    while True:
+        message = await receive()
+        if message["type"] != "http.request":  # it broke off: nobody waits for an answer, and the key is still free
+            raise ClientDisconnect
+        body += bytes(message.get("body", b""))
         if not message.get("more_body", False):
-            break
-    return body
+            return body

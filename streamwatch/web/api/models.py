@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path as FilePath
 from typing import Annotated
 
@@ -25,6 +26,7 @@ from streamwatch.web.jobs import Job
 from streamwatch.web.problems import Problem, not_found
 
 router = APIRouter(tags=["models"])
+MAX_LIVE_S = 86_400.0
 JobId = Annotated[str, Path(max_length=36)]
 
 
@@ -97,8 +99,11 @@ def cancel_job(job_id: JobId, site: Site) -> JobDocument:
     return job_document(job)
 
 
-def start_learning(site: SiteContext, camera: str, asked: LearnRequest) -> Job:
+def start_learning(site: SiteContext, camera: str, asked: LearnRequest, *, enable: bool = False) -> Job:
     """Ask for it.
+
+    Args:
+        enable: watch the camera when it is learned; so is one that is switched off.
 
     Raises:
         Problem: there is nothing to learn from.
@@ -107,13 +112,30 @@ def start_learning(site: SiteContext, camera: str, asked: LearnRequest) -> Job:
     known = site.config().cameras.get(camera)
     if asked.live is None and known is not None and not known.normal:
         raise Problem(422, f"camera {camera} has no `normal` footage; give `live`, like 20m")
+    seconds = live_s(asked)
+    options = ("--live", f"{seconds:g}s") if seconds else ()
+    updating = ("--update",) if asked.update else ()
+    arguments = ("fit", "-c", str(control.editor.path), camera, *options, *updating)
+    if enable or (known is not None and not known.enabled):
+        return control.jobs.ask("learn", camera, arguments, partial(control.editor.change_camera, camera, {"enabled": None}))
+    return control.jobs.ask("learn", camera, arguments)
+
+
+def live_s(asked: LearnRequest) -> float | None:
+    """Seconds of its own stream; None to learn from `normal`.
+
+    Raises:
+        Problem: it is no duration, or not one of a second to a day.
+    """
+    if asked.live is None:
+        return None
     try:
-        live_s = parse_duration_s(asked.live) if asked.live else None
+        seconds = parse_duration_s(asked.live)
     except ValueError as error:
         raise Problem(422, f"live: {error}") from None
-    options = ("--live", f"{live_s:g}s") if live_s else ()
-    updating = ("--update",) if asked.update else ()
-    return control.jobs.ask("learn", camera, ("fit", "-c", str(control.editor.path), camera, *options, *updating))
+    if not 1 <= seconds <= MAX_LIVE_S:
+        raise Problem(422, "live: must be a second to a day")
+    return seconds
 
 
 def _model_path(site: SiteContext, camera: str) -> FilePath:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from streamwatch.config.schema import Config
 from streamwatch.documents import event_document, iso_time
 from streamwatch.evidence.layout import path_of
 from streamwatch.masking import mask_credentials, mask_url
@@ -15,7 +17,6 @@ from streamwatch.web.api.documents.cameras import CalibrationDocument, CameraDoc
 from streamwatch.web.api.documents.deliveries import AttemptDocument, DeliveryDocument
 from streamwatch.web.api.documents.events import EventDocument, EvidenceLink
 from streamwatch.web.api.documents.models import JobDocument
-from streamwatch.web.context import SiteContext
 from streamwatch.web.jobs import Job
 from streamwatch.web.live.cameras import CameraNow
 
@@ -36,9 +37,14 @@ def optional_time(wall_s: float | None) -> str | None:
     return None if wall_s is None else iso_time(wall_s)
 
 
-def camera_document(site: SiteContext, name: str, now: CameraNow | None, snoozed: dict[str, float]) -> CameraDocument:
-    """One camera of the configuration, and what it does if it is watched."""
-    config = site.config()
+def camera_document(
+    config: Config, name: str, now: CameraNow | None, snoozed: Mapping[str, float], now_wall_s: float
+) -> CameraDocument:
+    """One camera of a configuration, and what it does if it is watched.
+
+    Args:
+        snoozed: until when each camera's events are switched off, Unix times.
+    """
     camera, settings = config.cameras[name], config.settings(name)
     until_s = snoozed.get(name, 0.0)
     values: dict[str, Any] = {
@@ -46,7 +52,7 @@ def camera_document(site: SiteContext, name: str, now: CameraNow | None, snoozed
         "enabled": camera.enabled,
         "source": mask_url(camera.source.get_secret_value()),
         "alarm_budget_per_day": settings.alarm_budget,
-        "snoozed_until": iso_time(until_s) if until_s > site.clock.wall_s() else None,
+        "snoozed_until": iso_time(until_s) if until_s > now_wall_s else None,
         "zones": {zone: of.polygon for zone, of in camera.zones.items()},
         "ignore": list(camera.ignore),
         "privacy": list(camera.privacy),

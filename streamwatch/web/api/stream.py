@@ -21,6 +21,8 @@ from streamwatch.web.problems import Problem
 
 router = APIRouter(tags=["stream"])
 STATE_EVERY_S = 1.0
+MAX_PICTURES = 64
+"""Of so many cameras one reader is sent pictures; a page asks for those that are seen."""
 LASTS_S = 300.0
 """Then the reader connects again, and it is looked at anew who it is."""
 STREAM: dict[int | str, dict[str, Any]] = {
@@ -63,7 +65,7 @@ def get_stream(
     """`state` every second, `event` and `notice` as they are stored, `pictures` if asked for, `missed` if you read too slowly.
 
     A state is a list of all cameras as `/cameras` has them. Pictures are JPEG, maps PNG, both in base64, by camera; those that
-    you have are not sent again. The stream ends after five minutes: connect again.
+    you have are not sent again, and of 64 cameras at most. The stream ends after five minutes: connect again.
     """
     live = site.require_live()
     if not live.feed.has_room():
@@ -109,9 +111,8 @@ def _state(site: SiteContext) -> str:
 def _pictures(live: LiveView, looked: _Looked) -> str:
     """Those that are new to the reader; base64 needs no escaping, so that they are put together as they are."""
     parts = []
-    for now in live.cameras.all():
-        if looked.cameras and now.name not in looked.cameras:
-            continue
+    chosen = [now for now in live.cameras.all() if not looked.cameras or now.name in looked.cameras]
+    for now in chosen[:MAX_PICTURES]:
         live.pictures.want(now.name)
         shown = {
             "picture": _made(live, now.name, looked.width_px),

@@ -15,7 +15,6 @@ from streamwatch import __version__
 from streamwatch.documents import iso_time
 from streamwatch.evidence.layout import KINDS
 from streamwatch.store.audit import list_actions
-from streamwatch.store.event_store import EventQuery
 from streamwatch.web.access.principals import ADMIN, VIEWER, Principal
 from streamwatch.web.api.documents.common import Me
 from streamwatch.web.api.documents.system import (
@@ -30,7 +29,6 @@ from streamwatch.web.context import Site, SiteContext
 
 router = APIRouter(tags=["system"])
 LIBRARIES = ("torch", "torchvision", "av", "opencv-python", "opencv-python-headless", "numpy", "fastapi", "SQLAlchemy")
-MAX_OPEN = 10_000
 HEADROOM = 0.8
 """Of the device's time: beyond it a batch waits for the one before."""
 
@@ -58,7 +56,7 @@ def get_summary(site: Site) -> SummaryDocument:
         scored=sum(camera.scored for camera in cameras),
         drops=dict(drops),
         disconnects=dict(disconnects),
-        open_events=len(site.stores.events.list_events(EventQuery(state="open", limit=MAX_OPEN))),
+        open_events=site.stores.events.count_open(),
         pending_messages=sum(depth.pending for depth in depths),
         dead_messages=sum(depth.dead for depth in depths),
     )
@@ -102,7 +100,7 @@ def get_system(site: Site) -> SystemDocument:
         device=site.config().device,
         began=iso_time(site.began_wall_s),
         data_dir=site.folder.name,
-        disk=disk_of(site),
+        disk=site.disk.get(lambda: disk_of(site)),
     )
 
 

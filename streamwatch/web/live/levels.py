@@ -9,8 +9,8 @@ from itertools import takewhile
 from streamwatch.clock import Clock
 from streamwatch.scores import FrameScore
 
-KEPT_POINTS = 3000
-"""Of one camera: ten minutes at five frames a second, 0.3 MB."""
+KEPT_POINTS = 750
+"""Of one camera: two and a half minutes at five frames a second, of which pages show two; 0.3 MB."""
 RATE_OVER_S = 5.0
 
 

@@ -6,6 +6,7 @@ The scoring thread only leaves the frame here, and only if somebody asked lately
 from __future__ import annotations
 
 import base64
+import hashlib
 import threading
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
@@ -55,7 +56,7 @@ class _Kind:
         what: names it.
     """
 
-    what: tuple[str, float]
+    what: tuple[Hashable, ...]
     media_type: str
     make: Callable[[FrameScore], bytes | None]
 
@@ -79,11 +80,11 @@ class LivePictures:
     """Filled by the scoring thread, asked from any.
 
     Args:
-        privacy_of: what of a camera's pictures may not be seen.
+        privacy_of: what of a camera's pictures may not be seen; None for one that is not watched any more.
         threshold_of: told a camera, at which level its heat begins to be hot.
     """
 
-    def __init__(self, clock: Clock, privacy_of: Callable[[str], Privacy], threshold_of: Callable[[str], float]) -> None:
+    def __init__(self, clock: Clock, privacy_of: Callable[[str], Privacy | None], threshold_of: Callable[[str], float]) -> None:
         self._clock, self._privacy_of, self._threshold_of = clock, privacy_of, threshold_of
         self._cameras: dict[str, _Camera] = {}
 
@@ -113,7 +114,10 @@ class LivePictures:
             UnusablePicture, OSError: it cannot be made.
         """
         width = next((known for known in WIDTHS_PX if known >= width_px), WIDTHS_PX[-1])
-        made = _Kind(("picture", width), "image/jpeg", lambda scored: self._picture(scored, width))
+        privacy = self._privacy_of(camera)
+        if privacy is None:
+            return None
+        made = _Kind(("picture", width, repr(privacy)), "image/jpeg", lambda scored: _picture(scored, width, privacy))
         return self._shown(camera, made, every_s)
 
     def heat(self, camera: str, every_s: float = PICTURE_EVERY_S) -> Shown | None:
@@ -137,17 +141,21 @@ class LivePictures:
             content = kind.make(scored)
             if content is None:
                 return None
-            tag, text = f"{kind.what[0]}-{frame.segment}-{frame.index}-{kind.what[1]:g}", base64.b64encode(content).decode()
-            shown = Shown(content, kind.media_type, tag, frame.wall_s, text)
+            tag = hashlib.blake2b(content, digest_size=12).hexdigest()
+            shown = Shown(content, kind.media_type, tag, frame.wall_s, base64.b64encode(content).decode())
             known.made[kind.what] = (frame.index, now_s, shown)
             return shown
 
-    def _picture(self, scored: FrameScore, width: int) -> bytes | None:
-        picture = scored.frame.picture
-        if picture is None:
-            return None
-        seen = picture.rgb(min(width, picture.width))
-        return encode_jpeg(self._privacy_of(scored.frame.camera).covered(seen), JPEG_QUALITY)
+    def forget(self, camera: str) -> None:
+        """The camera is watched no more, or in another way: nothing of it is held."""
+        self._cameras.pop(camera, None)
+
+
+def _picture(scored: FrameScore, width: int, privacy: Privacy) -> bytes | None:
+    picture = scored.frame.picture
+    if picture is None:
+        return None
+    return encode_jpeg(privacy.covered(picture.rgb(min(width, picture.width))), JPEG_QUALITY)
 
 
 def heat_png(grid: Float32Array, threshold: float) -> bytes:

@@ -63,7 +63,9 @@ def system(request: Request, site: Site) -> Response:
 @router.get("/setup", dependencies=[ADMIN])
 def setup(request: Request, site: Site) -> Response:
     """Cameras are added here."""
-    return render(request, site, "setup.html.j2", controlled=site.control is not None)
+    control = site.control
+    writable = control is not None and control.editor.writable()
+    return render(request, site, "setup.html.j2", controlled=control is not None, writable=writable)
 
 
 @router.get("/setup/{camera}", dependencies=[ADMIN])

@@ -25,10 +25,11 @@ export function draw(canvas, points, { seconds = 120, ceiling = 2 } = {}) {
   context.stroke();
   context.setLineDash([]);
   context.lineWidth = 1.5;
+  const [calm, over] = [colour("--good"), colour("--bad")];
   for (let number = 1; number < points.length; number += 1) {
     const [from, to] = [points[number - 1], points[number]];
     if (to.at - from.at > 5 || x(to.at) < 0) continue;
-    context.strokeStyle = colour(to.value >= 1 ? "--bad" : "--good");
+    context.strokeStyle = to.value >= 1 ? over : calm;
     context.beginPath();
     context.moveTo(x(from.at), y(from.value));
     context.lineTo(x(to.at), y(to.value));

@@ -88,6 +88,7 @@ filters.addEventListener("change", load);
 filters.addEventListener("submit", (submitted) => submitted.preventDefault());
 await load();
 listen({
+  again: load,
   event: attempt(async (change) => {
     const query = asked();
     if (query.get("camera") && query.get("camera") !== change.camera) return;

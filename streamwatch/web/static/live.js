@@ -6,6 +6,13 @@ import { listen } from "/static/stream.js";
 const KEPT = 400;
 const cards = new Map();
 const grid = document.getElementById("cameras");
+const visible = new Set();
+let asked = "";
+const seen = new IntersectionObserver((entries) => {
+  for (const entry of entries) visible[entry.isIntersecting ? "add" : "delete"](entry.target.dataset.camera);
+  clearTimeout(seen.timer);
+  seen.timer = setTimeout(() => { if (query() !== asked) again(); }, 500);
+});
 const fade = heatSlider(document.getElementById("opacity"), () => [...cards.values()].map((card) => card.picture));
 
 function made(camera) {
@@ -20,6 +27,7 @@ function made(camera) {
   name.textContent = camera.name;
   grid.append(article);
   const picture = new StreamedPicture(article);
+  seen.observe(article);
   const card = { article, picture, points: [] };
   cards.set(camera.name, card);
   return card;
@@ -67,6 +75,7 @@ function showAll(cameras) {
   for (const [name, card] of cards) {
     if (!cameras.some((camera) => camera.name === name)) {
       card.article.remove();
+      visible.delete(name);
       cards.delete(name);
     }
   }
@@ -92,10 +101,11 @@ const again = listen({
     if (event.type === "anomaly.started") tell(`${event.camera}: ${event.speaks ? event.speaks.text : "something unusual"}`, true, `/events/${event.id}`);
   },
   notice: (notice) => tell(`${notice.camera || "streamwatch"}: ${notice.type}`, notice.type.endsWith("offline")),
-}, () => `?pictures=320${slider.value > 0 ? "&heat=true" : ""}`);
-let heated = slider.value > 0;
-slider.addEventListener("change", () => {
-  if (heated !== slider.value > 0) again();
-  heated = slider.value > 0;
-});
-for (const camera of first) await earlier(camera);
+}, () => (asked = query()));
+slider.addEventListener("change", () => { if (query() !== asked) again(); });
+
+function query() {
+  const cameras = [...visible].sort().map((name) => `&camera=${encodeURIComponent(name)}`).join("");
+  return `?pictures=320${slider.value > 0 ? "&heat=true" : ""}${cameras}`;
+}
+for (const camera of first.slice(0, 32)) await earlier(camera);

@@ -5,21 +5,32 @@ import { listen } from "/static/stream.js";
 const place = document.getElementById("reviewed");
 const camera = document.getElementById("camera");
 const judgedToo = document.getElementById("all");
-let queue = [], at = 0, following = null;
+const PAGES_AT_ONCE = 20;
+let queue = [], at = 0, following = null, busy = false;
 
 const load = attempt(async () => {
   const only = camera.value ? `&camera=${encodeURIComponent(camera.value)}` : "";
-  const found = await page(`/api/v1/events?limit=200${only}`);
-  queue = found.items.filter((event) => judgedToo.checked || !event.label);
-  following = found.next;
+  queue = [];
+  following = `/api/v1/events?limit=200${only}`;
+  for (let pages = 0; following && !queue.length && pages < PAGES_AT_ONCE; pages += 1) await loadMore();
   at = 0;
   show();
 });
 
+async function loadMore() {
+  const found = await page(following);
+  queue.push(...found.items.filter((event) => judgedToo.checked || !event.label));
+  following = found.next;
+}
+
+function where() {
+  document.getElementById("where").textContent = queue[at] ? `${at + 1} of ${queue.length}${following ? " and more" : ""}` : "";
+}
+
 function show() {
   const event = queue[at];
   document.getElementById("nothing").hidden = Boolean(event);
-  document.getElementById("where").textContent = event ? `${at + 1} of ${queue.length}${following ? " and more" : ""}` : "";
+  where();
   if (!event) return place.replaceChildren();
   const file = (kind) => event.evidence.find((known) => known.kind === kind)?.href;
   const media = file("clips")
@@ -43,17 +54,25 @@ function show() {
 
 const say = attempt(async (label) => {
   const event = queue[at];
-  if (!event) return;
-  await judge([event.id], label);
+  if (!event || busy) return;
+  busy = true;
+  try {
+    await judge([event.id], label);
+  } finally {
+    busy = false;
+  }
   event.label = label === "none" ? null : label;
-  step(1);
+  if (queue[at] === event) await step(1);
 });
 
-function step(by) {
+const step = attempt(async (by) => {
+  if (by > 0 && at === queue.length - 1) {
+    if (following) await loadMore();
+    else if (queue[at].label && !judgedToo.checked) return load();
+  }
   at = Math.max(0, Math.min(at + by, queue.length - 1));
-  if (by > 0 && at === queue.length - 1 && queue[at].label && !judgedToo.checked) load();
-  else show();
-}
+  return show();
+});
 
 const KEYS = {
   ArrowRight: () => step(1), j: () => step(1), ArrowLeft: () => step(-1), k: () => step(-1),
@@ -66,7 +85,8 @@ document.addEventListener("keydown", (press) => {
     if (!press.target.matches("button, a") || press.key === " ") return;
   }
   if (press.key === "Escape") press.target.blur();
-  const act = !press.ctrlKey && !press.metaKey && !press.altKey && KEYS[press.key];
+  const key = press.key.length === 1 ? press.key.toLowerCase() : press.key;
+  const act = !press.ctrlKey && !press.metaKey && !press.altKey && !press.repeat && KEYS[key];
   if (act) {
     press.preventDefault();
     act();
@@ -77,7 +97,8 @@ judgedToo.addEventListener("change", load);
 await load();
 listen({ event: attempt(async (change) => {
   if (change.type !== "anomaly.ended" || (camera.value && camera.value !== change.camera) || queue.some((event) => event.id === change.id)) return;
-  queue.push(await get(`/api/v1/events/${change.id}`));
-  if (queue.length === 1) at = 0;
-  show();
+  queue.splice(following ? 0 : queue.length, 0, await get(`/api/v1/events/${change.id}`));
+  if (queue.length === 1) return show();
+  if (following) at += 1;
+  return where();
 }) });

@@ -39,6 +39,10 @@ def noted(frames: Float32Array, *, masked: bool = False) -> NormalLevels:
     return found
 
 
+def test_what_is_just_too_large_for_sixteen_bits_is_infinite() -> None:
+    assert rounded_up(np.array([65504.0, 65510.0, 65519.0, 70000.0], np.float32)).tolist() == [65504.0, np.inf, np.inf, np.inf]
+
+
 @given(arrays.arrays(np.float32, (40,), elements=st.floats(0, 1e5, width=32)))
 def test_sixteen_bits_are_never_below(values: Float32Array) -> None:
     up = rounded_up(values)

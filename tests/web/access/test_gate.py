@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import ssl
 from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Address, IPv4Network
@@ -16,10 +17,15 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from fastapi import FastAPI
 
+from streamwatch.clock import SystemClock
 from streamwatch.config.schema import Proxy, Tls, WebConfig
-from streamwatch.enums import Role
+from streamwatch.enums import EventType, Role
 from streamwatch.errors import ConfigError
+from streamwatch.records import Notice
 from streamwatch.store.audit import list_actions
+from streamwatch.threads import ThreadGuard
+from streamwatch.web import connections
+from streamwatch.web.access import limits
 from streamwatch.web.access.gate import COOKIE
 from streamwatch.web.access.limits import MAX_BODY_BYTES, MAX_FAILURES, WITHIN_S, FailureLimiter
 from streamwatch.web.access.login import _safe
@@ -27,10 +33,12 @@ from streamwatch.web.access.origin import is_foreign
 from streamwatch.web.access.policy import access_policy, require_somebody
 from streamwatch.web.access.principals import require_declared, routes_of
 from streamwatch.web.api import cameras
+from streamwatch.web.hosts import HostCheck
 from streamwatch.web.server import WebServer
-from streamwatch.web.site import site_app
+from streamwatch.web.site import build_site, site_app
 from tests.test_retry import FakeClock
 from tests.web.sites import TestSite, running, site_in
+from tests.web.test_jobs import until
 
 HOLDERS: tuple[Role | None, ...] = (None, *Role)
 VALUES = {"camera": "gate", "event_id": "0199a7c2-5b1e-7c3a-9f00-4f2d6e1b8a90", "kind": "clips", "name": "ops", "number": "1"}
@@ -276,3 +284,71 @@ def test_problems_are_documents_for_programs_and_pages_for_people(site: TestSite
     assert json.loads(problem.text)["status"] == 404
     assert (page.status_code, "text/html" in page.headers["content-type"]) == (404, True)
     assert "There is no such page" in page.text
+
+
+def test_what_a_proxy_hands_on_is_not_of_this_machine(site: TestSite) -> None:
+    with site.http() as http:
+        for header in ("x-forwarded-for", "forwarded", "x-forwarded-proto", "x-real-ip"):
+            assert http.get("/api/v1/me", headers={header: "x"}).status_code == 401, header
+        assert http.get("/api/v1/me").status_code == 200
+
+
+def test_nobody_fills_the_audit_log(locked: TestSite) -> None:
+    with locked.http() as http:
+        for _ in range(5):
+            http.post("/api/v1/deliveries/replay", json={})
+            http.post("/nowhere%00")
+        http.post("/login", data={"token": "swt_\0_x"})
+    found = [action for _, action in list_actions(locked.context.stores.database, limit=10)]
+    assert [(action.who, action.action, action.status) for action in found] == [("nobody", "POST /login", 401)]
+
+
+def test_an_origin_that_is_none_is_elsewhere(site: TestSite) -> None:
+    with site.http() as http:
+        assert http.delete("/api/v1/cameras/gate/snooze", headers={"origin": "http://["}).status_code == 403
+
+
+def test_other_programs_cookies_keep_nobody_out(locked: TestSite) -> None:
+    with locked.http() as http:
+        http.post("/login", data={"token": locked.token(Role.VIEWER)})
+        session = http.cookies[COOKIE]
+        http.cookies.clear()
+        cookies = {"cookie": f'prefs={{"a":1}}; {COOKIE}={session}'}
+        assert http.get("/api/v1/me", headers=cookies).status_code == 200
+
+
+def test_a_body_that_does_not_come_is_not_waited_for(site: TestSite, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "BODY_WITHIN_S", 0.3)
+    port = int(site.base_url.rpartition(":")[2])
+    with socket.create_connection(("127.0.0.1", port)) as client:
+        client.settimeout(10)
+        client.sendall(b"POST /login HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 4000\r\n\r\ntok")
+        assert client.recv(4096).startswith(b"HTTP/1.1 408")
+
+
+def test_an_answer_that_nobody_takes_is_broken_off(site: TestSite, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "TAKEN_WITHIN_S", 0.5)
+    feed, port = site.context.require_live().feed, int(site.base_url.rpartition(":")[2])
+    with socket.create_connection(("127.0.0.1", port)) as client:
+        client.sendall(b"GET /api/v1/stream HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+        until(lambda: len(feed._listeners) == 1)
+        big = Notice("0" * 36, EventType.CAMERA_OFFLINE, "x" * 1_000_000, 1.0)
+        for _ in range(20):
+            feed.notice(big)
+        until(lambda: len(feed._listeners) == 0)
+
+
+def test_where_everybody_may_do_everything_no_other_name_may_change_something(tmp_path: Path) -> None:
+    site = site_in(tmp_path)
+    app = HostCheck(
+        build_site(site.context, access_policy(WebConfig(listen="0.0.0.0:1", insecure=True))), tuple, changes_only=True
+    )
+    server = WebServer(app, "127.0.0.1:0", lambda: {"evil.example"})  # which a listener of all addresses does not ask
+    server.start(ThreadGuard(SystemClock()))
+    with httpx.Client(base_url=f"http://127.0.0.1:{server.port}", trust_env=False) as http:
+        led = {"host": "evil.example", "origin": "http://evil.example"}
+        assert http.get("/api/v1/me", headers=led).status_code == 200
+        assert http.delete("/api/v1/cameras/gate/snooze", headers=led).status_code == 421
+        assert http.delete("/api/v1/cameras/gate/snooze").status_code == 200
+    server.stop()
+    site.context.stores.events.close()

@@ -34,7 +34,7 @@ def test_a_camera_is_added_learned_and_only_then_watched(site: TestSite) -> None
     camera = site.config.cameras["mast"]
     assert camera.enabled
     assert camera.source.get_secret_value() == "rtsp://me:top%20s3cret@10.0.0.9/1"
-    assert "rtsp://me:${MAST_PASSWORD}@10.0.0.9/1" in site.config_path.read_text()
+    assert "rtsp://me:${CAMERA_MAST_" in site.config_path.read_text()
     assert "top s3cret" not in text + site.config_path.read_text()
     assert "# repaired in May" in site.config_path.read_text()
 
@@ -150,3 +150,40 @@ def test_deliveries_are_listed_shown_and_sent_again(site: TestSite) -> None:
         assert http.post("/api/v1/endpoints/nobody/test").status_code == 404
         assert http.post("/api/v1/endpoints/mqtt/test").status_code == 409
         assert http.post("/api/v1/endpoints/ops/enable").json() == {"count": 0}
+
+
+def test_a_camera_that_was_not_learned_is_enabled_when_it_is(site: TestSite) -> None:
+    site.commands.outcome = lambda: Scripted(["error: it refuses"], 1)
+    with site.http() as http:
+        added = http.post("/api/v1/cameras", json={"name": "mast", "source": "rtsp://10.0.0.9/1"}).json()
+        finished(site, added["job"]["id"])
+        site.commands.outcome = Scripted
+        job = http.post("/api/v1/models/mast/learn", json={"live": "30s"}).json()
+        assert finished(site, job["id"])["state"] == "done"
+    assert site.config.cameras["mast"].enabled
+
+
+@pytest.mark.parametrize("learn", ["1..5m", "0s", "9999h"])
+def test_what_cannot_be_learned_is_refused_before_anything_is_written(site: TestSite, learn: str) -> None:
+    before = site.config_path.read_text()
+    asked = {
+        "name": "mast",
+        "source": "rtsp://10.0.0.9/1",
+        "learn": learn,
+        "credentials": {"user": "me", "password": "never-kept"},
+    }
+    with site.http() as http:
+        assert http.post("/api/v1/cameras", json=asked).status_code == 422
+    assert site.config_path.read_text() == before
+    assert not (site.config_path.parent / "secrets").exists()
+
+
+def test_a_page_that_is_older_overwrites_nothing(site: TestSite) -> None:
+    with site.http() as http:
+        tag = http.get("/api/v1/config").json()["tag"]
+        triangle = [[0.1, 0.1], [0.5, 0.1], [0.5, 0.5]]
+        assert http.patch("/api/v1/cameras/gate", json={"privacy": [triangle]}).status_code == 200
+        stale = http.patch("/api/v1/cameras/gate", json={"privacy": []}, headers={"if-match": f'"{tag}"'})
+        assert stale.status_code == 412
+        assert http.patch("/api/v1/cameras/gate", json={"fps": 2}, headers={"if-match": "*"}).status_code == 200
+    assert len(site.config.cameras["gate"].privacy) == 1

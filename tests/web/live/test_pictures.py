@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from streamwatch.evidence.privacy import NO_PRIVACY
+from streamwatch.evidence.privacy import NO_PRIVACY, Privacy
 from streamwatch.records import Frame
 from streamwatch.scores import FrameScore
 from streamwatch.web.live.levels import KEPT_POINTS, LevelHistory
@@ -53,7 +53,8 @@ def test_many_viewers_cost_what_one_costs(pictures: LivePictures, clock: FakeClo
     newer = pictures.picture("gate", 310)
     assert newer
     assert first
-    assert newer.tag != first.tag
+    assert newer is not first
+    assert newer.tag == first.tag, "it shows the same, and is not sent again"
     assert newer.wall_s == 102
 
 
@@ -90,3 +91,29 @@ def test_load_is_of_the_last_minute(clock: FakeClock) -> None:
     assert (now.frames_per_s, now.busy_share, now.frames_per_busy_s, now.batch_frames) == (24 / 60, 1 / 60, 24.0, 12.0)
     clock.now_s += 45
     assert load.now().batch_frames == 16
+
+
+def test_what_becomes_private_is_black_in_the_picture_that_is_there(clock: FakeClock) -> None:
+    hidden = [Privacy(), Privacy((((0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.0, 1.0)),)), None]
+    pictures = LivePictures(clock, lambda _camera: hidden[0], lambda _camera: 1.0)
+    pictures.want("gate")
+    pictures.record(scored(1), True)
+    before = pictures.picture("gate", 320)
+    del hidden[0]
+    after = pictures.picture("gate", 320)
+    assert before
+    assert after
+    assert before.tag != after.tag
+    image = cv2.imdecode(np.frombuffer(after.content, np.uint8), cv2.IMREAD_COLOR)
+    assert image is not None
+    assert int(image.max()) < 10
+    del hidden[0]
+    assert pictures.picture("gate", 320) is None, "it is in no configuration any more"
+
+
+def test_of_a_camera_that_is_gone_nothing_is_held(pictures: LivePictures) -> None:
+    pictures.want("gate")
+    pictures.record(scored(1), True)
+    assert pictures.picture("gate", 320)
+    pictures.forget("gate")
+    assert pictures.picture("gate", 320) is None
