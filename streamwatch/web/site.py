@@ -19,8 +19,8 @@ from streamwatch.web.access.headers import SecurityHeaders
 from streamwatch.web.access.limits import BodyLimit, FailureLimiter
 from streamwatch.web.access.policy import AccessPolicy
 from streamwatch.web.access.principals import VIEWER, KnownRoute, require_declared, routes_of
+from streamwatch.web.api.answers.idempotency import IdempotentReplies
 from streamwatch.web.api.documents import examples
-from streamwatch.web.api.idempotency import IdempotentReplies
 from streamwatch.web.api.routes import DESCRIPTION, VERSION, api_router
 from streamwatch.web.context import SiteContext
 from streamwatch.web.pages.rendering import render

@@ -13,10 +13,10 @@ from streamwatch.config.units import parse_duration_s
 from streamwatch.errors import UnusablePicture
 from streamwatch.store.snoozes import list_snoozes, set_snooze
 from streamwatch.web.access.principals import OPERATOR, VIEWER
+from streamwatch.web.api.answers.bytes import picture_answer
+from streamwatch.web.api.answers.present import camera_document
 from streamwatch.web.api.budgets import budget_choices
-from streamwatch.web.api.bytes import picture_answer
 from streamwatch.web.api.documents.cameras import BudgetsDocument, CameraDocument, LevelPoint, LevelsDocument, Snooze
-from streamwatch.web.api.present import camera_document
 from streamwatch.web.context import Site, SiteContext
 from streamwatch.web.live.cameras import CameraNow
 from streamwatch.web.live.pictures import Shown

@@ -14,6 +14,8 @@ from streamwatch.errors import UsageError
 from streamwatch.masking import mask_url
 from streamwatch.store.messages import Depth, Message
 from streamwatch.web.access.principals import OPERATOR, VIEWER
+from streamwatch.web.api.answers.paging import MAX_PAGE, link_next, number_cursor, without_nul
+from streamwatch.web.api.answers.present import attempt_document, delivery_document, optional_time
 from streamwatch.web.api.documents.common import Count
 from streamwatch.web.api.documents.deliveries import (
     DeliveryDetail,
@@ -22,8 +24,6 @@ from streamwatch.web.api.documents.deliveries import (
     ReplayRequest,
     Tested,
 )
-from streamwatch.web.api.paging import MAX_PAGE, link_next, number_cursor, without_nul
-from streamwatch.web.api.present import attempt_document, delivery_document, optional_time
 from streamwatch.web.context import Site, SiteContext
 from streamwatch.web.problems import Problem, not_found
 

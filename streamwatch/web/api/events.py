@@ -16,7 +16,9 @@ from streamwatch.records import Event
 from streamwatch.store.event_store import EventQuery
 from streamwatch.store.export import exported
 from streamwatch.web.access.principals import OPERATOR, VIEWER
-from streamwatch.web.api.bytes import file_answer
+from streamwatch.web.api.answers.bytes import file_answer
+from streamwatch.web.api.answers.paging import MAX_PAGE, event_cursor, link_next, without_nul
+from streamwatch.web.api.answers.present import SHOWN, delivery_document, job_document, stored_event
 from streamwatch.web.api.documents.deliveries import DeliveryDocument
 from streamwatch.web.api.documents.events import (
     BulkLabelRequest,
@@ -27,8 +29,6 @@ from streamwatch.web.api.documents.events import (
     NoteRequest,
 )
 from streamwatch.web.api.near_misses import near_misses
-from streamwatch.web.api.paging import MAX_PAGE, event_cursor, link_next, without_nul
-from streamwatch.web.api.present import SHOWN, delivery_document, job_document, stored_event
 from streamwatch.web.context import Site, SiteContext
 from streamwatch.web.jobs import Job
 from streamwatch.web.problems import Problem, not_found

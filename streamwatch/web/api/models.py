@@ -19,8 +19,8 @@ from streamwatch.scenes.model_history import read_history
 from streamwatch.scenes.policy import CalibratedPolicy
 from streamwatch.scenes.statements import thresholds_document
 from streamwatch.web.access.principals import ADMIN, OPERATOR, VIEWER
+from streamwatch.web.api.answers.present import job_document
 from streamwatch.web.api.documents.models import HistoryEntry, JobDocument, LearnRequest, ModelDocument, RollbackRequest
-from streamwatch.web.api.present import job_document
 from streamwatch.web.context import Site, SiteContext
 from streamwatch.web.jobs import Job
 from streamwatch.web.problems import Problem, not_found

@@ -13,11 +13,11 @@ from streamwatch.config.editing import AlreadyThere
 from streamwatch.errors import UsageError
 from streamwatch.masking import remember, split_user_info
 from streamwatch.web.access.principals import ADMIN
+from streamwatch.web.api.answers.present import job_document
 from streamwatch.web.api.configuration import IfMatch, conflict_if_changed, tag_in
 from streamwatch.web.api.documents.models import LearnRequest
 from streamwatch.web.api.documents.setup import Added, CameraChange, ConfigTag, Credentials, NewCamera, ProbeRequest
 from streamwatch.web.api.models import live_s, start_learning
-from streamwatch.web.api.present import job_document
 from streamwatch.web.api.probing import first_picture
 from streamwatch.web.context import Control, Site
 from streamwatch.web.problems import Problem

@@ -16,6 +16,7 @@ from streamwatch.documents import iso_time
 from streamwatch.evidence.layout import KINDS
 from streamwatch.store.audit import list_actions
 from streamwatch.web.access.principals import ADMIN, VIEWER, Principal
+from streamwatch.web.api.answers.paging import MAX_PAGE, link_next, number_cursor
 from streamwatch.web.api.documents.common import Me
 from streamwatch.web.api.documents.system import (
     AuditEntry,
@@ -24,7 +25,6 @@ from streamwatch.web.api.documents.system import (
     SummaryDocument,
     SystemDocument,
 )
-from streamwatch.web.api.paging import MAX_PAGE, link_next, number_cursor
 from streamwatch.web.context import Site, SiteContext
 
 router = APIRouter(tags=["system"])

@@ -9,9 +9,9 @@ from fastapi import APIRouter, Request, Response
 from streamwatch.enums import CameraState, Severity
 from streamwatch.evidence.layout import KINDS, path_of
 from streamwatch.web.access.principals import ADMIN, OPERATOR, VIEWER
-from streamwatch.web.api.bytes import file_answer
+from streamwatch.web.api.answers.bytes import file_answer
+from streamwatch.web.api.answers.present import SHOWN, stored_event
 from streamwatch.web.api.events import find_event
-from streamwatch.web.api.present import SHOWN, stored_event
 from streamwatch.web.context import Site
 from streamwatch.web.pages.rendering import render
 from streamwatch.web.problems import not_found
