@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Query
 from fastapi.responses import StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
-from streamwatch.errors import UnusablePicture
 from streamwatch.web.access.principals import VIEWER
 from streamwatch.web.api.cameras import all_cameras
 from streamwatch.web.context import LiveView, Site, SiteContext
 from streamwatch.web.live.feed import Listener
-from streamwatch.web.live.pictures import GLANCE_EVERY_S, WIDTHS_PX, Shown
+from streamwatch.web.live.pictures import WIDTHS_PX, Shown
+from streamwatch.web.live.shared import Shared
 from streamwatch.web.problems import Problem
 
+T = TypeVar("T")
 router = APIRouter(tags=["stream"])
 STATE_EVERY_S = 1.0
 MAX_PICTURES = 64
@@ -45,9 +46,9 @@ class _Looked:
     heat: bool = False
     sent: dict[tuple[str, str], str] = field(default_factory=dict)
 
-    def is_new(self, camera: str, kind: str, shown: Shown | None) -> bool:
+    def is_new(self, camera: str, kind: str, shown: Shown) -> bool:
         """Whether the reader was not sent it yet; from now on it was."""
-        if shown is None or self.sent.get((camera, kind)) == shown.tag:
+        if self.sent.get((camera, kind)) == shown.tag:
             return False
         self.sent[camera, kind] = shown.tag
         return True
@@ -84,11 +85,11 @@ async def _told(site: SiteContext, looked: _Looked, *, once: bool) -> AsyncItera
         began_s = site.clock.monotonic_s()
         yield "retry: 1000\n\n"
         while site.clock.monotonic_s() - began_s < LASTS_S:
-            yield await run_in_threadpool(live.state.get, lambda: _state(site))
+            yield await _shared(live.state, lambda: _state(site))
             if once:
                 return
             if looked.width_px is not None:
-                yield await run_in_threadpool(_pictures, live, looked)
+                yield await _pictures(live, looked, looked.width_px)
             async for text in _until_next_state(site, listener):
                 yield text
 
@@ -108,30 +109,26 @@ def _state(site: SiteContext) -> str:
     return _message("state", json.dumps([camera.model_dump(mode="json") for camera in all_cameras(site)]))
 
 
-def _pictures(live: LiveView, looked: _Looked) -> str:
+async def _pictures(live: LiveView, looked: _Looked, width_px: int) -> str:
     """Those that are new to the reader; base64 needs no escaping, so that they are put together as they are."""
+    cameras = [name for name in live.cameras.names() if not looked.cameras or name in looked.cameras][:MAX_PICTURES]
+    for camera in cameras:
+        live.pictures.want(camera)
+    glance = live.pictures.glance(width_px, heat=looked.heat)
+    known = await _shared(glance.shared, glance.make)
     parts = []
-    chosen = [now for now in live.cameras.all() if not looked.cameras or now.name in looked.cameras]
-    for now in chosen[:MAX_PICTURES]:
-        live.pictures.want(now.name)
-        shown = {
-            "picture": _made(live, now.name, looked.width_px),
-            "heat": _made(live, now.name, None) if looked.heat else None,
-        }
-        fresh = [f'"{kind}":"{one.base64}"' for kind, one in shown.items() if one and looked.is_new(now.name, kind, one)]
+    for camera in cameras:
+        shown = known.get(camera, {}).items()
+        fresh = [f'"{kind}":"{one.base64}"' for kind, one in shown if looked.is_new(camera, kind, one)]
         if fresh:
-            parts.append(f"{json.dumps(now.name)}:{{{','.join(fresh)}}}")
+            parts.append(f"{json.dumps(camera)}:{{{','.join(fresh)}}}")
     return _message("pictures", f"{{{','.join(parts)}}}")
 
 
-def _made(live: LiveView, camera: str, width_px: int | None) -> Shown | None:
-    """A picture, or the map of levels for no width; None where it cannot be made."""
-    try:
-        return (
-            live.pictures.picture(camera, width_px, GLANCE_EVERY_S) if width_px else live.pictures.heat(camera, GLANCE_EVERY_S)
-        )
-    except (UnusablePicture, OSError):
-        return None
+async def _shared(shared: Shared[T], make: Callable[[], T]) -> T:
+    """What is shared by all who ask; made, if it must be, where it holds nobody up."""
+    found = shared.peek()
+    return await run_in_threadpool(shared.get, make) if found is None else found
 
 
 def _message(kind: str, data: str) -> str:

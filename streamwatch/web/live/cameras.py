@@ -100,6 +100,10 @@ class LiveCameras:
         """Every camera; looked at once for all who ask within half a second."""
         return self._known.get(lambda: [self.one(camera) for camera in self._sources.cameras()])
 
+    def names(self) -> list[str]:
+        """Of those that are watched."""
+        return self._sources.cameras()
+
     def zones_of(self, camera: str) -> ZonePolicies:
         """How a camera's zones are judged now."""
         return self._sources.zones_of(camera)

@@ -9,16 +9,19 @@ import base64
 import hashlib
 import threading
 from collections.abc import Callable, Hashable
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
 
 from streamwatch.clock import Clock
+from streamwatch.errors import UnusablePicture
 from streamwatch.evidence.privacy import Privacy
 from streamwatch.records import Float32Array, UInt8Array
 from streamwatch.scores import FrameScore
 from streamwatch.video.overlay import encode_jpeg, heat_colours
+from streamwatch.web.live.shared import Shared
 
 WANTED_FOR_S = 10.0
 """After somebody asked for a camera's picture."""
@@ -46,6 +49,22 @@ class Shown:
     tag: str
     wall_s: float
     base64: str
+
+
+Pictures = dict[str, dict[str, Shown]]
+"""By camera and kind, ``picture`` or ``heat``."""
+
+
+@dataclass(frozen=True)
+class Glance:
+    """The pictures of many cameras.
+
+    Attributes:
+        make: makes them; takes as long as it takes.
+    """
+
+    shared: Shared[Pictures]
+    make: Callable[[], Pictures]
 
 
 @dataclass(frozen=True)
@@ -87,6 +106,7 @@ class LivePictures:
     def __init__(self, clock: Clock, privacy_of: Callable[[str], Privacy | None], threshold_of: Callable[[str], float]) -> None:
         self._clock, self._privacy_of, self._threshold_of = clock, privacy_of, threshold_of
         self._cameras: dict[str, _Camera] = {}
+        self._glances: dict[tuple[int, bool], Shared[Pictures]] = {}
 
     def record(self, scored: FrameScore, _counts: bool) -> None:
         """A frame was scored."""
@@ -97,6 +117,23 @@ class LivePictures:
         known.newest = scored if wanted else None
         if not wanted:
             known.made = {}
+
+    def glance(self, width_px: int, *, heat: bool) -> Glance:
+        """The newest pictures of all cameras that somebody looks at, made once a second for all who do."""
+        key = width_px, heat
+        shared = self._glances.setdefault(key, Shared(self._clock, GLANCE_EVERY_S))
+        return Glance(shared, lambda: {camera: self._glanced(camera, width_px, heat=heat) for camera in self._wanted()})
+
+    def _wanted(self) -> list[str]:
+        now_s = self._clock.monotonic_s()
+        return [camera for camera, known in list(self._cameras.items()) if now_s <= known.wanted_until_s]
+
+    def _glanced(self, camera: str, width_px: int, *, heat: bool) -> dict[str, Shown]:
+        found: dict[str, Shown | None] = {}
+        with suppress(UnusablePicture, OSError):
+            found["picture"] = self.picture(camera, width_px, GLANCE_EVERY_S)
+            found["heat"] = self.heat(camera, GLANCE_EVERY_S) if heat else None
+        return {kind: shown for kind, shown in found.items() if shown}
 
     def want(self, camera: str) -> bool:
         """Somebody looks at a camera; whether there is something to see already."""

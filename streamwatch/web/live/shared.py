@@ -18,6 +18,11 @@ class Shared(Generic[T]):
         self._clock, self._max_age_s, self._making = clock, max_age_s, threading.Lock()
         self._made: tuple[float, T] | None = None
 
+    def peek(self) -> T | None:
+        """The one that is there, if it is young enough; waits for nobody."""
+        made = self._made
+        return made[1] if made is not None and self._clock.monotonic_s() - made[0] <= self._max_age_s else None
+
     def get(self, make: Callable[[], T]) -> T:
         """The one that is there, or what ``make`` gives."""
         with self._making:

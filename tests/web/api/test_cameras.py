@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import threading
 import time
@@ -191,3 +192,32 @@ def test_the_site_in_numbers(site: TestSite) -> None:
         system = http.get("/api/v1/system").json()
         assert system["disk"]["evidence_bytes"]["clips"] == 1000
         assert {"streamwatch", "torch", "av"} <= set(system["versions"])
+
+
+def test_pictures_are_sent_in_the_stream_and_none_twice(site: TestSite) -> None:
+    stop, sent = threading.Event(), list[dict[str, dict[str, str]]]()
+
+    def score() -> None:
+        index = 0
+        while not stop.wait(0.05):
+            index += 1
+            site.score(index=index)  # each shows the same
+
+    scoring = threading.Thread(target=score)
+    scoring.start()
+    with site.http() as http, http.stream("GET", "/api/v1/stream?pictures=320&heat=true&camera=gate&camera=quay") as answer:
+        kind = ""
+        for line in answer.iter_lines():
+            kind = line.removeprefix("event: ") if line.startswith("event: ") else kind
+            if line.startswith("data: ") and kind == "pictures":
+                sent.append(json.loads(line.removeprefix("data: ")))
+            if len(sent) == 5:
+                break
+    stop.set()
+    scoring.join()
+    full = [pictures["gate"] for pictures in sent if pictures]
+    assert len(full) == 1, "what the reader has is not sent again"
+    picture = cv2.imdecode(np.frombuffer(base64.b64decode(full[0]["picture"]), np.uint8), cv2.IMREAD_COLOR)
+    assert picture is not None
+    assert picture.shape[1] == 320
+    assert base64.b64decode(full[0]["heat"]).startswith(b"\x89PNG")
