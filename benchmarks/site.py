@@ -138,7 +138,7 @@ class Site:
 
     def dropped(self, camera: str) -> float:
         """Frames of a camera that were dropped, for whatever reason."""
-        return float(self.service.parts.status.dropped(camera))
+        return float(sum(self.service.parts.status.drops(camera).values()))
 
     def wait_scored(self, camera: str, after_s: float, within_s: float) -> float | None:
         """When the camera's first frame after ``after_s`` was scored; None if none was within ``within_s`` from now."""

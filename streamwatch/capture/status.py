@@ -95,11 +95,6 @@ class FleetStatus:
         with self._lock:
             return self._of(camera).received
 
-    def dropped(self, camera: str) -> int:
-        """Frames that were not scored, for whatever reason."""
-        with self._lock:
-            return self._of(camera).drops.total()
-
     def drops(self, camera: str) -> Mapping[DropReason, int]:
         """Frames that were not scored, by reason."""
         with self._lock:

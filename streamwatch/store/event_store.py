@@ -143,15 +143,6 @@ class EventStore:
         with writing(self._engine, "the label could not be written") as connection:
             connection.execute(update(events).where(events.c.id == event_id).values(label=label))
 
-    def note(self, event_id: str, note: str | None) -> None:
-        """Write down what else a person says of an event, 1,000 characters at most; None takes it back.
-
-        Raises:
-            StoreError: the database refused.
-        """
-        with writing(self._engine, "the note could not be written") as connection:
-            connection.execute(update(events).where(events.c.id == event_id).values(note=note))
-
     def mark_exported(self, event_ids: Sequence[str]) -> None:
         """Write down that events were exported: retention keeps them.
 
@@ -173,16 +164,6 @@ class EventStore:
         query = select(c.id).where(c.end_wall_s < before_s, c.label.is_(None), c.exported.is_(false()))
         with reading(self._engine, "events") as connection:
             return list(connection.execute(query.order_by(c.start_wall_s, c.id).limit(limit)).scalars())
-
-    def count_open(self) -> int:
-        """How many have not ended.
-
-        Raises:
-            StoreError: the database refused.
-        """
-        query = select(func.count()).select_from(events).where(events.c.end_wall_s.is_(None))
-        with reading(self._engine, "events") as connection:
-            return int(connection.scalar(query) or 0)
 
     def newest_wall_s(self) -> float | None:
         """When the newest event began or notice came, a Unix time; None if there is neither.
@@ -235,6 +216,27 @@ class EventStore:
     def close(self) -> None:
         """Release all connections."""
         self._engine.dispose()
+
+
+def write_note(engine: Engine, event_id: str, note: str | None) -> None:
+    """Write down what else a person says of an event, 1,000 characters at most; None takes it back.
+
+    Raises:
+        StoreError: the database refused.
+    """
+    with writing(engine, "the note could not be written") as connection:
+        connection.execute(update(events).where(events.c.id == event_id).values(note=note))
+
+
+def count_open(engine: Engine) -> int:
+    """How many events have not ended.
+
+    Raises:
+        StoreError: the database refused.
+    """
+    query = select(func.count()).select_from(events).where(events.c.end_wall_s.is_(None))
+    with reading(engine, "events") as connection:
+        return int(connection.scalar(query) or 0)
 
 
 def _close(connection: Connection, router: MessageRouter | None, ended: Sequence[Event]) -> None:

@@ -90,7 +90,7 @@ def watched(folder: Path, url: str, evidence_dir: Path, write_evidence: WriteFil
 
 
 def lost(site: Site) -> dict[str, int]:
-    return {camera: site.service.parts.status.dropped(camera) for camera in site.cameras}
+    return {camera: sum(site.service.parts.status.drops(camera).values()) for camera in site.cameras}
 
 
 def scrape_s(site: Site) -> float:

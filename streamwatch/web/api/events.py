@@ -13,7 +13,7 @@ from streamwatch.enums import Severity
 from streamwatch.errors import UsageError
 from streamwatch.evidence.layout import path_of
 from streamwatch.records import Event
-from streamwatch.store.event_store import EventQuery
+from streamwatch.store.event_store import EventQuery, write_note
 from streamwatch.store.export import exported
 from streamwatch.web.access.principals import OPERATOR, VIEWER
 from streamwatch.web.api.answers.bytes import file_answer
@@ -122,7 +122,7 @@ def post_labels(asked: BulkLabelRequest, site: Site) -> Labelled:
 def put_note(event_id: EventId, asked: NoteRequest, site: Site) -> EventDocument:
     """Write down what else there is to say of it."""
     event = find_event(site, event_id)
-    site.stores.events.note(event.id, asked.note or None)
+    write_note(site.stores.database, event.id, asked.note or None)
     return get_event(event_id, site)
 
 

@@ -15,6 +15,7 @@ from streamwatch import __version__
 from streamwatch.documents import iso_time
 from streamwatch.evidence.layout import KINDS
 from streamwatch.store.audit import list_actions
+from streamwatch.store.event_store import count_open
 from streamwatch.web.access.principals import ADMIN, VIEWER, Principal
 from streamwatch.web.api.answers.paging import MAX_PAGE, link_next, number_cursor
 from streamwatch.web.api.documents.common import Me
@@ -56,7 +57,7 @@ def get_summary(site: Site) -> SummaryDocument:
         scored=sum(camera.scored for camera in cameras),
         drops=dict(drops),
         disconnects=dict(disconnects),
-        open_events=site.stores.events.count_open(),
+        open_events=count_open(site.stores.database),
         pending_messages=sum(depth.pending for depth in depths),
         dead_messages=sum(depth.dead for depth in depths),
     )

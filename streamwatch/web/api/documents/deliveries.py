@@ -9,24 +9,26 @@ from pydantic import BaseModel, Field
 from streamwatch.enums import MessageState
 from streamwatch.web.api.documents.common import EVENT_ID, TIME, example
 
+_DELIVERY = {
+    "number": 41,
+    "id": EVENT_ID,
+    "endpoint": "ops",
+    "subject": EVENT_ID,
+    "type": "anomaly.started",
+    "camera": "loading-dock",
+    "state": "delivered",
+    "attempts": 1,
+    "created": TIME,
+    "due": TIME,
+    "settled": TIME,
+    "last_error": None,
+}
+
 
 class DeliveryDocument(BaseModel):
     """A message to one endpoint."""
 
-    model_config = example(
-        number=41,
-        id=EVENT_ID,
-        endpoint="ops",
-        subject=EVENT_ID,
-        type="anomaly.started",
-        camera="loading-dock",
-        state="delivered",
-        attempts=1,
-        created=TIME,
-        due=TIME,
-        settled=TIME,
-        last_error=None,
-    )
+    model_config = example(**_DELIVERY)
     number: int
     id: str
     endpoint: str
@@ -55,18 +57,7 @@ class DeliveryDetail(DeliveryDocument):
     """A message with what it says and every attempt at it."""
 
     model_config = example(
-        number=41,
-        id=EVENT_ID,
-        endpoint="ops",
-        subject=EVENT_ID,
-        type="anomaly.started",
-        camera="loading-dock",
-        state="delivered",
-        attempts=1,
-        created=TIME,
-        due=TIME,
-        settled=TIME,
-        last_error=None,
+        **_DELIVERY,
         content={"id": EVENT_ID, "camera": "loading-dock"},
         tries=[{"at": TIME, "status": 204, "latency_ms": 31.0, "error": None}],
     )
