@@ -11,15 +11,15 @@ export OMP_WAIT_POLICY ?= PASSIVE
 demo: $(INSTALLED)  ## render a scene, learn it, watch it; DEMO_ARGS="--no-serve" exits at the end
 	$(BIN)/streamwatch demo $(DEMO_ARGS)
 
-AT_ONCE := --dist loadscope --no-loadscope-reorder --numprocesses
+TWO_AT_ONCE := --numprocesses 2 --dist loadscope --no-loadscope-reorder
 test: $(INSTALLED)  ## all tests: first what shares the cores, then what plays in real time, then what measures time; TEST_ARGS goes to all
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not alone and not paced" $(AT_ONCE) 3 $(TEST_ARGS)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m paced $(AT_ONCE) 2 $(TEST_ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not alone and not paced" $(TWO_AT_ONCE) $(TEST_ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m paced $(TWO_AT_ONCE) $(TEST_ARGS)
 	$(BIN)/python -m pytest -m alone $(TEST_ARGS)
 
 coverage: $(INSTALLED)  ## what of the code the tests run that share the cores; fails below the floor in pyproject.toml
 	rm -rf build/coverage && mkdir -p build/coverage
-	OMP_NUM_THREADS=1 $(BIN)/coverage run -m pytest -m "not alone and not paced" $(AT_ONCE) 2 $(TEST_ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/coverage run -m pytest -m "not alone and not paced" $(TWO_AT_ONCE) $(TEST_ARGS)
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --skip-covered
 

@@ -146,7 +146,7 @@ def change(camera: str, patch: dict[str, Any], document: CommentedMap) -> None:
 @given(st.lists(st.tuples(st.sampled_from(["gate", "quay", "new"]), st.fixed_dictionaries({}, optional=KEYS)), max_size=5))
 def test_any_changes_come_to_what_they_say_and_no_comment_is_lost(changes: list[tuple[str, dict[str, Any]]]) -> None:
     text, expected = WRITTEN, yaml.safe_load(WRITTEN)
-    for camera, patch in changes:
+    for camera, patch in [*changes, ("quay", {"enabled": True})]:  # one must be
         made = {"source": "x.mp4", **patch} if camera == "new" else patch
         text = edited(text, partial(change, camera, made))
         known = expected["cameras"].setdefault(camera, {})
