@@ -128,7 +128,7 @@ def test_a_mute_server_and_a_closed_port_do_not_hang(track: Track) -> None:
     assert time.monotonic() - began_s < 10
 
 
-def test_a_wrapping_timestamp_is_no_event_and_a_jump_costs_no_more_than_a_key_frame(track: Track) -> None:
+def test_a_clock_that_wraps_or_jumps_costs_no_frame(track: Track) -> None:
     drops: Counter[str] = Counter()
     with serving(track, Fault("wrap", amount=1.0)) as camera:
         frames = first(camera.url, 25, drops)
@@ -136,7 +136,7 @@ def test_a_wrapping_timestamp_is_no_event_and_a_jump_costs_no_more_than_a_key_fr
     assert not drops
     with serving(track, Fault("jump", 1.5, amount=3600)) as camera:
         frames = first(camera.url, 25, drops)
-    assert 1 <= drops["await_keyframe"] <= 10
+    assert not drops, "H.264's own numbers say that nothing is missing"
     assert max(b.time_s - a.time_s for a, b in pairwise(frames)) < 1.2
 
 
