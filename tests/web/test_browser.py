@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -242,3 +243,18 @@ def test_a_daemon_that_is_gone_is_told(browser: Browser, tmp_path: Path) -> None
         page.route("**/api/**", lambda route: route.abort())
         page.locator("select[name=state]").select_option("dead")
         expect(page.locator("#told")).to_contain_text("streamwatch does not answer; is the daemon running?")
+
+
+def test_pages_of_events_alone_ask_for_nothing_that_is_not_there(browser: Browser, tmp_path: Path) -> None:
+    """As the demo serves them: no daemon watches."""
+    site = site_in(tmp_path)
+    site.context = replace(site.context, live=None)
+    with running(site) as shown, looking(browser, shown.base_url) as page:
+        refused: list[str] = []
+        page.on("response", lambda response: refused.append(response.url) if response.status >= 400 else None)
+        for path in ("/", "/events", "/review", "/system"):
+            page.goto(path)
+            page.wait_for_timeout(1500)
+        page.wait_for_timeout(5000)
+        expect(page.locator(".lost")).to_have_count(0)
+    assert refused == []

@@ -31,6 +31,7 @@ def render(request: Request, site: SiteContext, template: str, status: int = 200
         "may_operate": principal is not None and principal.role.covers(Role.OPERATOR),
         "may_administer": principal is not None and principal.role.covers(Role.ADMIN),
         "open": request.app.state.access.open,
+        "live": site.live is not None,
         "here": request.url.path,
         "version": __version__,
         "fault": None,

@@ -131,5 +131,6 @@ export function table(heads, rows) {
 
 export const number = (value) => el("td", { class: "number" }, String(value));
 export const state = (name) => el("span", { class: `state ${name}` }, name);
+export const live = document.body.dataset.live === "true";
 export const mayOperate = document.body.dataset.mayOperate === "true";
 export const mayAdminister = document.body.dataset.mayAdminister === "true";

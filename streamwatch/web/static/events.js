@@ -1,4 +1,4 @@
-import { attempt, el, get, mayOperate, page, svg, tell } from "/static/api.js";
+import { attempt, el, get, live, mayOperate, page, svg, tell } from "/static/api.js";
 import { card, judge } from "/static/cards.js";
 import { listen } from "/static/stream.js";
 
@@ -44,7 +44,7 @@ async function timeline(camera) {
   const since = new Date(Date.now() - DAY_MS).toISOString();
   const only = camera ? `&camera=${encodeURIComponent(camera)}` : "";
   const { items } = await page(`/api/v1/events?limit=500&since=${since}${only}`);
-  const misses = await get(`/api/v1/near-misses?limit=500&since=${since}${only}`).catch(() => []);
+  const misses = !live ? [] : await get(`/api/v1/near-misses?limit=500&since=${since}${only}`).catch(() => []);
   const cameras = [...new Set([...items, ...misses].map((thing) => thing.camera))].sort();
   const place = (iso) => ((Date.parse(iso) - Date.now() + DAY_MS) / DAY_MS) * 1000;
   document.getElementById("timeline").replaceChildren(...cameras.map((name) => {

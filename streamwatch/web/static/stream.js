@@ -1,10 +1,11 @@
 // What happens, as it happens. A page that is hidden hears nothing, and catches up when it is looked at again.
 
-import { el } from "/static/api.js";
+import { el, live } from "/static/api.js";
 
 const STALE_MS = 5000;
 
 export function listen(handlers, query = () => "") {
+  if (!live) return () => {}; // events of a daemon that has ended, or of the demo
   let source = null;
   let heard = Date.now();
   const lost = el("p", { class: "lost", role: "alert", hidden: true }, "Nothing was heard of streamwatch for a while: what is shown is old.");

@@ -1,4 +1,4 @@
-import { attempt, bytes, el, get, mayAdminister, number, pairs, table, when } from "/static/api.js";
+import { attempt, bytes, el, get, live, mayAdminister, number, pairs, table, when } from "/static/api.js";
 import { showJobs } from "/static/jobs.js";
 
 const listed = (counts) => Object.entries(counts).map(([name, count]) => `${count} ${name}`).join(", ") || "none";
@@ -21,7 +21,7 @@ const look = attempt(async () => {
   });
   document.getElementById("losses").replaceChildren(
     el("h3", {}, "Not scored"), el("p", {}, listed(summary.drops)), el("h3", {}, "Lost connections"), el("p", {}, listed(summary.disconnects)));
-  const room = await get("/api/v1/capacity").catch(() => null);
+  const room = live ? await get("/api/v1/capacity").catch(() => null) : null;
   document.getElementById("capacity").replaceChildren(...(room ? [
     meter("how busy the device is", room.busy_share, `The device works ${Math.round(100 * room.busy_share)} % of the time, on ${room.scored_per_s} of ${room.asked_per_s} frames/s that are asked for.`),
     el("p", {}, room.room_for_cameras === null ? "Nothing was scored yet." : `Room for ${room.room_for_cameras} more cameras like these.`),
