@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import logging
-import subprocess
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import UTC, datetime, time
 from pathlib import Path
 from typing import Protocol
 
 from streamwatch.clock import Clock
+from streamwatch.commands import start_command
 
 log = logging.getLogger(__name__)
 
@@ -33,18 +32,7 @@ def start_update(config_path: Path) -> Running:
     Raises:
         OSError: it cannot be started.
     """
-    command: Sequence[str] = (
-        sys.executable,
-        "-m",
-        "streamwatch",
-        "model",
-        "update",
-        "--all",
-        "--gently",
-        "-c",
-        str(config_path),
-    )
-    return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)  # noqa: S603 - our own command on our own file
+    return start_command(("model", "update", "--all", "--gently", "-c", str(config_path)))
 
 
 class NightlyProcess:

@@ -9,7 +9,6 @@ import logging
 import os
 import re
 import subprocess
-import sys
 import threading
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -18,6 +17,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from streamwatch.clock import Clock
+from streamwatch.commands import start_command
 from streamwatch.errors import UsageError
 from streamwatch.ids import uuid7
 from streamwatch.masking import mask_credentials
@@ -92,12 +92,7 @@ class CommandProcess:
     """
 
     def __init__(self, arguments: Sequence[str]) -> None:
-        command = (sys.executable, "-m", "streamwatch", *arguments)
-        environment = {**os.environ, "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1")}
-        self._process = subprocess.Popen(  # noqa: S603 - our own command; arguments are no shell's
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
-            env=environment,
-        )  # fmt: skip
+        self._process = start_command(arguments, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         os.setpriority(os.PRIO_PROCESS, self._process.pid, NICENESS)
 
     def lines(self) -> Iterator[str]:
