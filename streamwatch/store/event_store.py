@@ -239,6 +239,18 @@ def count_open(engine: Engine) -> int:
         return int(connection.scalar(query) or 0)
 
 
+def count_by_label(engine: Engine, camera: str, since_s: float) -> dict[str | None, int]:
+    """How many events of a camera began since a Unix time, by what they were called; None for those that nobody judged.
+
+    Raises:
+        StoreError: the database refused.
+    """
+    of_camera = (events.c.camera == camera, events.c.start_wall_s >= since_s)
+    query = select(events.c.label, func.count()).where(*of_camera).group_by(events.c.label)
+    with reading(engine, "events") as connection:
+        return {label: int(count) for label, count in connection.execute(query)}
+
+
 def _close(connection: Connection, router: MessageRouter | None, ended: Sequence[Event]) -> None:
     """What an end changes of rows that are there, and whom to tell of it."""
     changed = ("end_wall_s", "end_time_s", "reason")

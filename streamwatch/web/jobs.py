@@ -1,6 +1,7 @@
-"""Work that takes long: our own commands, one after the other in processes of their own, so that no camera waits for it.
+"""Work that takes long: our own commands, in processes of their own, so that no camera waits for it.
 
-A job is exactly what somebody would type, and what it says is what the command says.
+A job is exactly what somebody would type, and what it says is what the command says. Two run at once at most, one that may take
+hours and one that does not, so that a label is not kept waiting by a camera that is learned; never two of one camera.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import partial
 from typing import Protocol
 
 from streamwatch.clock import Clock
@@ -28,6 +30,8 @@ log = logging.getLogger(__name__)
 MAX_WAITING, MAX_KEPT = 100, 200
 MAX_LINES = 100
 """Of what a job says, the newest."""
+LANES = {"jobs": False, "long-jobs": True}
+"""The threads that do them, and whether each does those that may take hours."""
 NICENESS = 10
 _PROGRESS = re.compile(r"(\d+) of (\d+) frames")
 STOP_S = 5.0
@@ -49,8 +53,9 @@ class Job:
 
     Attributes:
         kind: what it is for people: ``learn``, ``teach`` and such.
-        subject: the camera or event that it is about.
+        subject: the camera that it is about.
         arguments: of the command.
+        long: it may take hours.
         share: of it that is done, 0 to 1; None where that is not known.
         lines: what it said.
     """
@@ -60,6 +65,7 @@ class Job:
     subject: str
     arguments: tuple[str, ...]
     asked_wall_s: float
+    long: bool = False
     state: JobState = JobState.WAITING
     began_wall_s: float | None = None
     ended_wall_s: float | None = None
@@ -111,7 +117,7 @@ class CommandProcess:
 
 
 class Jobs:
-    """Does one job after the other; asked from any thread.
+    """Does what is asked for, from any thread, in turn.
 
     Args:
         start: starts a command; raises OSError.
@@ -129,31 +135,36 @@ class Jobs:
         self._jobs: OrderedDict[str, Job] = OrderedDict()
         self._changed = threading.Condition()
         self._stopping = threading.Event()
-        self._running: tuple[Job, Process] | None = None
-        self._thread: threading.Thread | None = None
+        self._running: dict[str, tuple[Job, Process]] = {}
+        self._threads: list[threading.Thread] = []
 
     def start(self, guard: ThreadGuard) -> None:
         """Begin to do what is asked for."""
-        self._thread = guard.start("jobs", self._run, self._stopping)
+        self._threads = [guard.start(name, partial(self._run, long), self._stopping) for name, long in LANES.items()]
 
     def stop(self) -> None:
-        """End the one that runs, and begin no other."""
+        """End those that run, and begin no other."""
         with self._changed:
             self._stopping.set()
-            if self._running:
-                self._running[1].terminate()
+            for _, process in self._running.values():
+                process.terminate()
             self._changed.notify_all()
-        if self._thread is not None:
-            self._thread.join(STOP_S)
+        for thread in self._threads:
+            thread.join(STOP_S)
 
-    def ask(self, kind: str, subject: str, arguments: Sequence[str], then: Callable[[], object] = lambda: None) -> Job:
+    def ask(
+        self, kind: str, subject: str, arguments: Sequence[str], then: Callable[[], object] = lambda: None, *, long: bool = False
+    ) -> Job:
         """Have a command run; ``then`` is called if it went well.
+
+        Args:
+            long: it may take hours, and so does not keep the others waiting.
 
         Raises:
             UsageError: too many wait.
         """
         now_s = self._clock.wall_s()
-        job = Job(uuid7(now_s), kind, subject, tuple(arguments), now_s, then=then)
+        job = Job(uuid7(now_s), kind, subject, tuple(arguments), now_s, long, then=then)
         with self._changed:
             if self._room() < 1:
                 raise UsageError(f"{MAX_WAITING} jobs wait already", hint="try again later")
@@ -187,21 +198,29 @@ class Jobs:
             job = self._jobs.get(job_id)
             if job is None or job.ended_wall_s is not None:
                 return False
-            if self._running and self._running[0] is job:
+            if job.state == JobState.RUNNING:
                 job.state = JobState.CANCELLED
-                self._running[1].terminate()
-            else:
+                if job.id in self._running:
+                    self._running[job.id][1].terminate()
+            elif job.state == JobState.WAITING:
                 self._end(job, JobState.CANCELLED)
             return True
 
-    def _run(self) -> None:
-        while (job := self._next()) is not None:
-            self._do(job)
+    def _run(self, long: bool) -> None:
+        while (job := self._next(long)) is not None:
+            failure = caught(partial(self._do, job))
+            if failure is not None:  # or its camera would have no other job any more
+                job.lines.append(f"internal fault ({failure.__class__.__name__})")
+                self._settle(job, 1)
+                raise failure
 
-    def _next(self) -> Job | None:
+    def _next(self, long: bool) -> Job | None:
         with self._changed:
             while not self._stopping.is_set():
-                waiting = next((job for job in self._jobs.values() if job.state == JobState.WAITING), None)
+                known = list(self._jobs.values())
+                taken = {job.subject for job in known if job.began_wall_s is not None and job.ended_wall_s is None}
+                may_begin = (job for job in known if job.state == JobState.WAITING and job.long == long)
+                waiting = next((job for job in may_begin if job.subject not in taken), None)
                 if waiting:
                     waiting.state, waiting.began_wall_s = JobState.RUNNING, self._clock.wall_s()
                     return waiting
@@ -217,7 +236,7 @@ class Jobs:
             self._settle(job, 1)
             return
         with self._changed:
-            self._running = job, process
+            self._running[job.id] = job, process
             if self._stopping.is_set() or job.state == JobState.CANCELLED:
                 process.terminate()
         for line in process.lines():
@@ -236,9 +255,10 @@ class Jobs:
         elif went_well:
             self._on_done()
         with self._changed:
-            self._running = None
+            self._running.pop(job.id, None)
             ended = JobState.DONE if went_well else JobState.FAILED
             self._end(job, JobState.CANCELLED if job.state == JobState.CANCELLED else ended)
+            self._changed.notify_all()
         log.log(logging.INFO if went_well else logging.WARNING, "job %s: streamwatch %s", job.state, job.arguments[0])
 
     def _end(self, job: Job, state: JobState) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -148,6 +149,7 @@ def test_the_budget_slider_says_what_each_setting_would_have_raised(page: Page, 
     page.goto("/setup/square")
     slider, would = page.locator("#budget"), page.locator("#would")
     expect(would).to_contain_text("1 a day: ")
+    expect(page.locator("#raised")).to_have_text(re.compile(r"^\d+ alarms were raised"))
     slider.focus()
     page.keyboard.press("ArrowRight")
     expect(would).to_contain_text("2 a day: ")

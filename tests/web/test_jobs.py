@@ -1,4 +1,4 @@
-"""Work that takes long: one after the other, told as it goes on, and ended by whoever asked."""
+"""Work that takes long: in turn, told as it goes on, and ended by whoever asked."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import pytest
 from streamwatch.clock import SystemClock
 from streamwatch.errors import UsageError
 from streamwatch.masking import remember
+from streamwatch.retry import Backoff
 from streamwatch.threads import ThreadGuard
 from streamwatch.web import jobs as jobs_module
 from streamwatch.web.jobs import CommandProcess, Jobs, JobState
@@ -73,6 +74,48 @@ def test_one_after_the_other_and_secrets_are_masked(jobs: Jobs, started: Started
     until(lambda: second.state == JobState.RUNNING)
     assert first.state == JobState.DONE
     assert [job.id for job in jobs.list_jobs()] == [second.id, first.id]
+
+
+def test_a_label_waits_for_no_camera_that_is_learned_but_its_own(jobs: Jobs, started: Started) -> None:
+    learned, next_learned = jobs.ask("learn", "a", ["x"], long=True), jobs.ask("learn", "b", ["x"], long=True)
+    until(lambda: bool(learned.lines))
+    of_same, other = jobs.ask("teach", "a", ["y"]), jobs.ask("teach", "c", ["y"])
+    until(lambda: bool(other.lines))
+    assert [job.state for job in (learned, next_learned, of_same)] == [JobState.RUNNING, JobState.WAITING, JobState.WAITING]
+    started.held[1].ended.set()
+    until(lambda: other.state == JobState.DONE)
+    assert of_same.state == JobState.WAITING
+    assert jobs.cancel(learned.id)
+    until(lambda: bool(of_same.lines) and bool(next_learned.lines))
+    assert learned.state == JobState.CANCELLED
+
+
+def test_a_fault_of_ours_fails_its_job_and_the_next_is_done(started: Started) -> None:
+    faults = [RuntimeError("not expected")]
+
+    def on_done() -> None:
+        if faults:
+            raise faults.pop()
+
+    jobs = Jobs(SystemClock(), start=started, on_done=on_done)
+    jobs.start(ThreadGuard(SystemClock(), backoff=Backoff(first_s=0.01, max_s=0.01)))
+    first, second = jobs.ask("teach", "a", ["x"]), jobs.ask("teach", "a", ["x"])
+    for job, held in ((first, 0), (second, 1)):
+        until(lambda job=job: bool(job.lines))
+        started.held[held].ended.set()
+        until(lambda job=job: job.ended_wall_s is not None)
+    jobs.stop()
+    assert (first.state, first.lines[-1], second.state) == (JobState.FAILED, "internal fault (RuntimeError)", JobState.DONE)
+
+
+def test_stopping_ends_all_that_run(started: Started) -> None:
+    jobs = Jobs(SystemClock(), start=started)
+    jobs.start(ThreadGuard(SystemClock()))
+    asked = [jobs.ask("learn", "a", ["x"], long=True), jobs.ask("teach", "b", ["y"])]
+    until(lambda: all(job.lines for job in asked))
+    jobs.stop()
+    assert [job.state for job in asked] == [JobState.FAILED, JobState.FAILED]
+    assert [held.code for held in started.held] == [-15, -15]
 
 
 def test_what_runs_is_ended_and_what_waits_never_begins(jobs: Jobs, started: Started) -> None:

@@ -1,4 +1,4 @@
-"""What other alarm budgets would have come to, by what a camera held while it was watched."""
+"""Alarms beside their budget: those that were raised, and those that other budgets would have raised."""
 
 from __future__ import annotations
 
@@ -8,12 +8,15 @@ from dataclasses import dataclass
 from streamwatch.model.calibration.thresholds import DAY_S, thresholds_for
 from streamwatch.records import LivePeaks
 from streamwatch.scenes.policy import CalibratedPolicy
+from streamwatch.store.event_store import count_by_label
 from streamwatch.store.live_peaks import load_records
 from streamwatch.web.api.documents.cameras import BudgetChoice, BudgetsDocument
 from streamwatch.web.context import SiteContext
 
 BUDGETS_PER_DAY = (1 / 30, 1 / 14, 1 / 7, 2 / 7, 0.5, 1.0, 2.0, 4.0, 8.0, 24.0)
 """Of each day the 30 highest events are kept (``model.calibration.live_footage``): more could not be counted."""
+LEAST_DAYS = 1 / 24
+"""Of less, a rate says nothing: one alarm in a minute would be 1,440 a day."""
 FieldOfZone = tuple[str, str]
 
 
@@ -44,9 +47,17 @@ def budget_choices(site: SiteContext, camera: str, days: int) -> BudgetsDocument
     watched_days = max((watched_s(of, since_s) for of in peaks), default=0.0) / DAY_S
     held = _Held(zones, peaks, since_s, watched_days, max(settings.cooldown, settings.end_delay))
     known = any(calibrated.fields for calibrated in zones.values())
-    choices = [_choice(budget, held) for budget in sorted({*BUDGETS_PER_DAY, settings.alarm_budget})] if known else []
-    budget = settings.alarm_budget
-    return BudgetsDocument(camera=camera, watched_days=round(watched_days, 3), budget_per_day=budget, choices=choices)
+    labels = count_by_label(site.stores.database, camera, since_s)
+    raised = sum(labels.values())
+    return BudgetsDocument(
+        camera=camera,
+        watched_days=round(watched_days, 3),
+        budget_per_day=settings.alarm_budget,
+        raised=raised,
+        raised_per_day=round(raised / watched_days, 2) if watched_days >= LEAST_DAYS else None,
+        called_normal=labels.get("normal", 0),
+        choices=[_choice(budget, held) for budget in sorted({*BUDGETS_PER_DAY, settings.alarm_budget})] if known else [],
+    )
 
 
 def watched_s(peaks: LivePeaks, since_s: float) -> float:

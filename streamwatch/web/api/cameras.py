@@ -104,7 +104,7 @@ def get_levels(camera: str, site: Site, since: Annotated[float, Query(descriptio
 
 @router.get("/{camera}/budgets", dependencies=[VIEWER])
 def get_budgets(camera: str, site: Site, days: Annotated[int, Query(ge=1, le=365)] = 7) -> BudgetsDocument:
-    """How many alarms each alarm budget would have raised in the last days, by what the camera held while it was watched."""
+    """How many alarms were raised in the last days, and each budget would have, by what the camera held while watched."""
     return budget_choices(site, site.require_camera(camera), days)
 
 

@@ -116,9 +116,9 @@ def start_learning(site: SiteContext, camera: str, asked: LearnRequest, *, enabl
     options = ("--live", f"{seconds:g}s") if seconds else ()
     updating = ("--update",) if asked.update else ()
     arguments = ("fit", "-c", str(control.editor.path), camera, *options, *updating)
-    if enable or (known is not None and not known.enabled):
-        return control.jobs.ask("learn", camera, arguments, partial(control.editor.change_camera, camera, {"enabled": None}))
-    return control.jobs.ask("learn", camera, arguments)
+    watch = partial(control.editor.change_camera, camera, {"enabled": None})
+    then = watch if enable or (known is not None and not known.enabled) else lambda: None
+    return control.jobs.ask("learn", camera, arguments, then, long=True)
 
 
 def live_s(asked: LearnRequest) -> float | None:

@@ -89,6 +89,9 @@ const budgets = attempt(async () => {
   choices = known.choices;
   document.getElementById("budget-now").textContent =
     `Now ${rate(known.budget_per_day)}; ${lasting(86400 * known.watched_days)} of the last week were watched.`;
+  const judged = known.called_normal ? `, ${known.called_normal} of them called normal` : "";
+  const often = known.raised_per_day === null ? "" : `: ${+known.raised_per_day.toPrecision(2)} in a watched day`;
+  document.getElementById("raised").textContent = `${known.raised} alarms were raised${judged}${often}.`;
   budget.max = Math.max(choices.length - 1, 0);
   budget.value = choices.findIndex((choice) => choice.budget_per_day === known.budget_per_day);
   budget.disabled = document.getElementById("take").disabled = !choices.length;

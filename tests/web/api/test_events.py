@@ -11,6 +11,7 @@ import pytest
 
 from streamwatch.enums import MessageState
 from streamwatch.records import LivePeaks
+from streamwatch.store.live_peaks import LiveRecord, save_record
 from streamwatch.web.api import budgets
 from tests.web.sites import Scripted, TestSite
 
@@ -159,3 +160,19 @@ def test_alarms_are_counted_as_the_state_machine_would_open_them() -> None:
     assert budgets.alarms_at([motion, looks], {("", "motion"): 20.0}, 0.0, closing_s=30.0) == 2
     assert budgets.watched_s(motion, 0.0) == 1.5 * day
     assert budgets.watched_s(motion, 11.5 * day) == 0.5 * day
+
+
+def test_alarms_are_shown_beside_their_budget(site: TestSite) -> None:
+    now_s, day_s = site.context.clock.wall_s(), 86_400.0
+    site.event(now_s - 8 * day_s)
+    site.event(now_s - 3600, "quay")
+    first, *_ = (site.event(now_s - hours * 3600) for hours in (1, 30, 60))
+    with site.http() as http:
+        http.put(f"/api/v1/events/{first.id}/label", json={"label": "normal"})
+        known = http.get("/api/v1/cameras/gate/budgets").json()
+        assert (known["raised"], known["called_normal"], known["raised_per_day"]) == (3, 1, None), "nothing says how long"
+        yesterday = int(now_s / day_s) - 1
+        watched = LivePeaks("", "motion", "basis", exposure=((yesterday, day_s), (yesterday - 1, day_s / 2)))
+        assert save_record(site.context.stores.database, ("gate", None), LiveRecord((watched,)))
+        known = http.get("/api/v1/cameras/gate/budgets").json()
+    assert (known["watched_days"], known["raised_per_day"]) == (1.5, 2.0)

@@ -113,12 +113,17 @@ class BudgetChoice(BaseModel):
 
 
 class BudgetsDocument(BaseModel):
-    """What other alarm budgets would have come to, by what the camera held while it was watched."""
+    """Alarms that were raised, and that other budgets would have raised, by what the camera held while it was watched."""
 
-    model_config = example(camera="loading-dock", watched_days=6.2, budget_per_day=1.0, choices=[])
+    model_config = example(
+        camera="loading-dock", watched_days=6.2, budget_per_day=1.0, raised=5, raised_per_day=0.8, called_normal=2, choices=[]
+    )
     camera: str
     watched_days: float
     budget_per_day: float
+    raised: int = Field(description="events that really began in these days, whatever budget and thresholds were then")
+    raised_per_day: float | None = Field(description="of a watched day; null before an hour was watched")
+    called_normal: int = Field(description="of these, the events that were labelled normal: false alarms")
     choices: list[BudgetChoice]
 
 
