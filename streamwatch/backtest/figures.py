@@ -8,12 +8,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
-from scipy import stats
 
 from streamwatch.backtest.replay import Replayed
 from streamwatch.errors import UsageError
 from streamwatch.evaluation.alarms import AlarmFigures, WatchedClip, figures_of
 from streamwatch.events.peaks import Alarm, alarms
+from streamwatch.model.calibration.extremes import poisson_mean_quantile
 from streamwatch.model.calibration.thresholds import DAY_S, Calibration, thresholds_for
 from streamwatch.records import ScoreStream
 from streamwatch.scenes.policy import CalibratedPolicy
@@ -57,8 +57,8 @@ def _start_text(zone: str, start: float, of_fields: Mapping[str, float]) -> str:
 
 def poisson_interval(count: int, exposure_s: float) -> tuple[float, float]:
     """Exact 95 % interval of events per day, of which ``count`` were seen (Garwood 1936)."""
-    low = float(stats.chi2.ppf(0.025, 2 * count)) / 2 if count else 0.0
-    high = float(stats.chi2.ppf(0.975, 2 * (count + 1))) / 2
+    low = poisson_mean_quantile(0.025, count) if count else 0.0
+    high = poisson_mean_quantile(0.975, count + 1)
     return low / exposure_s * DAY_S, high / exposure_s * DAY_S
 
 

@@ -153,7 +153,13 @@ class Jobs:
             thread.join(STOP_S)
 
     def ask(
-        self, kind: str, subject: str, arguments: Sequence[str], then: Callable[[], object] = lambda: None, *, long: bool = False
+        self,
+        kind: str,
+        subject: str,
+        arguments: Sequence[str],
+        then: Callable[[], object] = lambda: None,
+        *,
+        long: bool = False,
     ) -> Job:
         """Have a command run; ``then`` is called if it went well.
 

@@ -117,11 +117,12 @@ def test_help_and_check_import_no_torch() -> None:
         subprocess.run([sys.executable, "-c", code, *arguments], check=True, capture_output=True, cwd=REPOSITORY)
 
 
-def test_no_network_is_imported_that_is_not_built(model: Path) -> None:
-    """It takes two of three seconds: most commands have no use for it."""
+def test_nothing_slow_is_imported_that_is_not_used(model: Path) -> None:
+    """torchvision takes two of three seconds, scipy.stats half of one: most commands have no use for them."""
     code = (
         "import sys\nfrom streamwatch.cli.main import main\n"
-        "try:\n    main(sys.argv[1:])\nfinally:\n    assert 'torch' in sys.modules and 'torchvision' not in sys.modules\n"
+        "try:\n    main(sys.argv[1:])\n"
+        "finally:\n    assert 'torch' in sys.modules and not {'torchvision', 'scipy.stats'} & set(sys.modules)\n"
     )
     for arguments in (["model", "show", str(model)], ["fit", "--help"]):
         subprocess.run([sys.executable, "-c", code, *arguments], check=True, capture_output=True, cwd=REPOSITORY)

@@ -100,10 +100,11 @@ def test_a_fault_of_ours_fails_its_job_and_the_next_is_done(started: Started) ->
     jobs = Jobs(SystemClock(), start=started, on_done=on_done)
     jobs.start(ThreadGuard(SystemClock(), backoff=Backoff(first_s=0.01, max_s=0.01)))
     first, second = jobs.ask("teach", "a", ["x"]), jobs.ask("teach", "a", ["x"])
-    for job, held in ((first, 0), (second, 1)):
-        until(lambda job=job: bool(job.lines))
-        started.held[held].ended.set()
-        until(lambda job=job: job.ended_wall_s is not None)
+    until(lambda: bool(first.lines))
+    started.held[0].ended.set()
+    until(lambda: bool(second.lines))
+    started.held[1].ended.set()
+    until(lambda: second.ended_wall_s is not None)
     jobs.stop()
     assert (first.state, first.lines[-1], second.state) == (JobState.FAILED, "internal fault (RuntimeError)", JobState.DONE)
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
-from scipy import optimize, special, stats
+from scipy import optimize, special
 
 MIN_PEAKS = 30
 """Below this many peaks the tail's shape cannot be told, and thresholds are those of an exponential tail (xi = 0)."""
@@ -27,6 +27,8 @@ SHAPE_DEVIATION = 0.2
 """Prior of xi: normal, mean 0. Bounded scores have xi < 0, and a score with xi > 0.4 would have no variance to speak of."""
 MARGIN = 1.25
 INTERVAL = (0.025, 0.975)
+LEAST_WEIGHT = 1e-12
+"""Of a grid point of the posterior: together those below it weigh less than 5e-9."""
 
 Float64Array = npt.NDArray[np.float64]
 _SHAPES = np.arange(-24, 25) / 40  # -0.6 to 0.6, with 0 exactly
@@ -55,10 +57,10 @@ class RateModel:
 
     def rate_quantile(self, threshold: float, probability: float) -> float:
         """Quantile of the posterior of the alarms per second at ``threshold`` (at least ``base``)."""
-        survival = stats.genpareto.sf(max(threshold - self.base, 0.0), self.shapes, scale=self.scales)
-        positive = survival > 0
+        survival = tail_survival(max(threshold - self.base, 0.0) / self.scales, self.shapes)
+        positive = (survival > 0) & (self.weights > LEAST_WEIGHT)
         shares, survival = self.weights[positive], survival[positive]
-        nothing = 1.0 - shares.sum()  # the tails that end below the threshold
+        nothing = 1.0 - shares.sum()  # the tails that end below the threshold, and those of no weight
         if probability <= nothing or not len(shares):
             return 0.0
 
@@ -122,12 +124,38 @@ def _posterior(excesses: Float64Array) -> tuple[Float64Array, Float64Array, Floa
     """Grid points and weights of (xi, sigma) given the excesses over the base: flat in log sigma, normal in xi."""
     xi, log_scale = (a.ravel() for a in np.meshgrid(_SHAPES, np.log(excesses.mean()) + _LOG_SCALES, indexing="ij"))
     sigma = np.exp(log_scale)
-    log_likelihood = stats.genpareto.logpdf(excesses[:, None], xi, scale=sigma).sum(axis=0)
-    log_weight = log_likelihood + stats.norm.logpdf(xi, scale=SHAPE_DEVIATION)
+    log_likelihood = tail_log_density(excesses[:, None] / sigma, xi).sum(axis=0) - len(excesses) * np.log(sigma)
+    log_weight = log_likelihood - 0.5 * (xi / SHAPE_DEVIATION) ** 2
     weights = np.exp(log_weight - log_weight.max())
     return xi, sigma, weights / weights.sum()
 
 
+def tail_survival(x: Float64Array, xi: Float64Array) -> Float64Array:
+    """P(X > x) of the generalised Pareto distribution of scale 1 (eq. 4.2, Coles 2001): 0 beyond a bounded one's end."""
+    return np.asarray(np.exp(-_log_growth(x, xi)))
+
+
+def tail_log_density(x: Float64Array, xi: Float64Array) -> Float64Array:
+    """Logarithm of the generalised Pareto density of scale 1, xi over -1; -inf beyond a bounded one's end."""
+    return np.asarray(-(1.0 + xi) * _log_growth(x, xi))
+
+
+def _log_growth(x: Float64Array, xi: Float64Array) -> Float64Array:
+    """log(1 + xi x) / xi, which is x for xi = 0; infinite where 1 + xi x is not positive."""
+    inside = np.maximum(xi * x, -1.0)
+    with np.errstate(divide="ignore"):
+        return np.where(xi == 0, x, np.log1p(inside) / np.where(xi == 0, 1.0, xi))
+
+
 def rate_bound_hz(alarms: int, exposure_s: float) -> float:
     """Upper 95 % bound of a Poisson rate of which ``alarms`` were seen: 3 / T for none (the rule of three)."""
-    return float(stats.chi2.ppf(0.95, 2 * (alarms + 1))) / 2 / exposure_s
+    return poisson_mean_quantile(0.95, alarms + 1) / exposure_s
+
+
+def poisson_mean_quantile(probability: float, shape: float) -> float:
+    """Quantile of the Gamma(``shape``, 1) distribution, half of chi-square's with twice the degrees (eq. 7, Garwood 1936).
+
+    With ``shape`` n + 1 the upper limit of a Poisson mean of which n were seen, with n the lower one, with n + 1/2 Jeffreys'
+    posterior.
+    """
+    return float(special.gammaincinv(shape, probability))

@@ -10,9 +10,16 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
-from scipy import stats
 
-from streamwatch.model.calibration.extremes import INTERVAL, MARGIN, MIN_FOR_TAIL, RateModel, fit_rate, rate_bound_hz
+from streamwatch.model.calibration.extremes import (
+    INTERVAL,
+    MARGIN,
+    MIN_FOR_TAIL,
+    RateModel,
+    fit_rate,
+    poisson_mean_quantile,
+    rate_bound_hz,
+)
 
 START_QUANTILE = 0.999
 END_QUANTILE = 0.99
@@ -257,8 +264,10 @@ def rates_at(known: NormalPeaks, start: float, model: RateModel | None) -> tuple
         below, median, above = (DAY_S * model.rate_quantile(start, p) for p in (low, 0.5, high))
         return median, (below, above)
     seen = sum(peak >= start for peak in known.peaks)
-    posterior = stats.gamma(seen + 0.5, scale=DAY_S / max(known.exposure_s, 1e-9))
-    return float(posterior.median()), (float(posterior.ppf(low)), float(posterior.ppf(high)))
+    below, median, above = (
+        DAY_S / max(known.exposure_s, 1e-9) * poisson_mean_quantile(p, seen + 0.5) for p in (low, 0.5, high)
+    )
+    return median, (below, above)
 
 
 def days_between(known: NormalPeaks, value: float) -> float | None:

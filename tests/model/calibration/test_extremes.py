@@ -8,7 +8,13 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from streamwatch.model.calibration.extremes import fit_rate, rate_bound_hz
+from streamwatch.model.calibration.extremes import (
+    fit_rate,
+    poisson_mean_quantile,
+    rate_bound_hz,
+    tail_log_density,
+    tail_survival,
+)
 from streamwatch.model.calibration.thresholds import (
     DAY_S,
     END_TO_START,
@@ -149,3 +155,16 @@ def test_how_rare_a_value_is_is_said_as_far_as_the_footage_tells() -> None:
     assert days_between(day, float(np.median(day.peaks))) == pytest.approx(1 / 50, rel=0.15)
     assert days_between(day, 100.0) is None
     assert days_between(field([5.0], 60.0, sustained=5.0), 6.0) is None
+
+
+def test_formulas_of_the_tail_are_scipys() -> None:
+    """Written out, because importing scipy.stats takes each of our commands half a second."""
+    x, xi = np.linspace(0.0, 12.0, 200)[:, None], np.array([-0.6, -0.25, -1e-9, 0.0, 1e-9, 0.1, 0.6])
+    np.testing.assert_allclose(tail_survival(x, xi), stats.genpareto.sf(x, xi), rtol=1e-9)
+    np.testing.assert_allclose(tail_log_density(x, xi), stats.genpareto.logpdf(x, xi), rtol=1e-9, atol=1e-12)
+    for count in (0, 1, 7, 1000):
+        for probability in (0.025, 0.5, 0.95):
+            expected = stats.chi2.ppf(probability, 2 * (count + 1)) / 2
+            assert poisson_mean_quantile(probability, count + 1) == pytest.approx(expected, rel=1e-9)
+            expected = stats.gamma(count + 0.5).ppf(probability)
+            assert poisson_mean_quantile(probability, count + 0.5) == pytest.approx(expected, rel=1e-9)
