@@ -134,10 +134,13 @@ class _TimeLine:
 
     def run(self, index: int, start: float) -> tuple[int, int]:
         """First and last sample of what is linked to a sample, short dips bridged."""
-        linked, back = self.rules.linked_by(start), len(self.at_s) - 1 - index
+        back = len(self.at_s) - 1 - index
         at_s, levels = self._backwards
-        before = self._reach(at_s[back:], levels[back:], *linked)
-        return index - before, index + self._reach(self.at_s[index:], self.levels[index:], *linked)
+        return index - self._reach(at_s[back:], levels[back:], *self.rules.linked_by(start)), self.run_end(index, start)
+
+    def run_end(self, index: int, start: float) -> int:
+        """The last sample of it."""
+        return index + self._reach(self.at_s[index:], self.levels[index:], *self.rules.linked_by(start))
 
     @cached_property
     def _backwards(self) -> tuple[Float64Array, Float64Array]:
@@ -169,5 +172,5 @@ class _TimeLine:
             return True
         if place == 0:
             return False
-        _, ended = self.run(kept[place - 1], self.critical[index])
+        ended = self.run_end(kept[place - 1], self.critical[index])
         return bool(self.at_s[index] - self.at_s[ended] < self.rules.closing_s)

@@ -157,7 +157,7 @@ def calibrate(levels: Sequence[float], zones: tuple[NormalPeaks, ...] = (), lows
     """
     end = end_threshold_of(levels)
     start = max(float(np.quantile(levels, START_QUANTILE)), end / END_TO_START)
-    tail = tuple(sorted(float(s) for s in levels)[-MAX_PEAKS_KEPT:])
+    tail = tuple(np.sort(np.asarray(levels, dtype=np.float64))[-MAX_PEAKS_KEPT:].tolist())
     usual, calm = (float(q) for q in np.quantile(lows, (0.5, START_QUANTILE))) if len(lows) else (0.0, 0.0)
     method = f"quantile {START_QUANTILE} of held-out normal levels"
     return Calibration(start, end, len(levels), method, tail, zones, calm or None, usual or None)
