@@ -1,7 +1,8 @@
-"""A residual network's blocks with convolution, bias, addition and ReLU as one call of cuDNN.
+"""A residual network's blocks with convolution, bias, addition and ReLU as one call: of cuDNN on a GPU, of oneDNN on a CPU.
 
 One by one each writes and reads the whole activation again: of ResNet-18 in fp16 on an H100 that is as much time as the
-convolutions themselves: 30 us a frame, and 16 in one (docs/performance/README.md). Inference only, with batch norm folded in.
+convolutions themselves, 30 us a frame, and 16 in one; in bf16 on two cores 5.3 ms, and 3.7 (docs/performance/README.md).
+Inference only, with batch norm folded in.
 """
 
 from __future__ import annotations
@@ -15,20 +16,30 @@ from streamwatch.model.embedding.backbone import TruncatedCnn
 from streamwatch.records import INPUT_SIZE_PX
 
 log = logging.getLogger(__name__)
-_ROUNDINGS_AT_MOST = 8
-"""By how many roundings of its 16 bits a level may differ, of its highest activation: 1.5 (fp16) and 1.3 (bf16) measured."""
+_ROUNDINGS_AT_MOST = {16: 8, 32: 64}
+"""By how many roundings of its type, by its bits, a level may differ, of its highest activation. Of 16 bits 1.5 (fp16 and bf16)
+were measured. Of 32 bits ResNet-18 has none, Wide-ResNet-50-2 ten: sums of up to 4,608 products, in another order."""
 
 
 def conv_relu(conv: nn.Conv2d, x: Tensor) -> Tensor:
     """ReLU(conv(x)) in one call."""
     stride, padding, dilation = _geometry(conv)
-    return torch.cudnn_convolution_relu(x, conv.weight, conv.bias, stride, padding, dilation, conv.groups)
+    if x.device.type == "cuda":
+        return torch.cudnn_convolution_relu(x, conv.weight, conv.bias, stride, padding, dilation, conv.groups)
+    call = torch.ops.mkldnn._convolution_pointwise  # noqa: SLF001 - what torch.compile makes of it, without its compiler
+    made: Tensor = call(x, conv.weight, conv.bias, padding, stride, dilation, conv.groups, "relu", [], "")
+    return made
 
 
 def conv_add_relu(conv: nn.Conv2d, x: Tensor, shortcut: Tensor) -> Tensor:
     """ReLU(conv(x) + shortcut) in one call."""
     stride, padding, dilation = _geometry(conv)
-    return torch.cudnn_convolution_add_relu(x, conv.weight, shortcut, 1.0, conv.bias, stride, padding, dilation, conv.groups)
+    weight, bias, groups = conv.weight, conv.bias, conv.groups
+    if x.device.type == "cuda":
+        return torch.cudnn_convolution_add_relu(x, weight, shortcut, 1.0, bias, stride, padding, dilation, groups)
+    call = torch.ops.mkldnn._convolution_pointwise.binary  # noqa: SLF001 - as above
+    made: Tensor = call(x, shortcut, weight, bias, padding, stride, dilation, groups, "add", 1.0, "relu", [], "")
+    return made
 
 
 def _geometry(conv: nn.Conv2d) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
@@ -68,6 +79,14 @@ class FusedStem(nn.Module):
         return conv_relu(self.conv, x)
 
 
+def may_be_fused(device: torch.device, dtype: torch.dtype) -> bool:
+    """Whether there is such a call: of 16 bits for a GPU, and for a CPU for which PyTorch was built with oneDNN."""
+    if device.type == "cuda":
+        return dtype in (torch.float16, torch.bfloat16)
+    has_onednn = bool(torch.backends.mkldnn.is_available())  # type: ignore[no-untyped-call]  # PyTorch's own has no types
+    return dtype in (torch.float32, torch.bfloat16) and device.type == "cpu" and has_onednn
+
+
 def fused(trunk: TruncatedCnn) -> TruncatedCnn:
     """A residual network with its blocks fused; its weights are the same tensors.
 
@@ -92,7 +111,8 @@ def fused_if_it_may(trunk: TruncatedCnn) -> TruncatedCnn:
     except (RuntimeError, TypeError, AttributeError) as failure:
         log.warning("the network's blocks are computed in parts, which is slower: %s", str(failure).splitlines()[0])
         return trunk
-    if error <= _ROUNDINGS_AT_MOST * torch.finfo(weight.dtype).eps:
+    precision = torch.finfo(weight.dtype)
+    if error <= _ROUNDINGS_AT_MOST[precision.bits] * precision.eps:
         return other
     log.warning("the network's blocks are computed in parts, which is slower: at once they are off by %.0e", error)
     return trunk

@@ -11,7 +11,7 @@ import torch
 from streamwatch.errors import DeviceUnavailable, ModelMismatch
 from streamwatch.model.embedding.backbone import architecture, fold_batch_norm
 from streamwatch.model.embedding.embedder import Embedder, choose_channels, split_by_level
-from streamwatch.model.embedding.fused import fused_if_it_may
+from streamwatch.model.embedding.fused import fused_if_it_may, may_be_fused
 from streamwatch.model.embedding.weights import load_backbone
 from streamwatch.records import INPUT_SIZE_PX
 
@@ -126,7 +126,7 @@ def build_embedder(
     if precision != "reference":
         fold_batch_norm(trunk)
     trunk.to(device, dtype).to(memory_format=torch.channels_last)
-    if device.type == "cuda" and arch.residual and dtype in (torch.float16, torch.bfloat16):
+    if precision != "reference" and arch.residual and may_be_fused(device, dtype):
         trunk = fused_if_it_may(trunk)
     identity = EmbeddingIdentity(arch.name, loaded.weights, loaded.sha256, arch.layer_names, len(chosen), spec.seed, chosen)
     return Embedder(trunk, chosen, dtype=dtype).to(device), identity
