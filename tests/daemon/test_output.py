@@ -18,7 +18,7 @@ import pytest
 
 from streamwatch.store.event_store import EventQuery, EventStore
 from streamwatch.store.sessions import open_database
-from tests.conftest import REPOSITORY, encode, moving_square
+from tests.conftest import REPOSITORY, encode, moving_square, run_command
 from tests.daemon.test_service import free_port, write_config
 
 pytestmark = pytest.mark.slow(60)
@@ -42,16 +42,15 @@ def config(learned: Path, tmp_path: Path) -> Path:
 def learned(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A camera that shows something strange all the time."""
     folder = tmp_path_factory.mktemp("output")
-    encode(folder / "normal.mp4", moving_square(300))
+    encode(folder / "normal.mp4", moving_square(200))
     pictures = list(moving_square(300, noise_seed=4))
     for number, picture in enumerate(pictures):
-        if 10 < number % 60 < 35:
+        if 5 < number % 40 < 18:
             picture[80:110, 10:50] = (255, 240, 0)
     encode(folder / "today.mp4", iter(pictures))
     camera: dict[str, object] = {"source": str(folder / "today.mp4"), "normal": [str(folder / "normal.mp4")]}
     path = write_config(folder, {"yard": camera}, logging={"level": "debug"})
-    fit = [sys.executable, "-m", "streamwatch", "fit", "-c", str(path), "yard"]
-    subprocess.run(fit, check=True, capture_output=True, cwd=REPOSITORY)
+    run_command("fit", "-c", path, "yard")
     return path
 
 
