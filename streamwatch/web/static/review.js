@@ -6,20 +6,29 @@ const place = document.getElementById("reviewed");
 const camera = document.getElementById("camera");
 const judgedToo = document.getElementById("all");
 const PAGES_AT_ONCE = 20;
-let queue = [], at = 0, following = null, busy = false;
+let queue = [], at = 0, following = null, busy = false, loads = 0;
 
+// What is shown stays, and can be judged, until the new list is there; of two that are asked for the later one counts.
 const load = attempt(async () => {
   const only = camera.value ? `&camera=${encodeURIComponent(camera.value)}` : "";
-  queue = [];
-  following = `/api/v1/events?limit=200${only}`;
-  for (let pages = 0; following && !queue.length && pages < PAGES_AT_ONCE; pages += 1) await loadMore();
-  at = 0;
+  const mine = (loads += 1);
+  let found = { items: [], next: `/api/v1/events?limit=200${only}` };
+  for (let pages = 0; found.next && !found.items.length && pages < PAGES_AT_ONCE; pages += 1) found = await wanted(found.next);
+  if (mine !== loads) return;
+  [queue, following, at] = [found.items, found.next, 0];
   show();
 });
 
+async function wanted(path) {
+  const found = await page(path);
+  return { items: found.items.filter((event) => judgedToo.checked || !event.label), next: found.next };
+}
+
 async function loadMore() {
-  const found = await page(following);
-  queue.push(...found.items.filter((event) => judgedToo.checked || !event.label));
+  const known = queue;
+  const found = await wanted(following);
+  if (known !== queue) return;
+  queue.push(...found.items);
   following = found.next;
 }
 
