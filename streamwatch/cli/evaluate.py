@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
+from streamwatch.cli.evaluate_pictures import evaluate_pictures
 from streamwatch.cli.options import (
     BackboneChoice,
     backbone_options,
@@ -24,10 +26,12 @@ from streamwatch.clock import SystemClock
 from streamwatch.errors import UsageError
 from streamwatch.evaluation.ablation import ablate as compare_rules
 from streamwatch.evaluation.ablation import accuracy_page
+from streamwatch.evaluation.datasets.avenue import load_avenue
 from streamwatch.evaluation.datasets.dataset import Dataset
 from streamwatch.evaluation.datasets.shanghaitech import load_shanghaitech
 from streamwatch.evaluation.datasets.ucsd import load_ucsd
 from streamwatch.evaluation.html import render_report
+from streamwatch.evaluation.pictures.report import PictureSettings
 from streamwatch.evaluation.report import RunFacts, ablation_facts, report_document
 from streamwatch.evaluation.runner import Progress, evaluate_dataset, expected_total
 from streamwatch.evaluation.scene_run import SceneResult, Settings
@@ -37,12 +41,23 @@ from streamwatch.model.embedding.identity import BackboneSpec, resolve_device
 from streamwatch.model.scoring.fusion import Features
 from streamwatch.video.streams.opener import PyAvOpener
 
+VIDEOS = ("shanghaitech", "ucsd", "avenue")
+PICTURES = "mvtec"
+OPTIONS_OF: dict[str, tuple[str, ...]] = {
+    "scenes": ("shanghaitech",),
+    "classes": (PICTURES,),
+    "rd": (PICTURES,),
+    **dict.fromkeys(("train_frames", "every", "tracks_folder", "workers", "ablate", "features"), VIDEOS),
+}
+
 
 @click.command("evaluate")
-@click.argument("dataset", type=click.Choice(["shanghaitech", "ucsd"]))
+@click.argument("dataset", type=click.Choice([*VIDEOS, PICTURES]))
 @click.argument("root", type=click.Path(path_type=Path))
 @click.option("--report", "report_folder", type=click.Path(path_type=Path), required=True, help="Folder to write to.")
 @click.option("--scenes", help="Only these scenes, like 01,03 (shanghaitech).")
+@click.option("--classes", help="Only these classes, like bottle,grid (mvtec).")
+@click.option("--rd", is_flag=True, help="Turn and crop each picture at random, by --seed (mvtec): Rd-MVTec.")
 @click.option("--train-frames", type=click.IntRange(min=32), default=5000, show_default=True, help="Per scene at most, evenly.")
 @click.option("--every", type=click.IntRange(min=1), default=1, show_default=True, help="Score every n-th test frame.")
 @click.option("--tracks", "tracks_folder", type=click.Path(path_type=Path), help="CLIP.txt: track,frame,left,top,right,bottom.")
@@ -53,11 +68,15 @@ from streamwatch.video.streams.opener import PyAvOpener
 @backbone_options
 @device_option
 @precision_option
+@click.pass_context
 def command(
+    context: click.Context,
     dataset: str,
     root: Path,
     report_folder: Path,
     scenes: str | None,
+    classes: str | None,
+    rd: bool,
     train_frames: int,
     every: int,
     tracks_folder: Path | None,
@@ -72,18 +91,22 @@ def command(
     device: str,
     precision: str,
 ) -> None:
-    """Evaluate on ShanghaiTech Campus or UCSD Ped1/Ped2 in ROOT and write a report.
+    """Evaluate on a data set in ROOT and write a report.
 
-    One model per scene, fitted on its training videos only. Finished scenes are cached in the report's folder: an
-    interrupted run continues.
+    Videos are those of ShanghaiTech Campus, UCSD Ped1 or Ped2, or CUHK Avenue: one model per scene, fitted on its training
+    videos only. Finished scenes are cached in the report's folder: an interrupted run continues. Pictures are those of MVTec
+    AD: one model per class.
     """
-    if scenes and dataset != "shanghaitech":
-        raise UsageError("--scenes goes with shanghaitech only")
+    _require_options_of(dataset, context)
     resolve_device(device)
     clock = SystemClock()
     began_s = clock.monotonic_s()
-    data = _load(dataset, root, scenes)
     spec = _spec(BackboneChoice(backbone, weights, dims, seed))
+    if dataset == PICTURES:
+        asked = PictureSettings(spec, device, "float32" if precision == "auto" else precision, spec.seed if rd else None)
+        evaluate_pictures(root, classes, asked, report_folder=report_folder, as_json=as_json, clock=clock)
+        return
+    data = _load(dataset, root, scenes)
     warn_if_untrained("untrained" if spec.weights == "builtin" else spec.weights)
     annotated = tracks_of(tracks_folder, data) if tracks_folder else None
     settings = Settings(spec, device, precision, train_frames, every, features or "appearance", annotated)
@@ -99,6 +122,15 @@ def command(
     _print(document, report_folder, as_json)
 
 
+def _require_options_of(dataset: str, context: click.Context) -> None:
+    """An option that means nothing of this data set is a mistake."""
+    for name, datasets in OPTIONS_OF.items():
+        given = context.get_parameter_source(name) == ParameterSource.COMMANDLINE
+        if given and dataset not in datasets:
+            option = next(parameter.opts[0] for parameter in context.command.params if parameter.name == name)
+            raise UsageError(f"{option} goes with {', '.join(datasets)} only", hint=f"leave it out for {dataset}")
+
+
 def _ablate(data: Dataset, settings: Settings, folder: Path, as_json: bool) -> None:
     total = sum(expected_total(scene, settings) for scene in data.scenes)
     with frame_progress(f"ablate {data.name}", total) as advance:
@@ -112,6 +144,8 @@ def _ablate(data: Dataset, settings: Settings, folder: Path, as_json: bool) -> N
 def _load(name: str, root: Path, scenes: str | None) -> Dataset:
     if name == "ucsd":
         return load_ucsd(root)
+    if name == "avenue":
+        return load_avenue(root, PyAvOpener())
     wanted = tuple(part.strip() for part in scenes.split(",")) if scenes else ()
     return load_shanghaitech(root, PyAvOpener(), wanted)
 

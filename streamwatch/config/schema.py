@@ -52,7 +52,10 @@ class BackboneConfig(Model):
     name: Literal["resnet18", "wide_resnet50_2", "efficientnet_b5"] = Field(
         "resnet18", description="resnet18 | wide_resnet50_2 | efficientnet_b5"
     )
-    weights: str = Field("default", description="default | builtin | untrained | path of a state dict")
+    weights: str = Field(
+        "default",
+        description="default | builtin | untrained | path of a state dict, or of a folder that mirrors torchvision's cache",
+    )
     dims: Count | None = Field(None, ge=1, description="kept channels; unset = the paper's number for the backbone")
     seed: Count = Field(1024, ge=0, lt=2**63, description="seed of the channel choice, and of untrained weights")
 

@@ -50,8 +50,8 @@ def report_document(dataset: Dataset, results: list[SceneResult], settings: Sett
         "scenes": {r.name: _scene(r, settings) for r in results},
         "problems": [*dataset.problems, *(problem for r in results for problem in r.problems)],
         "protocol": _protocol(settings, facts),
-        "software": _software(),
-        "machine": _machine(settings),
+        "software": software_facts(),
+        "machine": machine_facts(settings.device),
         "command": facts.command,
         "wall_time_s": round(facts.wall_time_s, 1),
     }
@@ -120,7 +120,7 @@ def _protocol(settings: Settings, facts: RunFacts) -> dict[str, Any]:
 
 def ablation_facts(dataset: Dataset, settings: Settings, command: str) -> dict[str, str]:
     """What it takes to make an ablation again."""
-    spec, software, machine = settings.spec, _software(), _machine(settings)
+    spec, software, machine = settings.spec, software_facts(), machine_facts(settings.device)
     frames = sum(len(clip.truth.labels) for scene in dataset.scenes for clip in scene.clips if clip.truth)
     return {
         "command": f"`{command}`",
@@ -131,7 +131,8 @@ def ablation_facts(dataset: Dataset, settings: Settings, command: str) -> dict[s
     }
 
 
-def _software() -> dict[str, str]:
+def software_facts() -> dict[str, str]:
+    """Versions of what computes."""
     return {
         "streamwatch": __version__,
         "python": platform.python_version(),
@@ -142,8 +143,9 @@ def _software() -> dict[str, str]:
     }
 
 
-def _machine(settings: Settings) -> dict[str, Any]:
-    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() and settings.device != "cpu" else None
+def machine_facts(device: str) -> dict[str, Any]:
+    """What it computes on; ``device`` as it was asked for."""
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() and device != "cpu" else None
     return {"processor": _processor(), "cores": os.cpu_count(), "threads": torch.get_num_threads(), "gpu": gpu}
 
 

@@ -2,7 +2,8 @@
 
 ``default`` is torchvision's IMAGENET1K file through torchvision's own weights API and cache, ``builtin`` what
 ships with this package (equal to ``untrained`` until a trained file does), ``untrained`` torchvision's seeded
-initialisation, and anything else a file with a state dict.
+initialisation, and anything else a file with a state dict, or a folder that holds torchvision's files: its cache, as it was
+copied from another machine.
 """
 
 from __future__ import annotations
@@ -64,7 +65,7 @@ def load_backbone(arch: Architecture, weights: str, seed: int) -> LoadedBackbone
     label = "untrained" if weights == "builtin" else weights
     model = untrained_model(arch, seed)
     if label != "untrained":
-        state = default_state(arch) if label == "default" else file_state(Path(label))
+        state = default_state(arch) if label == "default" else _state_at(arch, Path(label))
         _load_strictly(model, state, arch, label)
     sha256 = fingerprint(model.state_dict())
     return LoadedBackbone(build_backbone(arch, model), label, sha256)
@@ -105,11 +106,40 @@ def fetch_default(arch: Architecture, *, progress: bool) -> Path:
     return cached_file(arch)
 
 
+def _state_at(arch: Architecture, path: Path) -> StateDict:
+    """Of a file, or of the architecture's in a folder; checked against the hash in its name, where it has one."""
+    file = mirrored_file(arch, path) if path.is_dir() else path
+    if file.is_file():
+        verify_file_name_hash(file)
+    return file_state(file)
+
+
+def mirrored_file(arch: Architecture, folder: Path) -> Path:
+    """The default weights of ``arch`` in a folder like torchvision's cache: beside each other, or under hub/checkpoints.
+
+    Torchvision has published the same weights under other hashes, too: where the present name is not there, another will do
+    that differs in its hash alone.
+
+    Raises:
+        WeightsError: none is there, or several whose hashes are not the present one.
+    """
+    name = cached_file(arch).name
+    places = [place for place in (folder, folder / "checkpoints", folder / "hub/checkpoints") if place.is_dir()]
+    exact = next((place / name for place in places if (place / name).is_file()), None)
+    if exact is not None:
+        return exact
+    found = [path for place in places for path in sorted(place.glob(f"{name.rpartition('-')[0]}-*.pth"))]
+    if len(found) == 1:
+        return found[0]
+    what = "holds no weights" if not found else f"holds {len(found)} weights files"
+    raise WeightsError(f"{what} of {arch.name}", where=folder, hint=f"copy {name} there")
+
+
 def _three_ways_out(arch: Architecture) -> str:
     return (
         f"(1) run `streamwatch weights fetch {arch.name}` where there is a network and copy "
-        f"{cached_file(arch).name} to {cached_file(arch).parent}, (2) give a state dict with --weights FILE, "
-        "or (3) use --weights untrained, which needs no file"
+        f"{cached_file(arch).name} to {cached_file(arch).parent}, (2) give a state dict with --weights FILE, or a folder like "
+        "that one with --weights FOLDER, or (3) use --weights untrained, which needs no file"
     )
 
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 from safetensors.torch import save_file
 
 from streamwatch.errors import SourceNotFound, WeightsError
-from streamwatch.model.embedding.backbone import ARCHITECTURES, untrained_model
-from streamwatch.model.embedding.weights import cached_file, load_backbone, verify_file_name_hash
+from streamwatch.model.embedding.backbone import ARCHITECTURES, Architecture, untrained_model
+from streamwatch.model.embedding.weights import cached_file, load_backbone, mirrored_file, verify_file_name_hash
 
 R18 = ARCHITECTURES["resnet18"]
 
@@ -97,3 +98,59 @@ def test_weights_of_another_backbone_are_refused(tmp_path: Path) -> None:
 def test_a_missing_file(tmp_path: Path) -> None:
     with pytest.raises(SourceNotFound):
         load_backbone(R18, str(tmp_path / "none.pth"), 0)
+
+
+def published(arch: Architecture, folder: Path) -> Path:
+    """A file of exactly the form that torchvision publishes: the whole model's state dict, its hash in its name."""
+    folder.mkdir(parents=True, exist_ok=True)
+    torch.save(untrained_model(arch, seed=9).state_dict(), folder / "w.pth")
+    with (folder / "w.pth").open("rb") as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    stem = cached_file(arch).name.rpartition("-")[0]
+    return (folder / "w.pth").rename(folder / f"{stem}-{sha256[:8]}.pth")
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+@pytest.mark.parametrize("layout", [".", "checkpoints", "hub/checkpoints"])
+def test_a_folder_that_mirrors_torchvisions_cache(tmp_path: Path, name: str, layout: str) -> None:
+    if name != "resnet18" and layout != "hub/checkpoints":
+        return  # the others are large, and differ in nothing
+    arch = ARCHITECTURES[name]
+    file = published(arch, tmp_path / layout)
+    expected = load_backbone(arch, "untrained", 9).sha256
+    assert load_backbone(arch, str(tmp_path), 0).sha256 == load_backbone(arch, str(file), 0).sha256 == expected
+    assert mirrored_file(arch, tmp_path) == file
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_the_cache_takes_torchvisions_own_file(
+    no_network: Path, name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """As if what torchvision publishes were what is made here: name, place and hash are its own."""
+    arch = ARCHITECTURES[name]
+    file = published(arch, tmp_path / "made")
+    url = f"https://download.example/models/{file.name}"
+    monkeypatch.setattr(Architecture, "weights", SimpleNamespace(url=url))
+    cached_file(arch).parent.mkdir(parents=True)
+    file.rename(cached_file(arch))
+    loaded = load_backbone(arch, "default", 0)
+    assert (loaded.weights, loaded.trained, loaded.sha256) == ("default", True, load_backbone(arch, "untrained", 9).sha256)
+
+
+def test_a_file_that_was_damaged_on_its_way_is_refused(tmp_path: Path) -> None:
+    file = published(R18, tmp_path)
+    with file.open("r+b") as damaged:
+        damaged.seek(100_000)
+        damaged.write(b"\0\1\2\3")
+    for weights in (file, tmp_path):
+        with pytest.raises(WeightsError, match="sha256"):
+            load_backbone(R18, str(weights), 0)
+
+
+def test_a_folder_without_the_backbones_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match="holds no weights of resnet18"):
+        load_backbone(R18, str(tmp_path), 0)
+    for name in ("resnet18-00000000.pth", "resnet18-11111111.pth"):
+        (tmp_path / name).touch()
+    with pytest.raises(WeightsError, match=r"holds 2 weights files of resnet18.*copy resnet18-f37072fd.pth"):
+        load_backbone(R18, str(tmp_path), 0)

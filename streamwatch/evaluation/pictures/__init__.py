@@ -1,0 +1,1 @@
+"""Evaluation on data sets of single pictures."""
