@@ -29,7 +29,7 @@ def curve_plot(curves: Sequence[tuple[str, Points, Points]], *, x_label: str, y_
         )
         parts.append(f'<polyline fill="none" stroke="{colour}" stroke-width="1.8" points="{points}"/>')
         at = height - bottom - 14 - 16 * number
-        parts.append(f'<text x="{width - 20}" y="{at}" text-anchor="end" fill="{colour}">{escape(name)}</text>')
+        parts.append(f'<text x="{width - 20}" y="{at}" text-anchor="end" style="fill:{colour}">{escape(name)}</text>')
     return f'<svg viewBox="0 0 {width} {height}" role="img">{"".join(parts)}</svg>'
 
 

@@ -111,7 +111,7 @@ def _protocol(settings: PictureSettings, facts: RunFacts) -> dict[str, Any]:
     crop = f"the middle {CROP_PX}x{CROP_PX}"
     if settings.views_seed is not None:
         crop = (
-            f"turned by up to {MAX_ROTATION_DEG} degrees (bilinear, black beyond edges) and cropped to {CROP_PX}x{CROP_PX}, "
+            f"turned by up to {MAX_ROTATION_DEG} degrees (bilinear, mirrored at edges) and cropped to {CROP_PX}x{CROP_PX}, "
             f"training and test alike, at random: each picture by the sha256 of seed {settings.views_seed} and its name"
         )
     return {

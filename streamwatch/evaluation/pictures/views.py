@@ -68,14 +68,17 @@ class RandomViews:
 
 
 def seen_by(view: View, picture: UInt8Array) -> UInt8Array:
-    """(224, 224, 3) of a (256, 256, 3) picture, between pixels bilinear; black beyond its edges."""
+    """(224, 224, 3) of a (256, 256, 3) picture, between pixels bilinear; beyond its edges it is mirrored.
+
+    Black there, a corner that few of the training pictures show would be an anomaly that no mask knows.
+    """
     if view.degrees:
         picture = _turned(picture, view.degrees)
     return np.ascontiguousarray(_cropped(picture, view))
 
 
 def mask_seen_by(view: View, mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-    """(224, 224) of a (256, 256) mask, of the nearest pixels; False beyond its edges."""
+    """(224, 224) of a (256, 256) mask, of the nearest pixels; mirrored as its picture is."""
     if view.degrees:
         x, y = _sources(view.degrees)
         mask = _at(mask, (x + _FRACTION // 2) // _FRACTION, (y + _FRACTION // 2) // _FRACTION)
@@ -107,9 +110,10 @@ def _turned(picture: UInt8Array, degrees: float) -> UInt8Array:
 
 
 def _at(picture: npt.NDArray[A], x: Indices, y: Indices) -> npt.NDArray[A]:
-    """The picture's pixels at these places; 0 beyond its edges."""
+    """The picture's pixels at these places, mirrored at its outermost pixels."""
     height, width = picture.shape[:2]
-    inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
-    found = picture[np.clip(y, 0, height - 1), np.clip(x, 0, width - 1)].copy()
-    found[~inside] = 0
-    return np.asarray(found)
+    return np.asarray(picture[_mirrored(y, height), _mirrored(x, width)])
+
+
+def _mirrored(places: Indices, size: int) -> Indices:
+    return np.asarray((size - 1) - np.abs((size - 1) - np.abs(places)))

@@ -54,7 +54,7 @@ def test_views_are_spread_evenly() -> None:
 def test_a_turned_picture_is_what_opencv_makes_of_it(left: int, top: int, hundredths: int) -> None:
     view, picture = View(left, top, hundredths / 100), smooth_picture()
     matrix = cv2.getRotationMatrix2D((127.5, 127.5), view.degrees, 1.0)
-    expected = cv2.warpAffine(picture, matrix, (256, 256), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
+    expected = cv2.warpAffine(picture, matrix, (256, 256), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
     expected = expected[top : top + CROP_PX, left : left + CROP_PX]
     difference = np.abs(seen_by(view, picture).astype(int) - expected.astype(int))
     assert difference.mean() < 0.5
@@ -72,7 +72,10 @@ def test_a_mask_is_turned_with_its_picture() -> None:
     np.testing.assert_array_equal(mask_seen_by(MIDDLE, mask), mask[16:240, 16:240])
 
 
-def test_beyond_the_edges_it_is_black() -> None:
-    white = np.full((256, 256, 3), 255, np.uint8)
-    assert (seen_by(View(0, 0, 10.0), white) == 0).any()
-    assert (seen_by(View(16, 16, 0.0), white) == 255).all()
+def test_beyond_the_edges_there_is_nothing_new() -> None:
+    picture = np.full((256, 256, 3), 200, np.uint8)
+    for degrees in (-10.0, 3.3, 10.0):
+        assert (seen_by(View(0, 0, degrees), picture) == 200).all()
+    edge = np.zeros((256, 256), dtype=bool)
+    edge[:, :4] = True
+    assert mask_seen_by(View(0, 0, 10.0), edge)[:, :60].any(), "a defect that is mirrored is one"
