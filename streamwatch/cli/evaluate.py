@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import click
 from click.core import ParameterSource
 
 from streamwatch.cli.evaluate_pictures import evaluate_pictures
+from streamwatch.cli.evaluate_variants import compare_variants
 from streamwatch.cli.options import (
     BackboneChoice,
     backbone_options,
@@ -28,6 +29,7 @@ from streamwatch.evaluation.ablation import ablate as compare_rules
 from streamwatch.evaluation.ablation import accuracy_page
 from streamwatch.evaluation.datasets.avenue import load_avenue
 from streamwatch.evaluation.datasets.dataset import Dataset
+from streamwatch.evaluation.datasets.mvtec import PictureDataset, load_mvtec
 from streamwatch.evaluation.datasets.shanghaitech import load_shanghaitech
 from streamwatch.evaluation.datasets.ucsd import load_ucsd
 from streamwatch.evaluation.html import render_report
@@ -63,6 +65,7 @@ OPTIONS_OF: dict[str, tuple[str, ...]] = {
 @click.option("--tracks", "tracks_folder", type=click.Path(path_type=Path), help="CLIP.txt: track,frame,left,top,right,bottom.")
 @click.option("--workers", type=click.IntRange(min=1), default=1, show_default=True, help="Scenes at once, in processes.")
 @click.option("--ablate", is_flag=True, help="Compare fields and ways of fusing them instead; writes ablation.md.")
+@click.option("--variants", is_flag=True, help="Compare the paper's method with its variants instead; writes variants.md.")
 @click.option("--json", "as_json", is_flag=True, help="Print report.json on stdout.")
 @features_option
 @backbone_options
@@ -82,6 +85,7 @@ def command(
     tracks_folder: Path | None,
     workers: int,
     ablate: bool,
+    variants: bool,
     as_json: bool,
     features: Features | None,
     backbone: str | None,
@@ -102,14 +106,17 @@ def command(
     clock = SystemClock()
     began_s = clock.monotonic_s()
     spec = _spec(BackboneChoice(backbone, weights, dims, seed))
-    if dataset == PICTURES:
-        asked = PictureSettings(spec, device, "float32" if precision == "auto" else precision, spec.seed if rd else None)
-        evaluate_pictures(root, classes, asked, report_folder=report_folder, as_json=as_json, clock=clock)
-        return
-    data = _load(dataset, root, scenes)
     warn_if_untrained("untrained" if spec.weights == "builtin" else spec.weights)
-    annotated = tracks_of(tracks_folder, data) if tracks_folder else None
-    settings = Settings(spec, device, precision, train_frames, every, features or "appearance", annotated)
+    settings = Settings(spec, device, precision, train_frames, every, features or "appearance")
+    data = load_mvtec(root, _parts(classes)) if dataset == PICTURES else _load(dataset, root, scenes)
+    if variants:
+        compare_variants(data, settings, report_folder, views_seed=spec.seed if rd else None, as_json=as_json)
+        return
+    if isinstance(data, PictureDataset):
+        asked = PictureSettings(spec, device, settings.scoring_precision, spec.seed if rd else None)
+        evaluate_pictures(data, asked, report_folder=report_folder, as_json=as_json, clock=clock)
+        return
+    settings = replace(settings, annotated=tracks_of(tracks_folder, data) if tracks_folder else None)
     if ablate:
         _ablate(data, settings, report_folder, as_json)
         return
@@ -146,8 +153,11 @@ def _load(name: str, root: Path, scenes: str | None) -> Dataset:
         return load_ucsd(root)
     if name == "avenue":
         return load_avenue(root, PyAvOpener())
-    wanted = tuple(part.strip() for part in scenes.split(",")) if scenes else ()
-    return load_shanghaitech(root, PyAvOpener(), wanted)
+    return load_shanghaitech(root, PyAvOpener(), _parts(scenes))
+
+
+def _parts(text: str | None) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",")) if text else ()
 
 
 def _spec(choice: BackboneChoice) -> BackboneSpec:

@@ -14,7 +14,7 @@ import click
 from streamwatch.cli.progress import frame_progress
 from streamwatch.clock import Clock
 from streamwatch.errors import StreamwatchError
-from streamwatch.evaluation.datasets.mvtec import PictureDataset, load_mvtec
+from streamwatch.evaluation.datasets.mvtec import PictureDataset
 from streamwatch.evaluation.pictures.class_run import ClassResult, PictureReading, evaluate_class
 from streamwatch.evaluation.pictures.patch_model import GaussianPatches
 from streamwatch.evaluation.pictures.report import PictureSettings, class_figures, render_report, report_document
@@ -26,15 +26,14 @@ from streamwatch.video.streams.opener import PyAvOpener
 
 
 def evaluate_pictures(
-    root: Path, classes: str | None, settings: PictureSettings, *, report_folder: Path, as_json: bool, clock: Clock
+    data: PictureDataset, settings: PictureSettings, *, report_folder: Path, as_json: bool, clock: Clock
 ) -> None:
-    """Evaluate on MVTec AD in ``root``, write report.json and report.html, and print the figures.
+    """Evaluate on a data set of pictures, write report.json and report.html, and print the figures.
 
     Raises:
-        UsageError: ``root`` is no MVTec AD; StreamwatchError: a class cannot be learned.
+        StreamwatchError: a class cannot be learned.
     """
     began_s = clock.monotonic_s()
-    data = load_mvtec(root, tuple(part.strip() for part in classes.split(",")) if classes else ())
     for problem in data.problems:
         click.echo(f"warning: {problem}", err=True)
     report_folder.mkdir(parents=True, exist_ok=True)  # or hours later it might turn out that it cannot be made

@@ -120,11 +120,17 @@ def _protocol(settings: Settings, facts: RunFacts) -> dict[str, Any]:
 
 def ablation_facts(dataset: Dataset, settings: Settings, command: str) -> dict[str, str]:
     """What it takes to make an ablation again."""
-    spec, software, machine = settings.spec, software_facts(), machine_facts(settings.device)
     frames = sum(len(clip.truth.labels) for scene in dataset.scenes for clip in scene.clips if clip.truth)
+    data = f"{dataset.name}, {len(dataset.scenes)} scene(s), {frames} labelled test frames"
+    return method_facts(settings, command) | {"data": data}
+
+
+def method_facts(settings: Settings, command: str) -> dict[str, str]:
+    """What it takes to make a table again, whatever the data."""
+    spec, software, machine = settings.spec, software_facts(), machine_facts(settings.device)
     return {
         "command": f"`{command}`",
-        "data": f"{dataset.name}, {len(dataset.scenes)} scene(s), {frames} labelled test frames",
+        "data": "",
         "backbone": f"{spec.name}, {spec.dims or architecture(spec.name).default_dims} dimensions, weights {spec.weights}",
         "software": ", ".join(f"{name} {version}" for name, version in software.items()),
         "machine": f"{machine['processor']}, {machine['cores']} cores, GPU: {machine['gpu'] or 'none'}",

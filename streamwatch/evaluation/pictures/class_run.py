@@ -105,11 +105,13 @@ def evaluate_class(
         NotEnoughFrames, ModelError: see ``PatchModel``.
     """
     result = ClassResult(found.name, found.is_texture)
-    with closing(read_ahead(_training(found, reading, result))) as pictures:
-        for batch in batched(pictures, LEARN_BATCH_FRAMES):
-            model.learn(_tensor(batch, device))
-            result.trained += len(batch)
-            on_pictures(len(batch))
+    for number in range(model.passes):
+        result.trained, result.problems = 0, []
+        with closing(read_ahead(_training(found, reading, result))) as pictures:
+            for batch in batched(pictures, LEARN_BATCH_FRAMES):
+                model.learn(_tensor(batch, device), number)
+                result.trained += len(batch)
+                on_pictures(len(batch))
     gallery = Gallery()
     with closing(read_ahead(_testing(found, reading, result))) as tests:
         for tested in batched(tests, SCORE_BATCH_FRAMES):

@@ -17,8 +17,18 @@ from streamwatch.model.normality.moments import Moments
 class PatchModel(Protocol):
     """A way to tell normal patches from others. Everything is learned before anything is asked."""
 
-    def learn(self, pixels: Tensor) -> None:
-        """Take in (N, H, W, 3) uint8 normal pictures."""
+    @property
+    def passes(self) -> int:
+        """How often it must see all normal pictures."""
+        ...
+
+    @property
+    def bytes(self) -> int:
+        """What it takes to score, once it has."""
+        ...
+
+    def learn(self, pixels: Tensor, number: int) -> None:
+        """Take in (N, H, W, 3) uint8 normal pictures, in pass ``number``, from 0."""
         ...
 
     def maps(self, pixels: Tensor) -> Tensor:
@@ -33,13 +43,21 @@ class PatchModel(Protocol):
 class GaussianPatches:
     """A Gaussian for each position, the paper's method to the letter (eq. 1 and 2, Defard et al. 2020)."""
 
+    passes = 1
+
     def __init__(self, embedder: Embedder, *, eps: float = EPS) -> None:
         self._embedder, self._eps = embedder, eps
         self._moments: Moments | None = None
         self._field: GaussianField | None = None
 
-    def learn(self, pixels: Tensor) -> None:
+    @property
+    def bytes(self) -> int:
         """See ``PatchModel``."""
+        return self._field.bytes if self._field else 0
+
+    def learn(self, pixels: Tensor, number: int) -> None:
+        """See ``PatchModel``."""
+        del number
         with torch.no_grad():
             self._moments = accumulate(self._moments, embedded(self._embedder, pixels).flatten(1, 2))
         self._field = None
