@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -246,7 +246,7 @@ def _score_prequentially(
             prequential.observe(frame_maps.appearance, at_s, learning.seen)
 
 
-def embedded(embedder: Embedder, pixels: Tensor) -> Tensor:
+def embedded(embedder: Callable[[Tensor], Tensor], pixels: Tensor) -> Tensor:
     """(N, H, W, d) of (N, 256, 256, 3) pictures; on a CPU a few at a time: as fast, and a quarter of the memory."""
     parts = torch.split(pixels, TILE_FRAMES if pixels.device.type == "cpu" else len(pixels))
     first: Tensor = embedder(parts[0])

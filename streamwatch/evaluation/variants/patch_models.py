@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
+from torch.nn.functional import avg_pool2d, interpolate
 
 from streamwatch.errors import NotEnoughFrames
+from streamwatch.evaluation.pictures.patch_model import PatchModel
 from streamwatch.evaluation.variants.covariances import CovarianceRule, Seen, field_of
 from streamwatch.evaluation.variants.reductions import Reduction
 from streamwatch.model.embedding.embedder import Embedder
@@ -13,6 +17,8 @@ from streamwatch.model.fitting import accumulate, embedded
 from streamwatch.model.normality.gaussian import GaussianField, mahalanobis
 from streamwatch.model.normality.moments import Moments
 
+Embed = Callable[[Tensor], Tensor]
+"""(N, H, W, 3) uint8 pictures to (N, h, w, d) embeddings, as ``Embedder`` does."""
 NEAREST_PICTURES = 50
 """K of section 4.2, Cohen & Hoshen 2020."""
 _PATCHES_AT_ONCE = 512
@@ -25,7 +31,7 @@ class ReducedGaussians:
         embedder: gives all channels.
     """
 
-    def __init__(self, embedder: Embedder, reduction: Reduction, rule: CovarianceRule) -> None:
+    def __init__(self, embedder: Embed, reduction: Reduction, rule: CovarianceRule) -> None:
         self._embedder, self._reduction, self._rule = embedder, reduction, rule
         self._moments: Moments | None = None
         self._grid = (0, 0)
@@ -86,7 +92,7 @@ class NearestPatches:
 
     passes = 1
 
-    def __init__(self, embedder: Embedder, pictures: int = NEAREST_PICTURES) -> None:
+    def __init__(self, embedder: Embed, pictures: int = NEAREST_PICTURES) -> None:
         self._embedder, self._pictures = embedder, pictures
         self._known: list[Tensor] = []
 
@@ -119,3 +125,47 @@ class NearestPatches:
         patches = torch.split(embedding.flatten(0, 1), _PATCHES_AT_ONCE)
         nearest = torch.cat([torch.cdist(part, gallery).amin(dim=1) for part in patches])
         return nearest.view(embedding.shape[:2])
+
+
+class Averaged:
+    """Another model's distances, averaged over squares of cells: of the size of an object, and not of a patch.
+
+    Args:
+        cells: side of the squares, odd; at the picture's edges they hold fewer.
+    """
+
+    def __init__(self, model: PatchModel, cells: int) -> None:
+        self._model, self._cells = model, cells
+
+    @property
+    def passes(self) -> int:
+        """See ``PatchModel``."""
+        return self._model.passes
+
+    @property
+    def bytes(self) -> int:
+        """See ``PatchModel``."""
+        return self._model.bytes
+
+    def learn(self, pixels: Tensor, number: int) -> None:
+        """See ``PatchModel``."""
+        self._model.learn(pixels, number)
+
+    def maps(self, pixels: Tensor) -> Tensor:
+        """See ``PatchModel``."""
+        distances = self._model.maps(pixels).unsqueeze(1)
+        return avg_pool2d(distances, self._cells, stride=1, padding=self._cells // 2, count_include_pad=False).squeeze(1)
+
+
+class Enlarged:
+    """An embedder that sees pictures larger, for objects far away; its embeddings are averaged back to the same positions."""
+
+    def __init__(self, embedder: Embedder, factor: int) -> None:
+        self._embedder, self._factor = embedder, factor
+
+    def __call__(self, pixels: Tensor) -> Tensor:
+        """(N, H, W, 3) uint8 to (N, h, w, d)."""
+        planes = interpolate(pixels.permute(0, 3, 1, 2).float(), scale_factor=self._factor, mode="bicubic", align_corners=False)
+        large = planes.round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1)
+        embeddings: Tensor = self._embedder(large)
+        return avg_pool2d(embeddings.permute(0, 3, 1, 2), self._factor).permute(0, 2, 3, 1)

@@ -10,12 +10,15 @@ import torch
 from sklearn.covariance import LedoitWolf
 from sklearn.decomposition import PCA
 from torch import Tensor
+from torch.nn.functional import interpolate
 
 from streamwatch.errors import NotEnoughFrames
 from streamwatch.evaluation.pictures.patch_model import GaussianPatches, PatchModel
 from streamwatch.evaluation.variants.covariances import CovarianceRule, ledoit_wolf, of_neighbourhood, plus_eps, plus_share
-from streamwatch.evaluation.variants.patch_models import NearestPatches, ReducedGaussians
+from streamwatch.evaluation.variants.patch_models import Averaged, Enlarged, NearestPatches, ReducedGaussians
 from streamwatch.evaluation.variants.reductions import ChosenChannels, PrincipalComponents, Reduction, SemiOrthogonal
+from streamwatch.model.embedding.embedder import Embedder
+from streamwatch.model.embedding.identity import EmbeddingIdentity
 
 RELATIVE_TOLERANCE = 2e-4
 PICTURES, ROWS, COLUMNS, CHANNELS, DIMS = 60, 3, 4, 12, 5
@@ -153,6 +156,27 @@ def test_nearest_patches_are_those_of_the_pictures_that_are_most_alike() -> None
         expected = np.linalg.norm(asked[:, :, None] - gallery, axis=3).min(axis=2)
         np.testing.assert_allclose(found[number], expected, rtol=RELATIVE_TOLERANCE)
     assert model.bytes == 2 * known.size
+
+
+def test_averages_are_over_the_cells_that_there_are() -> None:
+    embedder: Any = Known()
+    plain = maps_of(GaussianPatches(embedder))
+    found = maps_of(Averaged(GaussianPatches(embedder), 3))
+    for row in range(ROWS):
+        for column in range(COLUMNS):
+            around = plain[:, max(row - 1, 0) : row + 2, max(column - 1, 0) : column + 2]
+            np.testing.assert_allclose(found[:, row, column], around.mean(axis=(1, 2)), rtol=RELATIVE_TOLERANCE)
+
+
+def test_an_enlarged_picture_is_embedded_at_the_same_positions(untrained: tuple[Embedder, EmbeddingIdentity]) -> None:
+    embedder, _ = untrained
+    pixels = torch.randint(0, 256, (2, 64, 64, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(4))
+    with torch.no_grad():
+        found = Enlarged(embedder, 2)(pixels)
+        assert found.shape == embedder(pixels).shape
+        large = interpolate(pixels.permute(0, 3, 1, 2).float(), size=(128, 128), mode="bicubic", align_corners=False)
+        fine = embedder(large.round().clamp(0, 255).byte().permute(0, 2, 3, 1))
+    np.testing.assert_allclose(found[:, 3, 5], fine[:, 6:8, 10:12].mean(dim=(1, 2)), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("make", [GaussianPatches, NearestPatches])

@@ -17,7 +17,7 @@ from tests.evaluation.test_avenue import make as make_avenue
 
 pytestmark = pytest.mark.slow(60)
 OPTIONS = ("--weights", "untrained", "--dims", "20", "--json")
-VARIANTS = 7
+VARIANTS = 9
 
 
 def test_pictures(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
