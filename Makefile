@@ -6,7 +6,7 @@ INSTALLED := $(VENV)/.installed
 
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: demo test check coverage clean-room docs eval alarms soak reliability bench peers gpu format clean
+.PHONY: demo test check coverage clean-room docs eval variants alarms soak reliability bench peers gpu format clean
 
 demo: $(INSTALLED)  ## render a scene, learn it, watch it; DEMO_ARGS="--no-serve" exits at the end
 	$(BIN)/streamwatch demo $(DEMO_ARGS)
@@ -36,6 +36,10 @@ eval: $(INSTALLED) $(PED2)  ## evaluate on the labelled footage beside the proje
 	$(BIN)/streamwatch evaluate shanghaitech $(PED2) --report build/ablation --weights untrained --ablate
 	cp build/ablation/ablation.md docs/accuracy.md
 	$(BIN)/python -m benchmarks.accuracy build/appearance build/both
+
+variants: $(INSTALLED) $(PED2)  ## the method beside its variants, on the labelled footage beside the project; writes docs/variants.md
+	$(BIN)/streamwatch evaluate shanghaitech $(PED2) --report build/variants --weights untrained --variants --train-frames 640 --every 8
+	cp build/variants/variants.md docs/variants.md
 
 soak: $(INSTALLED)  ## 30 minutes of random faults on 16 simulated cameras, then 20 kills in mid-event and 200 of a sender, and a real Prometheus that sees faults; SOAK_ARGS="--minutes 5"
 	$(BIN)/python -m benchmarks.soak $(SOAK_ARGS)

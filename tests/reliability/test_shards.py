@@ -115,8 +115,8 @@ def test_a_killed_process_closes_its_own_events_and_no_others(postgres: str, tmp
         assert of == stays
         crashed, of = first.next_event()
         assert of == comes_and_goes
-        clip = path_of(tmp_path / "data", "clips", crashed)
-        wait_until(lambda: clip.is_file() and clip.stat().st_size > A_FRAGMENT_BYTES)
+        clip, start = (path_of(tmp_path / "data", kind, crashed) for kind in ("clips", "starts"))
+        wait_until(lambda: start.is_file() and clip.is_file() and clip.stat().st_size > A_FRAGMENT_BYTES)
         first.end(signal.SIGKILL)
         again = stack.enter_context(shard(path, "0/2", tmp_path / "again.log"))
         again.next_event()
