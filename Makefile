@@ -37,9 +37,9 @@ eval: $(INSTALLED) $(PED2)  ## evaluate on the labelled footage beside the proje
 	cp build/ablation/ablation.md docs/accuracy.md
 	$(BIN)/python -m benchmarks.accuracy build/appearance build/both
 
-variants: $(INSTALLED) $(PED2)  ## the method beside its variants, on the labelled footage beside the project; writes docs/variants.md
+variants: $(INSTALLED) $(PED2)  ## the method beside its variants, on the labelled footage beside the project; writes docs/variants.md and docs/variants.json
 	$(BIN)/streamwatch evaluate shanghaitech $(PED2) --report build/variants --weights untrained --variants --train-frames 640 --every 8
-	cp build/variants/variants.md docs/variants.md
+	cp build/variants/variants.md build/variants/variants.json docs/
 
 soak: $(INSTALLED)  ## 30 minutes of random faults on 16 simulated cameras, then 20 kills in mid-event and 200 of a sender, and a real Prometheus that sees faults; SOAK_ARGS="--minutes 5"
 	$(BIN)/python -m benchmarks.soak $(SOAK_ARGS)

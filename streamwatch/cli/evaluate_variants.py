@@ -72,4 +72,4 @@ def _named(data: Dataset | PictureDataset, settings: Settings, views_seed: int |
     if isinstance(data, PictureDataset):
         return f"{'' if views_seed is None else 'rd-'}{data.name}, {len(data.classes)} class(es)"
     learned = "all" if settings.train_frames is None else f"at most {settings.train_frames}"
-    return f"{data.name}, {len(data.scenes)} scene(s), {learned} frames of each learned, every {settings.every}. frame tested"
+    return f"{data.name}, {len(data.scenes)} scene(s), {learned} frames of each learned, one in {settings.every} tested"
