@@ -52,6 +52,8 @@ OPTIONS_OF: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("train_frames", "every", "tracks_folder", "workers", "ablate", "features"), VIDEOS),
 }
 
+NOT_WITH_VARIANTS = ("ablate", "features", "tracks_folder", "workers")
+
 
 @click.command("evaluate")
 @click.argument("dataset", type=click.Choice([*VIDEOS, PICTURES]))
@@ -136,6 +138,10 @@ def _require_options_of(dataset: str, context: click.Context) -> None:
         if given and dataset not in datasets:
             option = next(parameter.opts[0] for parameter in context.command.params if parameter.name == name)
             raise UsageError(f"{option} goes with {', '.join(datasets)} only", hint=f"leave it out for {dataset}")
+        if given and context.params["variants"] and name in NOT_WITH_VARIANTS:
+            raise UsageError(
+                f"--variants are of appearance alone, in one process: {name.partition('_')[0]} means nothing to them"
+            )
 
 
 def _ablate(data: Dataset, settings: Settings, folder: Path, as_json: bool) -> None:

@@ -13,7 +13,6 @@ import click
 
 from streamwatch.cli.progress import frame_progress
 from streamwatch.clock import Clock
-from streamwatch.errors import StreamwatchError
 from streamwatch.evaluation.datasets.mvtec import PictureDataset
 from streamwatch.evaluation.pictures.class_run import ClassResult, PictureReading, evaluate_class
 from streamwatch.evaluation.pictures.patch_model import GaussianPatches
@@ -31,7 +30,7 @@ def evaluate_pictures(
     """Evaluate on a data set of pictures, write report.json and report.html, and print the figures.
 
     Raises:
-        StreamwatchError: a class cannot be learned.
+        ModelError: a distance is not finite.
     """
     began_s = clock.monotonic_s()
     for problem in data.problems:
@@ -53,10 +52,7 @@ def _results(data: PictureDataset, settings: PictureSettings, clock: Clock) -> l
     results = []
     for found in data.classes:
         with frame_progress(f"class {found.name}", len(found.training) + len(found.test)) as advance:
-            try:
-                results.append(evaluate_class(found, GaussianPatches(engine.embedder), reading, engine.device, advance))
-            except StreamwatchError as error:
-                raise type(error)(error.what, where=f"class {found.name}", hint=error.hint) from error
+            results.append(evaluate_class(found, GaussianPatches(engine.embedder), reading, engine.device, advance))
         click.echo(_line(found.name, class_figures(results[-1])), err=True)
     return results
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shlex
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import click
@@ -17,13 +16,12 @@ from streamwatch.evaluation.datasets.mvtec import PictureDataset
 from streamwatch.evaluation.pictures.class_run import PictureReading
 from streamwatch.evaluation.pictures.views import RandomViews, middle_view
 from streamwatch.evaluation.report import method_facts
-from streamwatch.evaluation.scene_run import OnFrames, Settings
+from streamwatch.evaluation.scene_run import Settings
 from streamwatch.evaluation.variants.table import (
     Row,
-    Variant,
     VideoRun,
-    compare_on_pictures,
-    compare_on_videos,
+    on_pictures,
+    on_videos,
     rows_document,
     variants_of,
     variants_page,
@@ -33,8 +31,6 @@ from streamwatch.inference.factory import build_engine
 from streamwatch.model.embedding.backbone import architecture
 from streamwatch.model.embedding.identity import build_embedder
 from streamwatch.video.streams.opener import PyAvOpener
-
-Compare = Callable[[list[Variant], OnFrames], list[Row]]
 
 
 def compare_variants(
@@ -58,9 +54,9 @@ def compare_variants(
             if isinstance(data, PictureDataset):
                 view_of = middle_view if views_seed is None else RandomViews(views_seed)
                 reading = PictureReading(data.root, view_of, PyAvOpener(), clock)
-                rows += compare_on_pictures(data, [variant], reading, engine.device, advance)
+                rows.append(on_pictures(variant, data, reading, engine.device, advance))
             else:
-                rows += compare_on_videos(data, [variant], VideoRun(settings, engine.device, PyAvOpener(), clock, advance))
+                rows.append(on_videos(variant, data, VideoRun(settings, engine.device, PyAvOpener(), clock, advance)))
     facts = method_facts(settings, shlex.join(["streamwatch", *sys.argv[1:]])) | {"data": _named(data, settings, views_seed)}
     page, document = variants_page(rows, facts), json.dumps(rows_document(rows, facts), indent=1)
     write_atomically(folder / "variants.md", page)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import warnings
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,7 @@ from scipy import io
 from sklearn.metrics import roc_auc_score
 
 from streamwatch.evaluation.datasets.avenue import MatlabMasks, load_avenue
+from streamwatch.retry import caught
 from streamwatch.video.streams.opener import PyAvOpener
 from tests.conftest import Cli, encode, moving_square
 
@@ -108,5 +111,35 @@ def test_another_folder_is_refused(cli: Cli, tmp_path: Path) -> None:
 
 def test_a_cell_that_is_no_mask_is_refused(tmp_path: Path) -> None:
     save_masks(tmp_path / "1_label.mat", [np.zeros(SIZE, np.uint8), np.zeros((2, 2), np.uint8)])
+    with pytest.raises(ValueError, match="not one mask per frame"):
+        len(MatlabMasks(tmp_path / "1_label.mat"))
+
+
+def test_a_damaged_file_is_no_internal_fault(tmp_path: Path) -> None:
+    path = tmp_path / "1_label.mat"
+    save_masks(path, [np.zeros(SIZE, np.uint8)] * 9)
+    whole, rng = path.read_bytes(), np.random.default_rng(0)
+    damaged = [b"", b"no mat" * 50, whole[:60], whole[:130], whole[: len(whole) // 2], whole[:-3]]
+    for _ in range(60):
+        altered = bytearray(whole)
+        for at in rng.integers(0, len(altered), 3):
+            altered[at] = rng.integers(0, 256)
+        damaged.append(bytes(altered))
+    refused = 0
+    for number, content in enumerate(damaged):
+        file = tmp_path / f"{number + 2}_label.mat"
+        file.write_bytes(content)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # SciPy's and NumPy's own, of what a damaged file seems to hold
+            failure = caught(partial(len, MatlabMasks(file)))
+        assert failure is None or (isinstance(failure, ValueError) and file.name in str(failure))
+        refused += failure is not None
+    assert refused > len(damaged) / 2
+
+
+def test_cells_of_text_are_no_masks(tmp_path: Path) -> None:
+    cells = np.empty((1, 2), dtype=object)
+    cells[0] = ["no", "masks"]
+    io.savemat(tmp_path / "1_label.mat", {"volLabel": cells})
     with pytest.raises(ValueError, match="not one mask per frame"):
         len(MatlabMasks(tmp_path / "1_label.mat"))

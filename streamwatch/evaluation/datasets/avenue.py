@@ -13,6 +13,7 @@ from scipy import io
 from streamwatch.errors import SourceError, UsageError
 from streamwatch.evaluation.datasets.dataset import Dataset, Mask, SceneData, TestClip, Truth
 from streamwatch.learning.footage import probe
+from streamwatch.retry import caught
 from streamwatch.video.folders import in_order
 from streamwatch.video.sources import Source, parse_source
 from streamwatch.video.streams.opener import Opener
@@ -45,15 +46,20 @@ class MatlabMasks:
 
 
 @lru_cache(maxsize=1)
-def _cells(path: Path) -> Any:
-    """(T,) arrays; raises ValueError if the file holds none."""
-    try:
-        volume = io.loadmat(path, variable_names=["volLabel"])["volLabel"].ravel()
-    except (KeyError, OSError, NotImplementedError, TypeError, ValueError) as error:
-        raise ValueError(f"{path.name} holds no volLabel") from error
-    if volume.dtype != object or len({np.shape(cell) for cell in volume}) != 1 or np.ndim(volume[0]) != 2:
+def _cells(path: Path) -> list[Any]:
+    """(T,) arrays; raises ValueError if the file holds none.
+
+    Of a damaged file SciPy raises whatever its parts do: zlib.error, IndexError, even UnboundLocalError.
+    """
+    read: list[Any] = []
+    failure = caught(lambda: read.append(io.loadmat(path, variable_names=["volLabel"])["volLabel"].ravel()))
+    if failure is not None:
+        raise ValueError(f"{path.name} holds no volLabel") from failure
+    cells = [np.asarray(cell) for cell in read[0]]
+    numbers = all(np.issubdtype(cell.dtype, np.number) or cell.dtype == bool for cell in cells)
+    if not numbers or len({cell.shape for cell in cells}) != 1 or cells[0].ndim != 2:
         raise ValueError(f"{path.name}: volLabel is not one mask per frame")
-    return volume
+    return cells
 
 
 def load_avenue(root: Path, opener: Opener) -> Dataset:

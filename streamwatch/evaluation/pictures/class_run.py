@@ -28,6 +28,8 @@ from streamwatch.video.reader import FrameReader
 from streamwatch.video.sources import parse_source
 from streamwatch.video.streams.opener import Opener
 
+MIN_TRAINED = 2
+"""A covariance has the divisor N - 1."""
 OnPictures = Callable[[int], None]
 
 
@@ -99,10 +101,10 @@ class PictureReading:
 def evaluate_class(
     found: PictureClass, model: PatchModel, reading: PictureReading, device: torch.device, on_pictures: OnPictures
 ) -> ClassResult:
-    """Learn and score one class.
+    """Learn and score one class; of one with fewer pictures than a covariance needs, that is its only problem, and no figure.
 
     Raises:
-        NotEnoughFrames, ModelError: see ``PatchModel``.
+        ModelError: a distance is not finite.
     """
     result = ClassResult(found.name, found.is_texture)
     for number in range(model.passes):
@@ -112,6 +114,11 @@ def evaluate_class(
                 model.learn(_tensor(batch, device), number)
                 result.trained += len(batch)
                 on_pictures(len(batch))
+    if result.trained < MIN_TRAINED:
+        result.problems.append(
+            f"class {found.name}: {result.trained} picture(s) to learn, and {MIN_TRAINED} are needed: no figure"
+        )
+        return result
     gallery = Gallery()
     with closing(read_ahead(_testing(found, reading, result))) as tests:
         for tested in batched(tests, SCORE_BATCH_FRAMES):

@@ -139,23 +139,18 @@ class _Timed:
         return found
 
 
-def compare_on_pictures(
-    data: PictureDataset, variants: Sequence[Variant], reading: PictureReading, device: torch.device, on_pictures: OnFrames
-) -> list[Row]:
-    """Every variant on every class; raises as ``evaluate_class``."""
-
-    def row(variant: Variant) -> Row:
-        timed = [_Timed(variant.make(), reading.clock) for _ in data.classes]
-        results = [
-            evaluate_class(found, model, reading, device, on_pictures) for found, model in zip(data.classes, timed, strict=True)
-        ]
-        return _row(variant, mean_figures(class_figures(result) for result in results), timed)
-
-    return [row(variant) for variant in variants]
+def on_pictures(
+    variant: Variant, data: PictureDataset, reading: PictureReading, device: torch.device, on_done: OnFrames
+) -> Row:
+    """A variant on every class; raises as ``evaluate_class``."""
+    timed = [_Timed(variant.make(), reading.clock) for _ in data.classes]
+    pairs = zip(data.classes, timed, strict=True)
+    results = [evaluate_class(found, model, reading, device, on_done) for found, model in pairs]
+    return _row(variant, mean_figures(class_figures(result) for result in results), timed)
 
 
-def compare_on_videos(data: Dataset, variants: Sequence[Variant], run: VideoRun) -> list[Row]:
-    """Every variant on every scene; pixels and frames of all scenes pooled.
+def on_videos(variant: Variant, data: Dataset, run: VideoRun) -> Row:
+    """A variant on every scene; pixels and frames of all scenes pooled.
 
     Raises:
         UsageError: no scene has training videos and a labelled clip.
@@ -163,14 +158,10 @@ def compare_on_videos(data: Dataset, variants: Sequence[Variant], run: VideoRun)
     scenes = [scene for scene in data.scenes if scene.training and any(clip.truth for clip in scene.clips)]
     if not scenes:
         raise UsageError("no scene has both training videos and a labelled clip", where=data.root)
-
-    def row(variant: Variant) -> Row:
-        tally, timed = _Tally(), [_Timed(variant.make(), run.clock) for _ in scenes]
-        for scene, model in zip(scenes, timed, strict=True):
-            run.evaluate(scene, model, tally)
-        return _row(variant, tally.figures(), timed)
-
-    return [row(variant) for variant in variants]
+    tally, timed = _Tally(), [_Timed(variant.make(), run.clock) for _ in scenes]
+    for scene, model in zip(scenes, timed, strict=True):
+        run.evaluate(scene, model, tally)
+    return _row(variant, tally.figures(), timed)
 
 
 @dataclass

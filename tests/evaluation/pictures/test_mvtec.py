@@ -146,6 +146,20 @@ def test_rd_is_an_independent_computations_on_the_same_views(cli: Cli, mvtec: Pa
     assert found["objects"] == {"image_auroc": None, "pixel_auroc": None, "pro": None}
 
 
+@pytest.mark.parametrize("kept", [0, 1])
+def test_a_class_with_too_little_to_learn_ends_no_other(cli: Cli, mvtec: Path, tmp_path: Path, kept: int) -> None:
+    root = tmp_path / "little"
+    shutil.copytree(mvtec, root)
+    for path in sorted((root / "bottle/train/good").glob("*.png"))[kept:]:
+        path.unlink()
+    done = cli("evaluate", "mvtec", root, "--report", tmp_path / "report", *OPTIONS)
+    assert done.code == 0, done.err
+    found = json.loads(done.out)
+    assert found["problems"] == [f"class bottle: {kept} picture(s) to learn, and 2 are needed: no figure"]
+    assert found["classes"]["bottle"]["pixel_auroc"] is None
+    assert found["pixel_auroc"] == found["classes"]["grid"]["pixel_auroc"]
+
+
 def test_what_is_wrong_in_the_data_is_said_and_the_rest_is_evaluated(cli: Cli, mvtec: Path, tmp_path: Path) -> None:
     root = tmp_path / "damaged"
     shutil.copytree(mvtec / "grid", root / "grid")
@@ -170,6 +184,7 @@ def test_what_is_wrong_in_the_data_is_said_and_the_rest_is_evaluated(cli: Cli, m
         (("mvtec", "ROOT", "--every", "5"), "--every goes with shanghaitech, ucsd, avenue only"),
         (("ucsd", "ROOT", "--rd"), "--rd goes with mvtec only"),
         (("mvtec", "ROOT", "--classes", "screw"), "no class screw"),
+        (("ucsd", "ROOT", "--variants", "--features", "both"), "--variants are of appearance alone"),
         (("mvtec", "ROOT/bottle"), "not MVTec AD: expected CLASS/train/good"),
         (("mvtec", "ROOT/none"), "found no such folder"),
     ],
