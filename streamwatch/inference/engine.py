@@ -17,6 +17,7 @@ from streamwatch.errors import ModelMismatch
 from streamwatch.inference.decisions import Decisions, host_maps
 from streamwatch.inference.field_maps import appearance_maps_for, motion_maps
 from streamwatch.inference.last_results import LastResults
+from streamwatch.inference.planned_sizes import planned_for
 from streamwatch.inference.precision import CheckedPrecision, map_errors, with_rounded_whiteners
 from streamwatch.inference.upload import Upload, part_frames, upload_for
 from streamwatch.inference.workers import Workers, workers_for
@@ -101,7 +102,8 @@ class Engine:
         half_whiteners: torch.dtype | None = None,
     ) -> None:
         self.embedder, self.identity, self.device = embedder, identity, device
-        self._precision, self._last = CheckedPrecision(embedder, half), LastResults()
+        scoring = planned_for(device, embedder), None if half is None else planned_for(device, half)
+        self._precision, self._last = CheckedPrecision(*scoring), LastResults()
         self.tile_frames, self._half_whiteners = tile_frames, half_whiteners
         self._on_batch = on_batch
         self._workers = Workers(workers or workers_for(device))

@@ -18,12 +18,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from streamwatch.inference.planned_sizes import PlannedEmbedder
 from streamwatch.model.batches import sent
 from streamwatch.model.embedding.embedder import Embedder
 from streamwatch.model.normality.gaussian import GaussianField, drawn_normal, mahalanobis
 from streamwatch.model.scene import SceneModel
 
 log = logging.getLogger(__name__)
+Scoring = Embedder | PlannedEmbedder
 CHECKED_FRAMES = 8
 """Frames of a camera that are scored twice before one precision is chosen ..."""
 HALF_FROM_FRAME = 32
@@ -148,7 +150,7 @@ class CheckedPrecision:
         half: the same network in half precision; None scores everything in full.
     """
 
-    def __init__(self, full: Embedder, half: Embedder | None = None) -> None:
+    def __init__(self, full: Scoring, half: Scoring | None = None) -> None:
         self._full, self._half = full, half
         self._checks: dict[str, _Check] = {}
         self._seen: dict[str, int] = {}
@@ -235,13 +237,13 @@ class CheckedPrecision:
         log.info("camera %s: %s", camera, what, extra={"camera": camera})
 
 
-def _rows(embedder: Embedder, pixels: Tensor, rows: list[int]) -> Tensor:
+def _rows(embedder: Scoring, pixels: Tensor, rows: list[int]) -> Tensor:
     whole = rows == list(range(len(pixels)))
     embedded: Tensor = embedder(pixels if whole else pixels[sent(np.array(rows), pixels.device)])
     return embedded
 
 
-def _spread_out(parts: list[tuple[Embedder | None, list[int]]], pixels: Tensor) -> Tensor:
+def _spread_out(parts: list[tuple[Scoring | None, list[int]]], pixels: Tensor) -> Tensor:
     """(N, H, W, d) of all parts' rows; zeros in rows of none."""
     embedded = [(rows, _rows(embedder, pixels, rows)) for embedder, rows in parts if embedder and rows]
     first = embedded[0][1]

@@ -74,17 +74,19 @@ class _Buffer:
 
     def __init__(self, device: torch.device, copiers: Workers) -> None:
         self.sent, self._device, self._copiers = torch.cuda.Event(), device, copiers
-        self._pixels = torch.empty((0, INPUT_SIZE_PX, INPUT_SIZE_PX, 3), dtype=torch.uint8)
-        self._speed = torch.empty((0, SPEED_GRID, SPEED_GRID))
+        self._make_room(PART_FRAMES)  # page-locking takes up to 70 ms, which no frame is to wait for
+
+    def _make_room(self, frames: int) -> None:
+        with torch.cuda.device(self._device):
+            self._pixels = torch.empty((frames, INPUT_SIZE_PX, INPUT_SIZE_PX, 3), dtype=torch.uint8, pin_memory=True)
+            self._speed = torch.empty((frames, SPEED_GRID, SPEED_GRID), pin_memory=True)
 
     def filled(self, frames: Sequence[Frame]) -> tuple[Tensor, Tensor]:
         """The frames' pictures and speeds, once what was here before is sent."""
         self.sent.synchronize()
         count = len(frames)
         if len(self._pixels) < count:
-            with torch.cuda.device(self._device):
-                self._pixels = torch.empty((count, *self._pixels.shape[1:]), dtype=torch.uint8, pin_memory=True)
-                self._speed = torch.empty((count, *self._speed.shape[1:]), pin_memory=True)
+            self._make_room(count)
         pixels, speed = self._pixels[:count], self._speed[:count]
 
         def copy(rows: list[int]) -> None:
