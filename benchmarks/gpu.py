@@ -46,6 +46,7 @@ BATCHES = (1, 16, 64, 256, 512)
 FLOAT32_ERROR_AT_MOST = 1e-4
 ONE_MODEL_FPS, MANY_MODELS_FPS = 10_000, 6_000
 HALF_LOAD_MS = "40; 100"
+PAUSE_MS = 5
 
 
 @dataclass(frozen=True)
@@ -190,6 +191,19 @@ def ways(model: SceneModel, frames: Sequence[Frame], sizes: Sizes, precision: st
         yield Figure(f"{precision}, {who}: GPU memory", round(device_memory()["allocated"] / 2**20), "MiB")
 
 
+def pauses(seconds: float) -> Figure:
+    """How often the machine itself stands still: gaps in a loop that only looks at the clock. Every wait here includes them."""
+    long_ms, last_s = list[float](), time.perf_counter()
+    until_s = last_s + seconds
+    while last_s < until_s:
+        now_s = time.perf_counter()
+        if 1e3 * (now_s - last_s) >= PAUSE_MS:
+            long_ms.append(1e3 * (now_s - last_s))
+        last_s = now_s
+    what = f"The machine stands still for {PAUSE_MS} ms or more (times in a second; longest)"
+    return Figure(what, f"{len(long_ms) / seconds:.1f}; {max(long_ms, default=0.0):.0f}", "1/s; ms")
+
+
 def live(folder: Path, model: SceneModel, sizes: Sizes) -> Iterator[Figure]:
     """The daemon on as many cameras at 5 frames a second, which the host's cores decode."""
     trial = Bench(folder, model, Camera(640, 480, 5.0), 5.0, device=sizes.device).run(sizes.cameras, 4 * sizes.seconds)
@@ -202,6 +216,7 @@ def live(folder: Path, model: SceneModel, sizes: Sizes) -> Iterator[Figure]:
 
 def measure(folder: Path, sizes: Sizes) -> Iterator[Figure]:
     """All figures, each as it is found."""
+    yield pauses(sizes.seconds)
     model, frames = learned(folder, sizes.device)
     yield from agreement(model, frames[:8], sizes)
     for precision in ("auto", *sizes.precisions):
