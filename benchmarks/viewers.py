@@ -3,7 +3,7 @@
 Each viewer does what the live page does: it holds the stream of states and pictures with heat maps of all cameras, and reads
 what comes. Slow ones connect and read nothing.
 
-    python -m benchmarks.viewers [--rounds 3] [--seconds 10]
+    python -m benchmarks.viewers [--rounds 10] [--seconds 5]
 """
 
 from __future__ import annotations
@@ -79,8 +79,8 @@ def asked_slowly(port: int, clients: int) -> Iterator[None]:
 def main() -> None:
     """Measure and write benchmarks/viewers.json."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=10.0)
+    parser.add_argument("--rounds", type=int, default=10)
+    parser.add_argument("--seconds", type=float, default=5.0)
     options = parser.parse_args()
     alone: list[float] = []
     ratios: dict[str, list[float]] = {"viewers": [], "slow": []}

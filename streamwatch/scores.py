@@ -92,6 +92,7 @@ class FrameScore:
         highest: of the parts of the picture that the camera's events are judged by.
         explain: computes ``layers``.
         reused: it is the camera's last result, because nothing has changed.
+        levels: fetches ``level_grid`` alone, which costs less; None takes it from ``maps``.
     """
 
     frame: Frame
@@ -101,6 +102,7 @@ class FrameScore:
     highest: tuple[Highest, ...] = ()
     explain: Callable[[], tuple[LayerShare, ...]] = field(default=tuple, repr=False, compare=False)
     reused: bool = False
+    levels: Callable[[], Float32Array] | None = field(default=None, repr=False, compare=False)
 
     @property
     def score(self) -> float:
@@ -115,7 +117,7 @@ class FrameScore:
     @property
     def level_grid(self) -> Float32Array:
         """(h, w), see ``MapScores``."""
-        return self.maps().level_grid
+        return self.maps().level_grid if self.levels is None else self.levels()
 
     @property
     def fields(self) -> tuple[tuple[str, float], ...]:

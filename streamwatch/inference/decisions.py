@@ -108,7 +108,9 @@ class Decisions:
 
     def _one(self, frame: Frame, maps: FieldMaps) -> Decision:
         found = self._one_by_one[frame.camera].score(maps, frame.time_s, frame.segment)
-        return Decision(found.level, found.cell, found.spread, (Highest.of(found, None),), lambda: found)
+        return Decision(
+            found.level, found.cell, found.spread, (Highest.of(found, None),), lambda: found, lambda: found.level_grid
+        )
 
 
 def host_maps(grids: Tensor) -> list[FieldMaps]:

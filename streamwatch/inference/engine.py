@@ -286,7 +286,7 @@ def _distance_dtype(embedder: Embedder) -> torch.dtype:
 
 
 def _scored(frame: Frame, decided: Decision, explain: Explain) -> FrameScore:
-    return FrameScore(frame, decided.level, decided.maps, decided.spread, decided.highest, explain)
+    return FrameScore(frame, decided.level, decided.maps, decided.spread, decided.highest, explain, levels=decided.levels)
 
 
 def _in_order(parts: Sequence[_Part]) -> Tensor:

@@ -47,6 +47,7 @@ class Decision:
     spread: Spread
     highest: tuple[Highest, ...]
     maps: Callable[[], MapScores]
+    levels: Callable[[], Float32Array]
 
 
 @dataclass
@@ -199,7 +200,7 @@ class StreamBank:
             zones = [_highest(cells, next(of_zone), speaks_here) for cells in stream.zones]
             whole = _highest(None, (of_frame[0], *of_frame[4:6]), speaks_here)
             spread = spread_between(of_frame[2], of_frame[3]) if speaks_here[0] else NO_SPREAD
-            decisions.append(Decision(of_frame[0], int(of_frame[1]), spread, (whole, *zones), maps))
+            decisions.append(Decision(of_frame[0], int(of_frame[1]), spread, (whole, *zones), maps, maps.levels))
         return decisions
 
     def _turns(self, frames: Sequence[Frame], streams: Sequence[_Stream], speaks: Sequence[tuple[bool, bool]]) -> _Turns:
@@ -254,16 +255,18 @@ class _RowMaps:
     def __init__(self, raw: Tensor, smooth: Tensor, row: int, speaks: tuple[bool, bool], rules: StreamRules) -> None:
         self._batch: tuple[Tensor, Tensor, int] | None = (raw, smooth, row)
         self._speaks, self._rules = speaks, rules
+        self._fields: tuple[FieldMaps, FieldMaps] | None = None
         self._found: MapScores | None = None
 
     def __call__(self) -> MapScores:
         """The first time from the device; any thread may ask."""
-        batch = self._batch
-        if batch is not None:
-            self._found, self._batch = self._fetched(*batch), None
         if self._found is None:
-            raise AssertionError("maps that were let go before they were fetched")
+            self._found = self._rules.scores_of(*self._fetched())
         return self._found
+
+    def levels(self) -> Float32Array:
+        """(h, w) the level of each cell, without the score that nobody asked for: 0.06 ms and not 1."""
+        return self._rules.levels_of(self._fetched()[1]) if self._found is None else self._found.level_grid
 
     def let_go(self) -> None:
         """Keep this row alone, and not its batch."""
@@ -271,10 +274,17 @@ class _RowMaps:
             raw, smooth, row = self._batch
             self._batch = raw[:, row : row + 1].clone(), smooth[:, row : row + 1].clone(), 0
 
-    def _fetched(self, raw: Tensor, smooth: Tensor, row: int) -> MapScores:
-        both = torch.stack([raw[:, row], smooth[:, row]]).cpu().numpy().reshape(2, 2, *self._rules.grid)
-        maps = (FieldMaps(*(m if s else None for m, s in zip(pair, self._speaks, strict=True))) for pair in both)
-        return self._rules.scores_of(*maps)
+    def _fetched(self) -> tuple[FieldMaps, FieldMaps]:
+        """The maps by themselves, and filtered."""
+        batch = self._batch
+        if batch is not None:
+            raw, smooth, row = batch
+            both = torch.stack([raw[:, row], smooth[:, row]]).cpu().numpy().reshape(2, 2, *self._rules.grid)
+            fields = [FieldMaps(*(m if s else None for m, s in zip(pair, self._speaks, strict=True))) for pair in both]
+            self._fields, self._batch = (fields[0], fields[1]), None
+        if self._fields is None:
+            raise AssertionError("maps that were let go before they were fetched")
+        return self._fields
 
 
 def _highest(cells: BoolGrid | None, found: Sequence[float], speaks: tuple[bool, bool]) -> Highest:

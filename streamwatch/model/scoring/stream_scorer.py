@@ -65,6 +65,10 @@ class StreamRules:
         measures = self._measured(smooth, level_of(tails, self.fusion.lift) if self.units is None else None)
         return self._scores(fused(self.fusion.tails(maps)), fused(tails), measures, tails, spread_of(smooth))
 
+    def levels_of(self, smooth: FieldMaps) -> Float32Array:
+        """(h, w) ``MapScores.level_grid`` of rules that name units, from causally filtered maps."""
+        return (self.units or FieldUnits()).level(self._measured(smooth, None), self.grid)
+
     def _measured(self, smooth: FieldMaps, together: Float32Array | None) -> Measures:
         """What each field measures, or what all do together, where it counts."""
         named = measures_of(smooth) if self.units or together is None else (("", together),)

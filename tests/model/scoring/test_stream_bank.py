@@ -233,6 +233,20 @@ def test_a_row_is_fetched_once_and_lets_go_of_its_batch(alone: bool) -> None:
     assert decision.maps() is found
 
 
+def test_levels_alone_are_those_of_the_whole_maps_and_let_go_of_the_batch() -> None:
+    maps = torch.from_numpy(maps_of(9, 3))
+    frames = [frame_of(name, 0.0) for name in ("both", "appearance", "motion")]
+    decided, of_maps = bank_of(cameras()).decide(frames, maps), weakref.ref(maps)
+    del maps
+    levels = [decision.levels() for decision in decided]
+    gc.collect()
+    assert of_maps() is None
+    for found, decision in zip(levels, decided, strict=True):
+        assert np.array_equal(found, decision.maps().level_grid)
+        assert float(found.max()) == pytest.approx(decision.level, rel=RELATIVE_TOLERANCE["cpu"])
+        assert decision.levels() is decision.maps().level_grid
+
+
 def test_many_rounds_at_once_are_those_one_by_one(device: torch.device) -> None:
     rng = np.random.default_rng(2)
     rounds, streams = 40, 3
