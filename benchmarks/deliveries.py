@@ -16,8 +16,8 @@ from pathlib import Path
 
 from benchmarks.results import Figure, record
 from benchmarks.sender_kills import fill, start, write_site
-from streamwatch.store.administration import OutboxAdministration
-from streamwatch.store.leases import Outbox
+from streamwatch.store.outbox.administration import OutboxAdministration
+from streamwatch.store.outbox.leases import Outbox
 from streamwatch.store.sessions import open_database
 
 AT_LEAST_HZ = 200.0

@@ -21,9 +21,9 @@ from pathlib import Path
 from standardwebhooks import Webhook as Verifier
 
 from benchmarks.results import Figure, record
-from streamwatch.store.administration import OutboxAdministration
-from streamwatch.store.leases import Outbox
-from streamwatch.store.messages import NewMessage
+from streamwatch.store.outbox.administration import OutboxAdministration
+from streamwatch.store.outbox.leases import Outbox
+from streamwatch.store.outbox.messages import NewMessage
 from streamwatch.store.sessions import open_database
 from tools.receiver import Received, Receiver, running_receiver
 

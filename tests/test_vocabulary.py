@@ -23,7 +23,7 @@ from streamwatch.events.decision import EventPolicy
 from streamwatch.records import EventChange, Frame
 from streamwatch.scores import Spread
 from streamwatch.store.event_store import EventStore
-from streamwatch.store.messages import Message
+from streamwatch.store.outbox.messages import Message
 from streamwatch.store.sessions import open_database
 from streamwatch.video.streams.integrity import IntegrityGuard
 from streamwatch.video.streams.live import disconnect_kind

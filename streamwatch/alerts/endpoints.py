@@ -23,8 +23,8 @@ from streamwatch.documents import iso_time
 from streamwatch.enums import EventType, MessageState
 from streamwatch.errors import ConfigError, DeliveryError, UsageError
 from streamwatch.ids import uuid7
-from streamwatch.store.leases import Outbox
-from streamwatch.store.messages import Message
+from streamwatch.store.outbox.leases import Outbox
+from streamwatch.store.outbox.messages import Message
 
 SOURCE = "urn:streamwatch"
 OnAttempt = Callable[[Attempted], None]

@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Sequence
 
 from streamwatch.enums import EventType
-from streamwatch.store.messages import Message, NewMessage
+from streamwatch.store.outbox.messages import Message, NewMessage
 
 FLOODING = "anomaly."
 """Types that begin so are limited; that a camera is silent is always told."""

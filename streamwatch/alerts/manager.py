@@ -16,8 +16,8 @@ from streamwatch.enums import AttemptResult, LatencyStage
 from streamwatch.errors import StoreError
 from streamwatch.metrics import Metrics
 from streamwatch.records import Notice
-from streamwatch.store.administration import OutboxAdministration
-from streamwatch.store.leases import Outbox
+from streamwatch.store.outbox.administration import OutboxAdministration
+from streamwatch.store.outbox.leases import Outbox
 from streamwatch.threads import ThreadGuard
 
 STOP_S = 15.0

@@ -22,7 +22,7 @@ from streamwatch.alerts.bodies.formats import cloudevent
 from streamwatch.alerts.present import ANOMALY, CONNECTION, PresentState
 from streamwatch.alerts.webhook import DeliveryResult
 from streamwatch.errors import ConfigError
-from streamwatch.store.messages import Message
+from streamwatch.store.outbox.messages import Message
 
 AT_MOST_ONCE, AT_LEAST_ONCE = 0, 1
 PORTS = {"mqtt": 1883, "mqtts": 8883}

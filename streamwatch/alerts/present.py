@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from streamwatch.enums import EventType
 from streamwatch.records import EventChange, Notice
-from streamwatch.store.messages import NewMessage
+from streamwatch.store.outbox.messages import NewMessage
 
 CONNECTION, ANOMALY = "connection", "anomaly"
 ONLINE, OFFLINE, ON, OFF = "online", "offline", "ON", "OFF"

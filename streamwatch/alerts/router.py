@@ -17,7 +17,7 @@ from streamwatch.documents import change_document, iso_time, notice_document
 from streamwatch.enums import EventType, Severity
 from streamwatch.ids import uuid7
 from streamwatch.records import Event, EventChange, Notice
-from streamwatch.store.messages import NewMessage
+from streamwatch.store.outbox.messages import NewMessage
 
 MAX_BOXES = 32
 _SUBJECT_LENGTH = 36

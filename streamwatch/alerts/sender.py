@@ -18,8 +18,8 @@ from streamwatch.clock import Clock
 from streamwatch.enums import AttemptResult, EventType, MessageState
 from streamwatch.errors import StoreError
 from streamwatch.retry import caught
-from streamwatch.store.leases import Outbox
-from streamwatch.store.messages import Message, NewMessage, Settlement
+from streamwatch.store.outbox.leases import Outbox
+from streamwatch.store.outbox.messages import Message, NewMessage, Settlement
 from streamwatch.threads import ThreadGuard
 
 log = logging.getLogger(__name__)

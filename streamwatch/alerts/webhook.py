@@ -14,7 +14,7 @@ from streamwatch.alerts.signature import signed_headers
 from streamwatch.clock import Clock
 from streamwatch.errors import DeliveryError
 from streamwatch.masking import mask_credentials
-from streamwatch.store.messages import Message
+from streamwatch.store.outbox.messages import Message
 
 GONE = 410
 MAX_ANSWER_BYTES = 65_536

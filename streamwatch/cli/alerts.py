@@ -23,9 +23,9 @@ from streamwatch.config.schema import Config
 from streamwatch.documents import iso_time
 from streamwatch.enums import MessageState
 from streamwatch.errors import UsageError
-from streamwatch.store.administration import OutboxAdministration
-from streamwatch.store.leases import Outbox
-from streamwatch.store.messages import Message
+from streamwatch.store.outbox.administration import OutboxAdministration
+from streamwatch.store.outbox.leases import Outbox
+from streamwatch.store.outbox.messages import Message
 from streamwatch.store.sessions import database_of
 from streamwatch.threads import ThreadGuard
 

@@ -17,10 +17,10 @@ from streamwatch.evidence.retention import RetentionTask
 from streamwatch.logs import about
 from streamwatch.metrics import Metrics
 from streamwatch.records import Event
-from streamwatch.store.administration import OutboxAdministration
 from streamwatch.store.database_file import DatabaseFile
 from streamwatch.store.event_store import EventStore
-from streamwatch.store.leases import Outbox
+from streamwatch.store.outbox.administration import OutboxAdministration
+from streamwatch.store.outbox.leases import Outbox
 from streamwatch.store.sessions import open_database_of, rebuild_tables
 from streamwatch.store.snoozes import Snoozes
 from streamwatch.threads import ThreadGuard

@@ -22,8 +22,8 @@ from streamwatch.evidence.layout import KINDS, evidence_of
 from streamwatch.evidence.trusted_time import TrustedTime
 from streamwatch.metrics import Metrics
 from streamwatch.model.calibration.thresholds import DAY_S
-from streamwatch.store.administration import OutboxAdministration
 from streamwatch.store.event_store import EventStore
+from streamwatch.store.outbox.administration import OutboxAdministration
 
 log = logging.getLogger(__name__)
 STEP_EVENTS = 50

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Engine, RowMapping, Select, bindparam, delete
 from streamwatch.enums import EndReason, EventType, Severity
 from streamwatch.errors import UsageError
 from streamwatch.records import Box, Event, EventChange, LayerShare, Notice, Peak, Reason
-from streamwatch.store.messages import NewMessage, insert_messages
+from streamwatch.store.outbox.messages import NewMessage, insert_messages
 from streamwatch.store.sessions import reading, writing
 from streamwatch.store.tables import events, notices
 

@@ -14,8 +14,8 @@ from streamwatch.clock import Clock, SystemClock
 from streamwatch.config.editing import ConfigEditor
 from streamwatch.config.schema import Config
 from streamwatch.store.access import AccessStore
-from streamwatch.store.administration import OutboxAdministration
 from streamwatch.store.event_store import EventStore
+from streamwatch.store.outbox.administration import OutboxAdministration
 from streamwatch.web.api.documents.system import DiskDocument
 from streamwatch.web.jobs import Jobs
 from streamwatch.web.live.cameras import LiveCameras

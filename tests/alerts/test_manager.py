@@ -21,9 +21,9 @@ from streamwatch.errors import ConfigError
 from streamwatch.ids import uuid7
 from streamwatch.metrics import Metrics
 from streamwatch.records import EventChange, Notice
-from streamwatch.store.administration import OutboxAdministration
 from streamwatch.store.event_store import EventStore
-from streamwatch.store.leases import Outbox
+from streamwatch.store.outbox.administration import OutboxAdministration
+from streamwatch.store.outbox.leases import Outbox
 from streamwatch.store.sessions import open_database
 from streamwatch.threads import ThreadGuard
 from tests.conftest import REPOSITORY

@@ -24,9 +24,9 @@ from streamwatch.alerts.webhook import DeliveryResult
 from streamwatch.clock import Clock, SystemClock
 from streamwatch.config.schema import Webhook
 from streamwatch.enums import MessageState
-from streamwatch.store.administration import OutboxAdministration
-from streamwatch.store.leases import Outbox
-from streamwatch.store.messages import Message, NewMessage
+from streamwatch.store.outbox.administration import OutboxAdministration
+from streamwatch.store.outbox.leases import Outbox
+from streamwatch.store.outbox.messages import Message, NewMessage
 from streamwatch.store.sessions import open_database
 from streamwatch.threads import ThreadGuard
 from tests.test_retry import FakeClock

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from streamwatch.enums import MessageState
-from streamwatch.store.administration import OutboxAdministration
-from streamwatch.store.leases import Outbox
-from streamwatch.store.messages import NewMessage, Settlement
+from streamwatch.store.outbox.administration import OutboxAdministration
+from streamwatch.store.outbox.leases import Outbox
+from streamwatch.store.outbox.messages import NewMessage, Settlement
 from streamwatch.store.sessions import open_database
 from tests.conftest import Cli
 from tools.receiver import Receiver, running_receiver, status

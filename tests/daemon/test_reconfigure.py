@@ -29,7 +29,7 @@ from streamwatch.model.scene import SceneModel
 from streamwatch.model.scoring.levels import FieldUnits
 from streamwatch.records import BoolGrid, EventChange, Frame
 from streamwatch.scores import FrameScore
-from streamwatch.store.administration import OutboxAdministration
+from streamwatch.store.outbox.administration import OutboxAdministration
 from streamwatch.store.sessions import open_database
 from tests.conftest import batch_of, inputs, read
 from tests.store.test_event_store import event

@@ -15,8 +15,8 @@ from streamwatch.evidence.layout import evidence_of
 from streamwatch.evidence.retention import ORPHAN_AFTER_S, STEP_EVENTS, RetentionTask, Usage
 from streamwatch.metrics import Metrics
 from streamwatch.records import Event, EventChange
-from streamwatch.store.administration import OutboxAdministration
 from streamwatch.store.event_store import EventQuery, EventStore
+from streamwatch.store.outbox.administration import OutboxAdministration
 from streamwatch.store.sessions import open_database
 from tests.store.test_event_store import ended, event
 from tests.test_retry import FakeClock

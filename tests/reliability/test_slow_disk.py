@@ -24,9 +24,9 @@ from streamwatch.evidence.queue import MAX_WITH_PICTURES
 from streamwatch.evidence.writer import WriteFile
 from streamwatch.files import write_atomically
 from streamwatch.records import Event
-from streamwatch.store.administration import OutboxAdministration
 from streamwatch.store.event_store import EventQuery, EventStore
-from streamwatch.store.messages import Message
+from streamwatch.store.outbox.administration import OutboxAdministration
+from streamwatch.store.outbox.messages import Message
 from streamwatch.store.sessions import open_database
 from tools.receiver import running_receiver
 

@@ -28,7 +28,7 @@ from streamwatch.metrics import Metrics
 from streamwatch.records import Event, EventChange, Frame, Peak, Reason, UInt8Array
 from streamwatch.scores import FrameScore, Highest, MapScores
 from streamwatch.store.event_store import EventStore
-from streamwatch.store.messages import NewMessage
+from streamwatch.store.outbox.messages import NewMessage
 from streamwatch.store.sessions import open_database
 from streamwatch.threads import ThreadGuard
 from streamwatch.web.access.policy import AccessPolicy, access_policy

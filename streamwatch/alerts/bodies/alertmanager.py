@@ -12,7 +12,7 @@ from typing import Any
 
 from streamwatch.documents import iso_time
 from streamwatch.enums import EventType, Severity
-from streamwatch.store.messages import Message
+from streamwatch.store.outbox.messages import Message
 
 REPEAT_S = 60.0
 """How often an alert that goes on is sent again."""

@@ -15,7 +15,7 @@ from streamwatch.alerts.bodies.bounded_templates import BoundedEnvironment
 from streamwatch.clock import Clock, SystemClock
 from streamwatch.enums import EventType
 from streamwatch.errors import ConfigError, DeliveryError
-from streamwatch.store.messages import Message
+from streamwatch.store.outbox.messages import Message
 
 Format = Literal["cloudevents", "alertmanager", "slack", "template"]
 TYPE_PREFIX = "streamwatch."

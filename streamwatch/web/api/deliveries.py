@@ -12,7 +12,7 @@ from streamwatch.alerts.router import MQTT
 from streamwatch.enums import MessageState
 from streamwatch.errors import UsageError
 from streamwatch.masking import mask_url
-from streamwatch.store.messages import Depth, Message
+from streamwatch.store.outbox.messages import Depth, Message
 from streamwatch.web.access.principals import OPERATOR, VIEWER
 from streamwatch.web.api.answers.paging import MAX_PAGE, link_next, number_cursor, without_nul
 from streamwatch.web.api.answers.present import attempt_document, delivery_document, optional_time

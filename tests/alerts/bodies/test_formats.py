@@ -14,7 +14,7 @@ from streamwatch.alerts.bodies.formats import MAX_BODY_BYTES, Format, renderer
 from streamwatch.documents import iso_time
 from streamwatch.enums import MessageState
 from streamwatch.errors import ConfigError, DeliveryError
-from streamwatch.store.messages import Message
+from streamwatch.store.outbox.messages import Message
 
 TIME, START, END = "2026-03-01T12:00:05.000Z", "2026-03-01T12:00:00.000Z", "2026-03-01T12:00:04.000Z"
 STARTED = Message(

@@ -12,7 +12,7 @@ from streamwatch.documents import event_document, iso_time
 from streamwatch.evidence.layout import path_of
 from streamwatch.masking import mask_credentials, mask_url
 from streamwatch.records import Event
-from streamwatch.store.messages import Attempt, Message
+from streamwatch.store.outbox.messages import Attempt, Message
 from streamwatch.web.api.documents.cameras import CalibrationDocument, CameraDocument, FieldDocument
 from streamwatch.web.api.documents.deliveries import AttemptDocument, DeliveryDocument
 from streamwatch.web.api.documents.events import EventDocument, EvidenceLink

@@ -9,7 +9,7 @@ from sqlalchemy import Engine, delete, func, select, update
 
 from streamwatch.enums import MessageState
 from streamwatch.errors import UsageError
-from streamwatch.store.messages import Attempt, Depth, Message, message_of
+from streamwatch.store.outbox.messages import Attempt, Depth, Message, message_of
 from streamwatch.store.sessions import reading, writing
 from streamwatch.store.tables import attempts, endpoints, outbox
 

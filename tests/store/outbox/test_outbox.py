@@ -11,10 +11,10 @@ from sqlalchemy import Engine
 from streamwatch.enums import EventType, MessageState
 from streamwatch.errors import StoreError, UsageError
 from streamwatch.records import EventChange
-from streamwatch.store.administration import OutboxAdministration
 from streamwatch.store.event_store import EventStore
-from streamwatch.store.leases import Outbox
-from streamwatch.store.messages import Depth, Message, NewMessage, Settlement
+from streamwatch.store.outbox.administration import OutboxAdministration
+from streamwatch.store.outbox.leases import Outbox
+from streamwatch.store.outbox.messages import Depth, Message, NewMessage, Settlement
 from tests.databases import OpenDatabase
 from tests.store.test_event_store import event
 

@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, Select, and_, delete, exists, or_, select, update
 
 from streamwatch.enums import MessageState
-from streamwatch.store.messages import Message, NewMessage, Settlement, insert_messages, message_of
+from streamwatch.store.outbox.messages import Message, NewMessage, Settlement, insert_messages, message_of
 from streamwatch.store.sessions import writing
 from streamwatch.store.tables import attempts, endpoints, outbox
 
