@@ -18,6 +18,9 @@ MAX_BODY_BYTES = 5_000_000
 MAX_FAILURES, WITHIN_S = 10, 60.0
 BODY_WITHIN_S = 15.0
 """The next part of a body: who gives none is let go."""
+LINGER_S = 10.0
+"""So long what is sent of a body that nobody reads is taken and dropped. To close before would take the answer away from who
+still sends: what comes then is answered with a reset, and that discards what has not been read (RFC 9112, section 9.6)."""
 MAX_ADDRESSES = 10_000
 
 
@@ -61,23 +64,25 @@ class BodyLimit:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        told = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
+        headers = dict(scope["headers"])
+        told = headers.get(b"content-length", b"0")
+        request = _Request(receive, send, self._max_bytes, has_body=told != b"0" or b"transfer-encoding" in headers)
         if told.isdigit() and int(told) > self._max_bytes:
-            await _too_large(self._max_bytes).answer()(scope, receive, send)
+            await _too_large(self._max_bytes).answer()(scope, receive, request.send)
             return
-        request = _Request(receive, send, self._max_bytes)
         with suppress(_Refused, ClientDisconnect):
             await self._app(scope, request.receive, request.send)
         if request.refusal and not request.began:
-            await request.refusal.answer()(scope, receive, send)
+            refusal, request.refusal = request.refusal, None
+            await refusal.answer()(scope, receive, request.send)
 
 
 class _Request:
     """One request as it is read and answered."""
 
-    def __init__(self, receive: Receive, send: Send, max_bytes: int) -> None:
+    def __init__(self, receive: Receive, send: Send, max_bytes: int, *, has_body: bool) -> None:
         self._receive, self._send, self._max_bytes = receive, send, max_bytes
-        self._read, self._whole = 0, False
+        self._read, self._whole = 0, not has_body
         self.began = False
         self.refusal: Problem | None = None
 
@@ -99,9 +104,22 @@ class _Request:
 
     async def send(self, message: Message) -> None:
         """A part of the answer; what the app makes of a body that broke off is nobody's."""
-        if self.began or self.refusal is None:
-            self.began = True
-            await self._send(message)
+        if not self.began and self.refusal is not None:
+            return
+        self.began = True
+        ends = message["type"] == "http.response.body" and not message.get("more_body", False)
+        if ends and not self._whole:
+            await self._send({**message, "more_body": True})
+            await self._linger()
+            message = {"type": "http.response.body"}
+        await self._send(message)
+
+    async def _linger(self) -> None:
+        """Drop what still comes of the body."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LINGER_S):
+                while (await self._receive()).get("more_body", False):
+                    pass
 
 
 def _too_large(max_bytes: int) -> Problem:

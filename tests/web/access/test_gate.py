@@ -181,6 +181,22 @@ def test_a_body_that_is_too_large_is_not_read(site: TestSite) -> None:
         assert http.put("/api/v1/config", content=chunks).status_code == 413
 
 
+@pytest.mark.parametrize("path", ["/api/v1/config", "/nothing"])
+def test_who_still_sends_a_body_that_nobody_reads_is_told_why(locked: TestSite, path: str) -> None:
+    """Closed at once, a connection is reset for what comes after, and the answer is lost, once in some hundred times."""
+    host, _, port = locked.base_url.removeprefix("http://").rpartition(":")
+    head = f"PUT {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\nContent-Length: {MAX_BODY_BYTES + 2}\r\n\r\n"
+    for _ in range(20):
+        with socket.create_connection((host, int(port)), timeout=20) as sender:
+            sender.sendall(head.encode())
+            for _ in range(20):
+                sender.sendall(b"x" * (MAX_BODY_BYTES // 20))
+            sender.sendall(b"xx")
+            answer = b"".join(iter(lambda: sender.recv(65536), b""))
+        assert answer.startswith((b"HTTP/1.1 413", b"HTTP/1.1 401"))
+        assert answer.endswith(b"}")
+
+
 @pytest.mark.parametrize("path", ["/", "/events", "/login", "/static/site.css", "/api/v1/me", "/nothing"])
 def test_every_answer_says_what_browsers_must_not_do(site: TestSite, path: str) -> None:
     with site.http() as http:
