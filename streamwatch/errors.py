@@ -20,6 +20,7 @@
     |-- EngineFailure                exit 1   the device fails, and does not come back
     |-- StoreError                   exit 1   the event database cannot be used
     |   |-- AlreadyStored            exit 1   it holds a record of this id
+    |   |-- LeaseLost                exit 1   another process watches the camera now
     |   |-- NotStorable              exit 1   what was to be written is nothing that it can hold
     |   `-- StoreUnavailable         exit 1   it does not answer just now; it is tried again
     |-- DeliveryError                exit 1   a message cannot be delivered
@@ -147,6 +148,10 @@ class StoreError(StreamwatchError):
 
 class AlreadyStored(StoreError):
     """The event database holds a record of this id."""
+
+
+class LeaseLost(StoreError):
+    """What was to be written is of a camera that another process watches by now: it must not be."""
 
 
 class NotStorable(StoreError):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
@@ -137,6 +137,10 @@ class Metrics:
         """Expose what waits to be delivered, read whenever the metrics are."""
         self.registry.register(_OutboxGauges(read))
 
+    def show_elsewhere(self, read: Callable[[], Sequence[str]]) -> None:
+        """Expose which cameras of a process another one watches, read whenever the metrics are."""
+        self.cameras_elsewhere.set_function(lambda: len(read()))
+
     def show_dropped_lines(self, read: LinesReader) -> None:
         """Expose what was dropped of the output, read whenever the metrics are."""
         self.registry.register(_LinesDropped(read))
@@ -199,6 +203,8 @@ class Metrics:
         self.inference_batch_size = self._histogram(
             "inference_batch_size", "Frames in one batch.", ("device",), (1, 2, 4, 8, 16, 32, 64, 128, 256)
         )
+        what = "Cameras of this process's share (`--shard`) that another process watches."
+        self.cameras_elsewhere = self._gauge("cameras_elsewhere", what)
         self.queue_length = self._gauge("queue_length", "Items waiting.", ("queue",))
 
     def _declare_events(self) -> None:

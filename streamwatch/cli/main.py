@@ -31,6 +31,7 @@ COMMANDS = {
     "run": "watch cameras (the daemon)",
     "events": "list, show, export and label events",
     "alerts": "list, show, replay and test deliveries",
+    "cluster": "which process watches which camera",
     "token": "who may use page and API",
     "snooze": "raise no events of a camera for a while",
     "bench": "how fast each step is here, and how many cameras this machine carries",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
@@ -24,6 +24,7 @@ from streamwatch.config.sharding import Shard
 from streamwatch.daemon.after_batch import AfterBatch
 from streamwatch.daemon.camera_setup import CameraSetup, PreparedCamera, facts_of, show_regime
 from streamwatch.daemon.config_file import CurrentConfig
+from streamwatch.daemon.held_cameras import HeldCameras
 from streamwatch.daemon.hooks import Hooks
 from streamwatch.daemon.persistence import Persistence
 from streamwatch.daemon.shown import Shown
@@ -50,7 +51,6 @@ from streamwatch.model.embedding.identity import resolve_device
 from streamwatch.recalibration.in_force import InForce
 from streamwatch.recalibration.recalibrator import Recalibrator, WatchedFleet
 from streamwatch.recalibration.task import RecalibrationTask
-from streamwatch.records import Event
 from streamwatch.retry import Backoff
 from streamwatch.scenes.calibration_status import CalibrationStatus
 from streamwatch.scenes.model_files import UsedModelFiles, load_scenes, log_mismatches
@@ -81,6 +81,7 @@ class Surroundings:
         guard_backoff: how long to wait before the work of a thread that failed is begun again.
         evidence_dir: where the database and evidence are; None is ``data_dir``, where the models are.
         shard: which of the site's processes this is; None is the only one.
+        held: which of its cameras are its own at present; None where they are not leased.
         write_evidence: writes a file of evidence, complete or not at all.
         in_force: what thresholds rest on besides the models; None is what the database says.
         dropped_lines: output that nobody read in time, counted by stream.
@@ -93,6 +94,7 @@ class Surroundings:
     guard_backoff: Backoff = GUARD_BACKOFF
     evidence_dir: Path | None = None
     shard: Shard | None = None
+    held: HeldCameras | None = None
     engine_factory: EngineFactory = make_engine
     write_evidence: WriteFile = write_atomically
     in_force: InForce | None = None
@@ -125,12 +127,20 @@ class Components:
     recalibration: RecalibrationTask
     guard: ThreadGuard
     shown: Shown
+    held: HeldCameras | None = None
     servers: tuple[WebServer, ...] = ()
     jobs: Jobs | None = None
 
     def readiness(self) -> Readiness:
         """Whether enough cameras scored a frame lately."""
         return readiness_of(self.fleet.cameras, self.status, self.clock, self.config.value.health)
+
+    def close_left_open(self, cameras: Collection[str] | None) -> None:
+        """Close and document the events that a process which died left open, of these cameras or of all."""
+        config = self.config.value
+        for event in self.persistence.close_left_open(cameras):
+            facts = facts_of(config, event.camera) if event.camera in config.enabled_cameras else {}
+            self.writer.put(EventEvidence(event, facts=facts, ended=True))
 
 
 def assemble(
@@ -150,7 +160,9 @@ def assemble(
     Raises:
         StreamwatchError: something it needs is missing.
     """
-    return _Assembly(config, surroundings, stack, stopping, until_eof).components()
+    parts = _Assembly(config, surroundings, stack, stopping, until_eof).components()
+    parts.close_left_open(config.enabled_cameras if surroundings.shard else None)
+    return parts
 
 
 def camera_plan(config: Config, camera: str, scene: WatchedScene) -> CameraPlan:
@@ -216,7 +228,6 @@ class _Assembly:
             models.record(config, camera)
             setup.set_up(setup.prepare(config, camera, known))
             fleet.add(camera, camera_plan(config, camera, known.first))
-        self._document_crashed(persistence, writer)
         return Components(
             config=self._config,
             clock=clock,
@@ -240,6 +251,7 @@ class _Assembly:
             recalibration=self._recalibration(persistence, setup, publisher),
             guard=self._guard,
             shown=self._shown,
+            held=self._around.held,
         )
 
     def _make_engine(self) -> ScoringEngine:
@@ -250,7 +262,7 @@ class _Assembly:
         return self._around.engine_factory(self._config.value, None if self._until_eof else 1, measure_batch)
 
     def _persistence(self) -> Persistence:
-        on_full = partial(self._hooks.degraded.record, Degradation.DISK_FULL)
+        on_full, held = partial(self._hooks.degraded.record, Degradation.DISK_FULL), self._around.held
         persistence = Persistence(
             self._config,
             self._folder,
@@ -258,7 +270,10 @@ class _Assembly:
             clock=self._around.clock,
             on_full=on_full,
             on_replaced=partial(self._hooks.happened, Degradation.DATABASE_REPLACED),
+            token_of=held.token_of if held else lambda _: None,
         )
+        if held:
+            self._metrics.show_elsewhere(held.elsewhere)
         self._stack.callback(persistence.close)
         if self._device.startswith("cuda"):
             self._metrics.show_device(self._device, device_memory)
@@ -377,12 +392,3 @@ class _Assembly:
             self._stopping,
             on_all_ended=loop.end if self._until_eof else None,
         )
-
-    def _document_crashed(self, persistence: Persistence, writer: EvidenceWriter) -> None:
-        config = self._config.value
-        for event in persistence.close_left_open(config.enabled_cameras if self._around.shard else None):
-            writer.put(EventEvidence(event, facts=_facts_if_known(config, event), ended=True))
-
-
-def _facts_if_known(config: Config, event: Event) -> dict[str, object]:
-    return facts_of(config, event.camera) if event.camera in config.enabled_cameras else {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -26,17 +26,19 @@ class ConfigFile:
     Attributes:
         shard: which of its cameras are this process's; None is all.
         overrides: top-level keys that the command line sets, whatever the file says, at every reading.
+        narrow: takes away the cameras that are not this process's at present.
     """
 
     path: Path
     shard: Shard | None = None
     overrides: Mapping[str, Any] = field(default_factory=dict)
+    narrow: Callable[[Config], Config] = lambda config: config
 
     def load(self) -> Config:
         """Read it. Raises as ``load_config``."""
         config = load_config(self.path)
         config = config.model_copy(update=dict(self.overrides)) if self.overrides else config
-        return self.shard.share_of(config) if self.shard else config
+        return self.narrow(self.shard.share_of(config) if self.shard else config)
 
 
 class CurrentConfig:

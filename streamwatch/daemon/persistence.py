@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 from streamwatch.alerts.manager import DeliveryManager
@@ -42,6 +42,7 @@ class Persistence:
         folder: where the evidence is, and the database unless the configuration has a URL.
         on_full: told when the disk is full, and when that is over.
         on_replaced: told when the database's file was removed or replaced, and a new one was begun.
+        token_of: gives the token of a camera's lease; None where cameras are not leased.
 
     Raises:
         StoreError: it cannot be opened; ConfigError: an endpoint's secret or template is none.
@@ -56,12 +57,13 @@ class Persistence:
         clock: Clock,
         on_full: Callable[[bool], None],
         on_replaced: Callable[[], None] = lambda: None,
+        token_of: Callable[[str], int | None] = lambda _: None,
     ) -> None:
         config, self._clock = current.value, clock
         self.database = database = open_database_of(config, folder)
         router = NotificationRouter(config.alerts, clock, links_to(config.web.public_url, clips=config.clips.enabled))
         administration = OutboxAdministration(database)
-        self.store, self.snoozes = EventStore(database, router), Snoozes(database, clock)
+        self.store, self.snoozes = EventStore(database, router, token_of), Snoozes(database, clock)
         self.snoozes.refresh()
         self.deliveries = DeliveryManager(
             config.alerts,
@@ -96,7 +98,7 @@ class Persistence:
         """The supervising thread still goes round."""
         self._supervised_s = self._clock.monotonic_s()
 
-    def close_left_open(self, cameras: Sequence[str] | None) -> list[Event]:
+    def close_left_open(self, cameras: Collection[str] | None) -> list[Event]:
         """Close the events that a crash left open, of these cameras or of all, and have that told."""
         closed = self.store.close_left_open(cameras)
         for event in closed:

@@ -67,6 +67,8 @@ class Reconfiguration:
             self._dismiss(camera, EndReason.CAMERA_REMOVED)
         for camera in change.retuned:
             parts.pipeline.post(partial(parts.setup.retune, camera, policies[camera]))
+        if parts.held:  # what another process left open when it lost them
+            parts.close_left_open(change.added)
         for camera, plan in plans.items():
             if camera in change.restarted:
                 # Holds for the event that ends by it, too.
@@ -77,6 +79,8 @@ class Reconfiguration:
             parts.pipeline.post(partial(parts.setup.set_up, prepared[camera]))
             parts.fleet.add(camera, plan)
             parts.fleet.start(camera)
+        if parts.held:
+            parts.held.took_up()
         log.info("configuration reloaded: %s", change)
 
     def _dismiss(self, camera: str, reason: EndReason) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from contextlib import AbstractContextManager, ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from streamwatch.config.schema import Config
 from streamwatch.config.sharding import Shard
 from streamwatch.daemon.assembly import Components, Surroundings, assemble
 from streamwatch.daemon.config_file import ConfigFile, ConfigFollower
+from streamwatch.daemon.held_cameras import held_cameras
 from streamwatch.daemon.nightly_process import NightlyProcess, start_update
 from streamwatch.daemon.process.signals import handling_signals
 from streamwatch.daemon.process.systemd import notify
@@ -77,7 +78,12 @@ class Service:
         asked = threading.Event()
         watched = FollowedFile(followed.path, asked) if followed else None
         try:
-            _lock_folder(around.evidence_dir or config.data_dir, around.shard, self._stack)
+            folder = around.evidence_dir or config.data_dir
+            _lock_folder(folder, around.shard, self._stack)
+            if around.shard and followed:
+                held = self._stack.enter_context(held_cameras(config, around.shard, folder, around.clock, asked.set))
+                config, followed, around = held.share_of(config), held.followed(followed), replace(around, held=held)
+                held.took_up()
             if not until_eof:
                 self._stack.enter_context(long_lived())
             parts = assemble(config, around, self._stack, self._stop, until_eof=until_eof)
@@ -113,6 +119,10 @@ class Service:
         """Ask the run to end; open events are closed as ``shutdown``."""
         self._stop.set()
 
+    def close(self) -> None:
+        """Let go of all that is open, of a daemon that is not run; one that ran has."""
+        self._stack.close()
+
     def reload(self) -> None:
         """Read the configuration again soon."""
         self._reconfiguration.ask()
@@ -129,6 +139,8 @@ class Service:
         parts = self.parts
         for server in parts.servers:
             server.start(parts.guard)
+        if parts.held:
+            parts.held.start(parts.guard)
         parts.persistence.start(parts.guard, retain=not self._until_eof)
         parts.writer.start(parts.guard)
         parts.publisher.start(parts.guard)

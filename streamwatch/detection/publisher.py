@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Protocol
@@ -18,7 +18,7 @@ from typing import Protocol
 from streamwatch.clock import Clock
 from streamwatch.detection.waiting import Publication, WaitingChanges
 from streamwatch.enums import Degradation, EventType, LatencyStage
-from streamwatch.errors import AlreadyStored, NotStorable, StoreError, StoreUnavailable, StreamwatchError
+from streamwatch.errors import AlreadyStored, LeaseLost, NotStorable, StoreError, StoreUnavailable, StreamwatchError
 from streamwatch.evidence.writer import EvidenceWriter
 from streamwatch.metrics import Metrics
 from streamwatch.records import EventChange, Notice
@@ -52,11 +52,15 @@ class Subscribers:
 class EventRecorder(Protocol):
     """Where event changes and notices are made durable before anybody hears of them."""
 
-    def record(self, change: EventChange) -> None:
-        """Write an event as ``change`` leaves it; raises StoreUnavailable to be asked again."""
+    def token_of(self, camera: str) -> int | None:
+        """The token of a camera's lease, which what happens now is recorded with; None where cameras are not leased."""
         ...
 
-    def record_notice(self, notice: Notice) -> None:
+    def record(self, change: EventChange, token: int | None, /) -> None:
+        """Write an event as ``change`` leaves it; raises StoreUnavailable to be asked again, LeaseLost to be let be."""
+        ...
+
+    def record_notice(self, notice: Notice, token: int | None, /) -> None:
         """Write a notice; raises as ``record``."""
         ...
 
@@ -105,7 +109,7 @@ class Publisher:
 
     def publish(self, publication: Publication) -> None:
         """Have it stored and told; returns at once, from any thread, unless recordings are read as fast as may be."""
-        given_up = self._waiting.put(publication)
+        given_up = self._waiting.put(replace(publication, token=self._store.token_of(publication.camera)))
         self._show_waiting()
         self._writer.count_given_up(given_up)
         if len(self._waiting) > self._max_waiting:
@@ -140,16 +144,19 @@ class Publisher:
             StoreError: the database refuses; what it refused still waits.
         """
         while (publication := self._waiting.head()) is not None:
-            if self._is_stored(publication.item):
+            if self._is_stored(publication):
                 self._notify(publication)
             self._waiting.done()
             self._show_waiting()
 
-    def _is_stored(self, item: EventChange | Notice) -> bool:
-        """Store it; False if it is given up, because a fault of ours keeps it from being stored and others wait."""
-        again, self._tried = item is self._tried, item
+    def _is_stored(self, publication: Publication) -> bool:
+        """Store it; False if it is given up: a fault of ours keeps it from it, or another process watches the camera by now."""
+        again, self._tried = publication.item is self._tried, publication.item
         self._faults = self._faults if again else 0
-        failure = caught(partial(_record, self._store, item))
+        failure = caught(partial(_record, self._store, publication))
+        if isinstance(failure, LeaseLost):
+            log.warning("%s: what this one still had to say of it is not stored", failure)
+            return False
         if isinstance(failure, AlreadyStored) and again:
             log.info("what was not acknowledged had been stored")  # the answer was lost, not the transaction
             return True
@@ -242,11 +249,12 @@ class Publisher:
             log.error("a subscriber failed", exc_info=failure)
 
 
-def _record(store: EventRecorder, item: EventChange | Notice) -> None:
+def _record(store: EventRecorder, publication: Publication) -> None:
+    item = publication.item
     if isinstance(item, Notice):
-        store.record_notice(item)
+        store.record_notice(item, publication.token)
     else:
-        store.record(item)
+        store.record(item, publication.token)
 
 
 def _count(change: EventChange, captured_at_s: float | None, metrics: Metrics, clock: Clock) -> None:

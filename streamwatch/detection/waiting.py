@@ -20,11 +20,18 @@ class Publication:
     Attributes:
         evidence: what is to be written of it; None for nothing.
         captured_at_s: when the deciding frame left the decoder, on the monotonic clock; None if no frame decided.
+        token: of the camera's lease when it happened; None where cameras are not leased.
     """
 
     item: EventChange | Notice
     evidence: EventEvidence | None = None
     captured_at_s: float | None = None
+    token: int | None = None
+
+    @property
+    def camera(self) -> str:
+        """Whose it is; empty for a notice of the whole process."""
+        return self.item.camera if isinstance(self.item, Notice) else self.item.event.camera
 
     @property
     def holds_pictures(self) -> bool:

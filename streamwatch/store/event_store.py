@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Engine, RowMapping, Select, bindparam, delete
 from streamwatch.enums import EndReason, EventType, Severity
 from streamwatch.errors import UsageError
 from streamwatch.records import Box, Event, EventChange, LayerShare, Notice, Peak, Reason
+from streamwatch.store.camera_leases import require_token
 from streamwatch.store.outbox.messages import NewMessage, insert_messages
 from streamwatch.store.sessions import reading, writing
 from streamwatch.store.tables import events, notices
@@ -72,19 +73,33 @@ class EventStore:
     Args:
         engine: an open, migrated database; see ``open_database``.
         router: says whom to tell of what; None tells nobody.
+        token_of: gives the token that a camera's lease had when this process last held it; None where cameras are not leased.
     """
 
-    def __init__(self, engine: Engine, router: MessageRouter | None = None) -> None:
-        self._engine, self._router = engine, router
+    def __init__(
+        self,
+        engine: Engine,
+        router: MessageRouter | None = None,
+        token_of: Callable[[str], int | None] = lambda _: None,
+    ) -> None:
+        self._engine, self._router, self._token_of = engine, router, token_of
 
-    def record(self, change: EventChange) -> None:
+    def token_of(self, camera: str) -> int | None:
+        """What of a camera is recorded with from now on; see ``record``."""
+        return self._token_of(camera)
+
+    def record(self, change: EventChange, token: int | None = None) -> None:
         """Write an event as ``change`` leaves it, and whom to tell of it, in one transaction.
 
+        Args:
+            token: of the camera's lease when the change was made; None where cameras are not leased.
+
         Raises:
-            StoreError: the database refused; AlreadyStored: it holds this already.
+            StoreError: the database refused; AlreadyStored: it holds this already; LeaseLost: the camera is another process's.
         """
         with writing(self._engine, f"event {change.event.id} could not be written") as connection:
             self._write(connection, change)
+            _require(connection, change.event.camera, token)
 
     def _write(self, connection: Connection, change: EventChange) -> None:
         row = _row(change.event)
@@ -96,16 +111,13 @@ class EventStore:
                 connection.execute(events.insert().values(row))
         insert_messages(connection, self._router.of_change(change) if self._router else ())
 
-    def record_notice(self, notice: Notice) -> None:
-        """Write a notice, and whom to tell of it, in one transaction.
-
-        Raises:
-            StoreError: the database refused.
-        """
+    def record_notice(self, notice: Notice, token: int | None = None) -> None:
+        """Write a notice, and whom to tell of it, in one transaction; arguments and errors as ``record``."""
         row = {"id": notice.id, "type": notice.type.value, "camera": notice.camera, "at_wall_s": notice.at_wall_s}
         with writing(self._engine, "a notice could not be written") as connection:
             connection.execute(notices.insert().values(**row, detail=dict(notice.detail)))
             insert_messages(connection, self._router.of_notice(notice) if self._router else ())
+            _require(connection, notice.camera, token)
 
     def list_events(self, query: EventQuery | None = None) -> list[Event]:
         """The events that ``query`` asks for, the newest first."""
@@ -198,24 +210,35 @@ class EventStore:
         with writing(self._engine, "events could not be deleted") as connection:
             connection.execute(delete(events).where(events.c.id.in_(event_ids)))
 
-    def close_left_open(self, cameras: Sequence[str] | None = None) -> list[Event]:
+    def close_left_open(self, cameras: Collection[str] | None = None) -> list[Event]:
         """Close events that a process left open when it died, with reason ``crash``, at their peak.
 
         The peak is the last moment that is known of such an event.
 
         Args:
             cameras: only of these, because other processes write here too; None is all.
+
+        Raises:
+            StoreError: the database refused; LeaseLost: a camera is another process's.
         """
         left = self.list_events(EventQuery(state="open", limit=1_000_000))
         closed = [event.crashed() for event in left if cameras is None or event.camera in cameras]
         for at in range(0, len(closed), _IDS_AT_ONCE):  # a transaction each would be a minute for some ten thousand
             with writing(self._engine, "what a crash left open could not be closed") as connection:
-                _close(connection, self._router, closed[at : at + _IDS_AT_ONCE])
+                part = closed[at : at + _IDS_AT_ONCE]
+                _close(connection, self._router, part)
+                for camera in sorted({event.camera for event in part}):
+                    _require(connection, camera, self._token_of(camera))
         return closed
 
     def close(self) -> None:
         """Release all connections."""
         self._engine.dispose()
+
+
+def _require(connection: Connection, camera: str, token: int | None) -> None:
+    if token is not None:
+        require_token(connection, camera, token)
 
 
 def write_note(engine: Engine, event_id: str, note: str | None) -> None:

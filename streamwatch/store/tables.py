@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import JSON, Boolean, Column, Float, Index, Integer, LargeBinary, MetaData, String, Table, false
+from sqlalchemy import JSON, BigInteger, Boolean, Column, Float, Index, Integer, LargeBinary, MetaData, String, Table, false
 
 metadata = MetaData()
 
@@ -118,6 +118,15 @@ live_peaks = Table(
     Column("watched", JSON, nullable=False),
     Column("applied", JSON, nullable=False),
     Column("earlier", JSON, nullable=False),
+)
+
+camera_leases = Table(
+    "camera_leases",
+    metadata,
+    Column("camera", String(255), primary_key=True),
+    Column("holder", String(255), nullable=False),
+    Column("token", BigInteger, nullable=False),
+    Column("until_wall_s", Float(53), nullable=False),
 )
 
 tokens = Table(

@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import time as time_of_day
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 from streamwatch.config.changes import ON_RELOAD, Effect
 from streamwatch.daemon.assembly import Components, Surroundings
@@ -20,45 +19,11 @@ from streamwatch.daemon.config_file import ConfigFile, ConfigFollower
 from streamwatch.daemon.reconfigure import Reconfiguration
 from streamwatch.daemon.service import Service
 from streamwatch.enums import EventType
-from streamwatch.errors import ModelMismatch
-from streamwatch.inference.engine import WatchedScene
-from streamwatch.model.artifact.serialization import Provenance, save_model
-from streamwatch.model.embedding.identity import BackboneSpec, build_embedder
-from streamwatch.model.fitting import fit
-from streamwatch.model.scene import SceneModel
-from streamwatch.model.scoring.levels import FieldUnits
-from streamwatch.records import BoolGrid, EventChange, Frame
-from streamwatch.scores import FrameScore
+from streamwatch.records import EventChange
 from streamwatch.store.outbox.administration import OutboxAdministration
 from streamwatch.store.sessions import open_database
-from tests.conftest import batch_of, inputs, read
+from tests.daemon.conftest import REFUSED, NoEngine
 from tests.store.test_event_store import event
-
-REFUSED = "other"
-
-
-class NoEngine:
-    """Scores nothing."""
-
-    def prepared(self, camera: str, scene: WatchedScene) -> WatchedScene:
-        if camera == REFUSED:
-            raise ModelMismatch("its model is of another backbone")
-        return scene
-
-    def watch(self, camera: str, scene: WatchedScene) -> None:
-        pass
-
-    def measure_in(self, camera: str, units: FieldUnits | None, zones: Sequence[BoolGrid] = ()) -> None:
-        pass
-
-    def unwatch(self, camera: str) -> None:
-        pass
-
-    def probe(self) -> None:
-        """It works."""
-
-    def score(self, frames: Sequence[Frame]) -> list[FrameScore]:
-        return []
 
 
 @dataclass
@@ -89,15 +54,6 @@ class Site:
         return [(message.endpoint, message.content["links"]) for message in found]
 
 
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory, video: Path) -> Path:
-    """A small model of the video."""
-    embedder, identity = build_embedder(BackboneSpec(weights="untrained", dims=5), device=torch.device("cpu"))
-    path = tmp_path_factory.mktemp("model") / "model.safetensors"
-    save_model(fit(SceneModel(identity), embedder, [batch_of(inputs(read(video)))]), path, Provenance())
-    return path
-
-
 @pytest.fixture
 def site(tmp_path: Path, model: Path, video: Path) -> Iterator[Site]:
     (tmp_path / "data/models").mkdir(parents=True)
@@ -117,7 +73,7 @@ def site(tmp_path: Path, model: Path, video: Path) -> Iterator[Site]:
     around = Surroundings(engine_factory=lambda *_: NoEngine())
     service = Service(file.load(), until_eof=False, config_file=file, surroundings=around)
     yield Site(path, document, service, Reconfiguration(service.parts, ConfigFollower(file)))
-    service.parts.persistence.close()
+    service.close()
     logging.getLogger("streamwatch").setLevel(logging.NOTSET)
 
 

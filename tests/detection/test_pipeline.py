@@ -119,10 +119,13 @@ class Bench:
         tracker = EventTracker(camera, ZonePolicy(EventPolicy(10, 5, 0.5, 0.5, 0.5), alert_threshold), new_id=uuid7)
         self.pipeline.add(CameraMonitor(camera, [tracker], TamperDetector(), max_age_s=2.0, drift=DriftMonitor(8.0, 10.0)))
 
-    def record(self, change: EventChange) -> None:
+    def token_of(self, _camera: str) -> int | None:
+        return None
+
+    def record(self, change: EventChange, _token: int | None = None) -> None:
         self.changes.append(change)
 
-    def record_notice(self, notice: Notice) -> None:
+    def record_notice(self, notice: Notice, _token: int | None = None) -> None:
         self.notices.append(notice)
 
     def show(self, pixels: UInt8Array | None = None, *, level: float = 1.0, age_s: float = 0.0, camera: str = "cam") -> int:

@@ -38,10 +38,13 @@ class Store:
         self.hang = threading.Event()
         self.hang.set()
 
-    def record(self, change: EventChange) -> None:
+    def token_of(self, _camera: str) -> int | None:
+        return None
+
+    def record(self, change: EventChange, _token: int | None = None) -> None:
         self._take(f"{change.event.id} {change.type}")
 
-    def record_notice(self, notice: Notice) -> None:
+    def record_notice(self, notice: Notice, _token: int | None = None) -> None:
         self._take(f"{notice.id} {notice.type}")
 
     def _take(self, what: str) -> None:

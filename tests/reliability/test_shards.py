@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +34,7 @@ from tests.databases import open_admin
 from tools.receiver import running_receiver
 
 pytestmark = pytest.mark.slow(50)
+RELIEVED_WITHIN_S = 30
 
 
 def strange_for_good() -> Iterator[UInt8Array]:
@@ -48,11 +50,19 @@ class Shard:
     def __init__(self, config: Path, share: str, log: Path) -> None:
         command = [sys.executable, "-m", "streamwatch", "run", "-c", str(config), "--shard", share]
         environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
-        self._log = log
+        self._path = log
         with log.open("w") as stderr:
             self._process = subprocess.Popen(
                 command, stdout=subprocess.PIPE, stderr=stderr, text=True, cwd=REPOSITORY, env=environment
             )
+
+    @property
+    def log(self) -> str:
+        """What it has written so far."""
+        return self._path.read_text()
+
+    def send(self, number: signal.Signals) -> None:
+        self._process.send_signal(number)
 
     def next_event(self) -> tuple[str, str]:
         """Id and camera of the next event that begins."""
@@ -61,11 +71,11 @@ class Shard:
         while time.monotonic() < deadline_s:
             if select.select([self._process.stdout], [], [], 1.0)[0]:
                 line = self._process.stdout.readline()
-                assert line, f"it has ended:\n{self._log.read_text()}"
+                assert line, f"it has ended:\n{self.log}"
                 document = json.loads(line)
                 if document.get("type") == "anomaly.started":
                     return document["id"], document["camera"]
-        raise AssertionError(f"no event in time:\n{self._log.read_text()}")
+        raise AssertionError(f"no event in time:\n{self.log}")
 
     def end(self, number: signal.Signals) -> None:
         self._process.send_signal(number)  # which is nothing to one that has ended
@@ -134,6 +144,50 @@ def test_a_killed_process_closes_its_own_events_and_no_others(postgres: str, tmp
         assert reason_of(events, lasting) == "shutdown"
         require_told([event.id for event in events], receiver)
         require_evidence(tmp_path / "data", [event for event in events if event.id == crashed])
+
+
+@pytest.mark.paced
+def test_a_process_that_hangs_is_relieved_and_does_no_harm_when_it_comes_back(postgres: str, tmp_path: Path) -> None:
+    """Two are given the same share by mistake, each with a folder of its own."""
+    admin = open_admin(postgres)
+    with admin.connect() as connection:
+        connection.exec_driver_sql("CREATE DATABASE relieved")
+    admin.dispose()
+    url = f"{postgres}/relieved"
+    with ExitStack() as stack:
+        receiver = stack.enter_context(running_receiver())
+        cameras = {"dock": stack.enter_context(simulated(strange_loop()))}
+        alerts = {"webhooks": [{"name": "ops", "url": receiver.url, "timeout": "1s"}]}
+        paths = []
+        for name in ("first", "second"):
+            learn(tmp_path / name, list(cameras), FEW_DIMS)
+            document = {**site_config(tmp_path / name, cameras, 5.0, "tcp", FEW_DIMS), "alerts": alerts, "database": url}
+            paths.append(tmp_path / name / "site.yaml")
+            paths[-1].write_text(json.dumps(document))
+        first = stack.enter_context(shard(paths[0], "0/1", tmp_path / "first.log"))
+        left_open, _ = first.next_event()
+        second = stack.enter_context(shard(paths[1], "0/1", tmp_path / "second.log"))
+        wait_until(lambda: "ready" in second.log or "shard 0/1 takes" in second.log)
+        first.send(signal.SIGSTOP)
+        stopped_s = time.monotonic()
+        second.next_event()
+        assert time.monotonic() - stopped_s < RELIEVED_WITHIN_S
+        first.send(signal.SIGCONT)
+        wait_until(lambda: "camera dock: another process watches it now" in first.log)
+        second.next_event()
+        store = EventStore(open_database(url, tmp_path))
+        stack.callback(store.close)
+        assert store.find(left_open).reason in ("crash", "normal")
+        for running in (first, second):
+            running.end(signal.SIGTERM)
+        sender = [sys.executable, "-m", "streamwatch", "alerts", "send", "--until-empty", "-c", str(paths[1])]
+        subprocess.run(sender, check=True, cwd=REPOSITORY, timeout=60)
+        events = sorted(store.list_events(EventQuery(limit=1000)), key=lambda event: event.start_wall_s)
+        assert all(event.reason for event in events), "none is left open"
+        for before, after in pairwise(events):
+            assert before.end_wall_s is not None
+            assert before.end_wall_s <= after.start_wall_s, "never do two processes tell of the camera at a time"
+        require_told([event.id for event in events], receiver)
 
 
 def wait_until(holds: Callable[[], bool]) -> None:

@@ -1,0 +1,43 @@
+"""`streamwatch cluster status`: who watches what."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from streamwatch.clock import SystemClock
+from streamwatch.store.camera_leases import CameraLeases
+from streamwatch.store.sessions import open_database
+from tests.conftest import Cli
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    path = tmp_path / "site.yaml"
+    cameras = {name: {"source": f"rtsp://127.0.0.1/{name}"} for name in ("dock", "gate", "yard")}
+    path.write_text(json.dumps({"version": 1, "data_dir": str(tmp_path / "data"), "cameras": cameras}))
+    return path
+
+
+def test_each_camera_with_the_process_that_watches_it(config: Path, cli: Cli) -> None:
+    database = open_database(None, config.parent / "data")
+    CameraLeases(database, "shard 0/2 of one", clock=SystemClock(), lasts_s=600).hold(["dock", "elsewhere"])
+    CameraLeases(database, "shard 1/2 of two", clock=SystemClock(), lasts_s=0).hold(["gate"])
+    database.dispose()
+    lines = cli("cluster", "status", "-c", str(config)).out.splitlines()
+    assert lines[0].startswith("camera dock: shard 0/2 of one, until 20")
+    assert lines[1:] == ["camera gate: nobody", "camera yard: nobody"], "a lease that has ended is nobody's"
+    document = json.loads(cli("cluster", "status", "-c", str(config), "--json").out)
+    assert [(one["camera"], one["process"], one["token"]) for one in document["cameras"]] == [
+        ("dock", "shard 0/2 of one", 1),
+        ("gate", None, 0),
+        ("yard", None, 0),
+    ]
+
+
+def test_a_site_that_never_ran_is_said_so(config: Path, cli: Cli) -> None:
+    result = cli("cluster", "status", "-c", str(config))
+    assert result.code == 2
+    assert "there is no event database" in result.err

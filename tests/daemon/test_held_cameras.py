@@ -1,0 +1,225 @@
+"""Daemons that are given one camera: one watches it, the other waits, and what the first writes after it lost it is refused."""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine
+
+from streamwatch.config.schema import Config
+from streamwatch.config.sharding import Shard
+from streamwatch.daemon.assembly import Components, Surroundings
+from streamwatch.daemon.config_file import ConfigFile, ConfigFollower
+from streamwatch.daemon.held_cameras import LEASE_S, HeldCameras
+from streamwatch.daemon.reconfigure import Reconfiguration
+from streamwatch.daemon.service import Service
+from streamwatch.detection.waiting import Publication
+from streamwatch.enums import EventType
+from streamwatch.errors import StoreError
+from streamwatch.records import EventChange
+from streamwatch.store.camera_leases import CameraLeases, all_leases
+from streamwatch.store.sessions import open_database
+from tests.daemon.conftest import NoEngine
+from tests.store.test_event_store import ended, event
+from tests.test_retry import FakeClock
+
+
+def site_of(cameras: tuple[str, ...], **keys: object) -> Config:
+    sources = {camera: {"source": f"rtsp://127.0.0.1/{camera}"} for camera in cameras}
+    return Config.model_validate({"version": 1, "cameras": sources, **keys})
+
+
+@dataclass
+class Process:
+    """What one of several holds, and how often it was told that this is not what it watches."""
+
+    database: Engine
+    name: str
+    clock: FakeClock
+    told: list[float] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        leases = CameraLeases(self.database, self.name, clock=self.clock, lasts_s=LEASE_S)
+        self.held = HeldCameras(leases, self.clock, lambda: self.told.append(self.clock.now_s))
+
+    def watch(self, *cameras: str) -> list[str]:
+        """Take up a configuration with these cameras; those that it has then."""
+        narrowed = self.held.share_of(site_of(cameras))
+        self.held.took_up()
+        return list(narrowed.cameras)
+
+
+@pytest.fixture
+def begun(tmp_path: Path) -> Iterator[Callable[[str], Process]]:
+    """Begins another process on one database and one clock."""
+    clock = FakeClock()
+    with ExitStack() as stack:
+
+        def another(name: str) -> Process:
+            database = open_database(None, tmp_path)
+            stack.callback(database.dispose)
+            return Process(database, name, clock)
+
+        yield another
+
+
+def test_who_comes_second_waits_until_the_first_is_gone(begun: Callable[[str], Process]) -> None:
+    first, second = begun("first"), begun("second")
+    assert first.watch("dock", "yard") == ["dock", "yard"]
+    assert second.watch("yard", "gate") == ["gate"]
+    assert second.held.elsewhere() == ["yard"]
+    second.held.run_once()
+    assert not second.told
+    first.held.stop()
+    second.held.run_once()
+    assert second.told
+    assert second.watch("yard", "gate") == ["yard", "gate"]
+    assert not second.held.elsewhere()
+    assert second.held.token_of("yard") == 2
+
+
+def test_what_is_held_and_not_watched_is_told_until_it_is(begun: Callable[[str], Process]) -> None:
+    """The configuration may be refused just then, or the database."""
+    first, second = begun("first"), begun("second")
+    first.watch("dock")
+    second.watch("dock")
+    second.clock.now_s += LEASE_S
+    for _ in range(3):
+        second.held.run_once()
+    assert len(second.told) == 3
+    second.watch("dock")
+    second.held.run_once()
+    assert len(second.told) == 3
+    first.held.run_once()
+    assert first.told, "it was away for too long"
+    assert first.held.token_of("dock") == 1, "what it still says is said with what it had, and refused"
+
+
+def test_what_a_refused_configuration_leaves_out_is_not_given_back(begun: Callable[[str], Process]) -> None:
+    first, second = begun("first"), begun("second")
+    first.watch("dock", "yard")
+    first.held.share_of(site_of(("dock", "gate")))  # and it is not taken up
+    first.held.run_once()
+    assert second.watch("dock", "yard", "gate") == []
+    first.watch("dock", "gate")
+    first.held.run_once()
+    second.held.run_once()
+    assert second.watch("dock", "yard", "gate") == ["yard"]
+
+
+def test_a_database_that_is_away_takes_no_camera(begun: Callable[[str], Process], caplog: pytest.LogCaptureFixture) -> None:
+    first = begun("first")
+    first.watch("dock")
+    with first.database.begin() as connection:
+        connection.exec_driver_sql("ALTER TABLE camera_leases RENAME TO away")
+    with caplog.at_level(logging.WARNING):
+        for _ in range(3):
+            first.held.run_once()
+    assert caplog.text.count("cameras could not be leased") == 1
+    assert not first.told
+    assert first.watch("dock") == ["dock"]
+    with pytest.raises(StoreError, match="cameras could not be leased"):
+        begun("second").watch("gate")
+    with first.database.begin() as connection:
+        connection.exec_driver_sql("ALTER TABLE away RENAME TO camera_leases")
+    first.held.run_once()
+    assert first.held.token_of("dock") == 1
+
+
+def test_another_database_learns_what_is_held(begun: Callable[[str], Process]) -> None:
+    first, second = begun("first"), begun("second")
+    second.watch("dock")
+    second.held.stop()
+    first.watch("dock")
+    with first.database.begin() as connection:
+        connection.exec_driver_sql("DELETE FROM camera_leases")
+    first.held.run_once()
+    assert [(lease.holder, lease.token) for lease in all_leases(first.database)] == [("first", 2)]
+
+
+@dataclass
+class Daemon:
+    """One that is built and does not run."""
+
+    service: Service
+    file: ConfigFile
+
+    def __post_init__(self) -> None:
+        held = self.parts.held
+        assert held
+        self.held = held
+        self.reconfiguration = Reconfiguration(self.parts, ConfigFollower(held.followed(self.file)))
+
+    @property
+    def parts(self) -> Components:
+        return self.service.parts
+
+    def renew(self) -> list[str]:
+        """Renew, and take up what that comes to; the cameras that it watches then."""
+        self.held.run_once()
+        self.reconfiguration.ask()
+        self.reconfiguration.follow()
+        return self.parts.fleet.cameras
+
+    def tell(self, change: EventChange) -> None:
+        self.parts.publisher.publish(Publication(change))
+        self.parts.publisher.publish_waiting()
+
+
+@pytest.fixture
+def started(tmp_path: Path, model: Path, video: Path) -> Iterator[Callable[[str], Daemon]]:
+    """Starts a daemon in a folder of its own, on one database and one clock."""
+    clock = FakeClock()
+    with ExitStack() as stack:
+
+        def another(name: str) -> Daemon:
+            data = tmp_path / name
+            (data / "models").mkdir(parents=True)
+            (data / "models/yard.safetensors").hardlink_to(model)
+            document = {
+                "version": 1,
+                "data_dir": str(data),
+                "database": f"sqlite:///{tmp_path / 'events.db'}",
+                "backbone": {"weights": "untrained", "dims": 5},
+                "cameras": {"yard": {"source": str(video)}},
+                "metrics": {"listen": None},
+                "web": {"listen": None},
+            }
+            path = tmp_path / f"{name}.yaml"
+            path.write_text(json.dumps(document))
+            file = ConfigFile(path, Shard(0, 1))
+            around = Surroundings(engine_factory=lambda *_: NoEngine(), clock=clock, shard=Shard(0, 1))
+            service = Service(file.load(), until_eof=False, config_file=file, surroundings=around)
+            stack.callback(service.close)
+            return Daemon(service, file)
+
+        yield another
+
+
+def test_a_daemon_that_lost_its_camera_writes_nothing_of_it(
+    started: Callable[[str], Daemon], caplog: pytest.LogCaptureFixture
+) -> None:
+    first, second = started("first"), started("second")
+    assert (first.parts.fleet.cameras, second.parts.fleet.cameras) == (["yard"], [])
+    assert b"streamwatch_cameras_elsewhere 1.0" in second.parts.metrics.exposition("text/plain")[0]
+    opened = event(camera="yard")
+    first.tell(EventChange(EventType.ANOMALY_STARTED, opened, 101))
+    second.parts.clock.wait(threading.Event(), LEASE_S)
+    assert second.renew() == ["yard"]
+    store = second.parts.persistence.store
+    assert store.find(opened.id).reason == "crash", "who takes a camera over closes what its last process left open"
+    first.tell(EventChange(EventType.ANOMALY_ENDED, ended(opened), 106))
+    first.tell(EventChange(EventType.ANOMALY_STARTED, event(200.0, "yard"), 201))
+    assert [one.id for one in store.list_events()] == [opened.id]
+    assert store.find(opened.id).reason == "crash"
+    assert caplog.text.count("another process watches this camera now") == 2
+    assert first.renew() == []
+    second.tell(EventChange(EventType.ANOMALY_STARTED, event(300.0, "yard"), 301))
+    assert len(store.list_events()) == 2
