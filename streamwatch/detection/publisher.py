@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import repeat
 from pathlib import Path
 from typing import Protocol
 
@@ -24,6 +25,7 @@ from streamwatch.metrics import Metrics
 from streamwatch.records import EventChange, Notice
 from streamwatch.retry import Backoff, caught, run_forever
 from streamwatch.scores import FrameScore
+from streamwatch.store.event_store import Record
 from streamwatch.threads import ThreadGuard
 
 log = logging.getLogger(__name__)
@@ -33,6 +35,8 @@ ScoreSubscriber = Callable[[FrameScore, bool], None]
 """Told of every scored frame, and whether it counts, by the scoring thread, which waits for it."""
 MAX_WAITING = 20_000
 """Changes that may wait: 64 cameras that each change every second for five minutes. Beyond it the oldest are lost."""
+MAX_AT_ONCE = 100
+"""Changes in one transaction, of those that wait: the database takes a hundred nearly as quickly as one."""
 MAX_TRIES = 3
 """Of one change that a fault of ours keeps from being stored: then it is given up for those that wait behind it."""
 HANGS_AFTER_S = 10.0
@@ -56,12 +60,8 @@ class EventRecorder(Protocol):
         """The token of a camera's lease, which what happens now is recorded with; None where cameras are not leased."""
         ...
 
-    def record(self, change: EventChange, token: int | None, /) -> None:
-        """Write an event as ``change`` leaves it; raises StoreUnavailable to be asked again, LeaseLost to be let be."""
-        ...
-
-    def record_notice(self, notice: Notice, token: int | None, /) -> None:
-        """Write a notice; raises as ``record``."""
+    def record_all(self, records: Sequence[Record]) -> None:
+        """Write what happened, in order, all or nothing; raises StoreUnavailable to be asked again, LeaseLost to be let be."""
         ...
 
 
@@ -92,7 +92,7 @@ class Publisher:
         self._on_degraded, self._on_stuck, self._max_waiting = on_degraded, on_stuck, max_waiting
         self._strict = writer.lossless
         self._waiting = WaitingChanges(clock, lossless=writer.lossless)
-        self._tried: EventChange | Notice | None = None
+        self._tried: list[EventChange | Notice] = []
         self._open: set[str] = set()
         self._faults = 0
         self._hangs = self._loses = False
@@ -143,17 +143,32 @@ class Publisher:
         Raises:
             StoreError: the database refuses; what it refused still waits.
         """
-        while (publication := self._waiting.head()) is not None:
-            if self._is_stored(publication):
-                self._notify(publication)
-            self._waiting.done()
+        while waiting := self._waiting.oldest(MAX_AT_ONCE):
+            for publication, stored in zip(waiting, self._are_stored(waiting), strict=True):
+                if stored:
+                    self._notify(publication)
+                self._waiting.done()
             self._show_waiting()
+
+    def _are_stored(self, waiting: Sequence[Publication]) -> Iterator[bool]:
+        """Store them at once, or if that is refused one by one, each when it is asked for; see ``_is_stored``."""
+        if len(waiting) > 1:
+            failure = caught(partial(self._store.record_all, [(one.item, one.token) for one in waiting]))
+            if failure is None:
+                self._tried.clear()
+                return repeat(True, len(waiting))
+            if isinstance(failure, StoreUnavailable):
+                self._tried += [one.item for one in waiting]  # perhaps it was the answer that was lost
+                raise failure
+        return map(self._is_stored, waiting)
 
     def _is_stored(self, publication: Publication) -> bool:
         """Store it; False if it is given up: a fault of ours keeps it from it, or another process watches the camera by now."""
-        again, self._tried = publication.item is self._tried, publication.item
+        item = publication.item
+        again = any(item is one for one in self._tried)
+        self._tried = [one for one in self._tried if one is not item]
         self._faults = self._faults if again else 0
-        failure = caught(partial(_record, self._store, publication))
+        failure = caught(partial(self._store.record_all, [(item, publication.token)]))
         if isinstance(failure, LeaseLost):
             log.warning("%s: what this one still had to say of it is not stored", failure)
             return False
@@ -164,6 +179,7 @@ class Publisher:
             return True
         ours = isinstance(failure, AlreadyStored | NotStorable) or not isinstance(failure, StoreError)
         self._faults += ours
+        self._tried.append(item)
         if self._strict or not ours or self._faults < MAX_TRIES:
             raise failure
         log.error("a change is given up, it cannot be stored", exc_info=failure)
@@ -247,14 +263,6 @@ class Publisher:
             self.failed.set()
         elif failure is not None:
             log.error("a subscriber failed", exc_info=failure)
-
-
-def _record(store: EventRecorder, publication: Publication) -> None:
-    item = publication.item
-    if isinstance(item, Notice):
-        store.record_notice(item, publication.token)
-    else:
-        store.record(item, publication.token)
 
 
 def _count(change: EventChange, captured_at_s: float | None, metrics: Metrics, clock: Clock) -> None:

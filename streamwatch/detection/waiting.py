@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from dataclasses import dataclass, replace
+from itertools import islice
 
 from streamwatch.clock import Clock
 from streamwatch.enums import EventType
@@ -54,7 +55,7 @@ class WaitingChanges:
         self._clock, self._lossless = clock, lossless
         self._waiting: deque[Publication] = deque()
         self._changed = threading.Condition()
-        self._taken = False
+        self._taken, self._storing = False, 0
         self._head_since_s = 0.0
 
     def __len__(self) -> int:
@@ -81,14 +82,18 @@ class WaitingChanges:
             self._changed.notify_all()
             return 0 if self._lossless else self._give_up_pictures()
 
-    def head(self) -> Publication | None:
-        """The oldest, which stays until ``done``; None if nothing waits."""
-        return self._waiting[0] if self._waiting else None
+    def oldest(self, at_most: int) -> list[Publication]:
+        """The oldest, in order, which stay until ``done``; none if nothing waits."""
+        with self._changed:
+            found = list(islice(self._waiting, at_most))
+            self._storing = len(found)
+            return found
 
     def done(self) -> None:
         """The oldest is stored."""
         with self._changed:
             self._waiting.popleft()
+            self._storing -= 1
             self._head_since_s = self._clock.monotonic_s()
             self._changed.notify_all()
 
@@ -98,10 +103,10 @@ class WaitingChanges:
         Returns how many were forgotten.
         """
         with self._changed:
-            behind = range(1, len(self._waiting))
+            behind = range(max(self._storing, 1), len(self._waiting))
             if not behind:
                 return 0
-            update = next((index for index in behind if _is_update(self._waiting[index])), 1)
+            update = next((index for index in behind if _is_update(self._waiting[index])), behind[0])
             del self._waiting[update]
             return 1
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
-from sqlalchemy import Connection, Engine, RowMapping, Select, bindparam, delete, false, func, select, tuple_, update
+from sqlalchemy import Connection, Engine, RowMapping, Select, Table, bindparam, delete, false, func, select, tuple_, update
 
 from streamwatch.enums import EndReason, EventType, Severity
 from streamwatch.errors import UsageError
@@ -67,6 +67,10 @@ def _select(query: EventQuery) -> Select[Any]:
     return select(events).where(*conditions).order_by(c.start_wall_s.desc(), c.id.desc()).limit(query.limit)
 
 
+Record = tuple[EventChange | Notice, int | None]
+"""What happened, and the token that its camera's lease had then; None where cameras are not leased."""
+
+
 class EventStore:
     """The events table.
 
@@ -97,27 +101,30 @@ class EventStore:
         Raises:
             StoreError: the database refused; AlreadyStored: it holds this already; LeaseLost: the camera is another process's.
         """
-        with writing(self._engine, f"event {change.event.id} could not be written") as connection:
-            self._write(connection, change)
-            _require(connection, change.event.camera, token)
-
-    def _write(self, connection: Connection, change: EventChange) -> None:
-        row = _row(change.event)
-        if change.type == EventType.ANOMALY_STARTED:
-            connection.execute(events.insert().values(row))
-        else:
-            updated = connection.execute(update(events).where(events.c.id == change.event.id).values(row))
-            if updated.rowcount == 0:  # its start was lost: the database took nothing, or is another one now
-                connection.execute(events.insert().values(row))
-        insert_messages(connection, self._router.of_change(change) if self._router else ())
+        self.record_all([(change, token)])
 
     def record_notice(self, notice: Notice, token: int | None = None) -> None:
         """Write a notice, and whom to tell of it, in one transaction; arguments and errors as ``record``."""
-        row = {"id": notice.id, "type": notice.type.value, "camera": notice.camera, "at_wall_s": notice.at_wall_s}
-        with writing(self._engine, "a notice could not be written") as connection:
-            connection.execute(notices.insert().values(**row, detail=dict(notice.detail)))
-            insert_messages(connection, self._router.of_notice(notice) if self._router else ())
-            _require(connection, notice.camera, token)
+        self.record_all([(notice, token)])
+
+    def record_all(self, records: Sequence[Record]) -> None:
+        """Write what happened, in its order, and whom to tell of it, in one transaction: all of it or nothing.
+
+        Raises:
+            StoreError: the database refused; and as ``record`` for each.
+        """
+        with writing(self._engine, _failure(records)) as connection:
+            _insert(connection, notices, [_notice_row(item) for item, _ in records if isinstance(item, Notice)])
+            changes = [item for item, _ in records if isinstance(item, EventChange)]
+            # The starts first, at once: what else there is of an event comes after its start.
+            _insert(connection, events, [_row(one.event) for one in changes if one.type == EventType.ANOMALY_STARTED])
+            for change in changes:
+                if change.type != EventType.ANOMALY_STARTED:
+                    _update(connection, change.event)
+            if self._router:
+                insert_messages(connection, [message for item, _ in records for message in _told(self._router, item)])
+            for camera, token in sorted({(_camera(item), token) for item, token in records if token is not None}):
+                require_token(connection, camera, token)
 
     def list_events(self, query: EventQuery | None = None) -> list[Event]:
         """The events that ``query`` asks for, the newest first."""
@@ -228,17 +235,13 @@ class EventStore:
                 part = closed[at : at + _IDS_AT_ONCE]
                 _close(connection, self._router, part)
                 for camera in sorted({event.camera for event in part}):
-                    _require(connection, camera, self._token_of(camera))
+                    if (token := self._token_of(camera)) is not None:
+                        require_token(connection, camera, token)
         return closed
 
     def close(self) -> None:
         """Release all connections."""
         self._engine.dispose()
-
-
-def _require(connection: Connection, camera: str, token: int | None) -> None:
-    if token is not None:
-        require_token(connection, camera, token)
 
 
 def write_note(engine: Engine, event_id: str, note: str | None) -> None:
@@ -282,6 +285,38 @@ def _close(connection: Connection, router: MessageRouter | None, ended: Sequence
     if router:
         changes = [EventChange(EventType.ANOMALY_ENDED, event, event.peak.wall_s) for event in ended]
         insert_messages(connection, [message for change in changes for message in router.of_change(change)])
+
+
+def _failure(records: Sequence[Record]) -> str:
+    if len(records) != 1:
+        return f"{len(records)} changes could not be written"
+    item = records[0][0]
+    return "a notice could not be written" if isinstance(item, Notice) else f"event {item.event.id} could not be written"
+
+
+def _camera(item: EventChange | Notice) -> str:
+    return item.camera if isinstance(item, Notice) else item.event.camera
+
+
+def _told(router: MessageRouter, item: EventChange | Notice) -> Sequence[NewMessage]:
+    return router.of_notice(item) if isinstance(item, Notice) else router.of_change(item)
+
+
+def _insert(connection: Connection, table: Table, rows: list[dict[str, Any]]) -> None:
+    if rows:
+        connection.execute(table.insert(), rows)
+
+
+def _update(connection: Connection, event: Event) -> None:
+    row = _row(event)
+    updated = connection.execute(update(events).where(events.c.id == event.id).values(row))
+    if updated.rowcount == 0:  # its start was lost: the database took nothing, or is another one now
+        connection.execute(events.insert(), [row])
+
+
+def _notice_row(notice: Notice) -> dict[str, Any]:
+    row = {"id": notice.id, "type": notice.type.value, "camera": notice.camera, "at_wall_s": notice.at_wall_s}
+    return {**row, "detail": dict(notice.detail)}
 
 
 def _row(event: Event) -> dict[str, Any]:

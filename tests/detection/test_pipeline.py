@@ -38,6 +38,7 @@ from streamwatch.records import BoolGrid, EventChange, Frame, Notice, UInt8Array
 from streamwatch.retry import Backoff
 from streamwatch.scenes.policy import CalibratedPolicy, ScenePolicy
 from streamwatch.scores import FrameScore, Spread
+from streamwatch.store.event_store import Record
 from streamwatch.threads import ThreadGuard
 from tests.scores import frame_score
 from tests.test_retry import FakeClock
@@ -122,11 +123,12 @@ class Bench:
     def token_of(self, _camera: str) -> int | None:
         return None
 
-    def record(self, change: EventChange, _token: int | None = None) -> None:
-        self.changes.append(change)
-
-    def record_notice(self, notice: Notice, _token: int | None = None) -> None:
-        self.notices.append(notice)
+    def record_all(self, records: Sequence[Record]) -> None:
+        for item, _ in records:
+            if isinstance(item, Notice):
+                self.notices.append(item)
+            else:
+                self.changes.append(item)
 
     def show(self, pixels: UInt8Array | None = None, *, level: float = 1.0, age_s: float = 0.0, camera: str = "cam") -> int:
         """One frame, a fifth of a second after the one before."""

@@ -16,12 +16,13 @@ from streamwatch.clock import Clock, SystemClock
 from streamwatch.detection.publisher import HANGS_AFTER_S, MAX_TRIES, Publisher, Subscribers
 from streamwatch.detection.waiting import Publication
 from streamwatch.enums import Degradation, EventType
-from streamwatch.errors import AlreadyStored, StoreError, StoreUnavailable
+from streamwatch.errors import AlreadyStored, LeaseLost, StoreError, StoreUnavailable
 from streamwatch.evidence.collector import EventEvidence
 from streamwatch.evidence.queue import MAX_WITH_PICTURES
 from streamwatch.evidence.writer import EvidenceWriter
 from streamwatch.metrics import Metrics
 from streamwatch.records import EventChange, Notice
+from streamwatch.store.event_store import Record
 from streamwatch.threads import ThreadGuard
 from tests.evidence.test_writer import scored
 from tests.store.test_event_store import ended, event
@@ -35,28 +36,25 @@ class Store:
 
     def __init__(self, failures: Sequence[Exception | None] = (), *, unique: bool = False) -> None:
         self.failures, self.unique, self.taken = iter(failures), unique, list[str]()
+        self.refused, self.refusal = set[str](), Exception()
         self.hang = threading.Event()
         self.hang.set()
 
     def token_of(self, _camera: str) -> int | None:
         return None
 
-    def record(self, change: EventChange, _token: int | None = None) -> None:
-        self._take(f"{change.event.id} {change.type}")
-
-    def record_notice(self, notice: Notice, _token: int | None = None) -> None:
-        self._take(f"{notice.id} {notice.type}")
-
-    def _take(self, what: str) -> None:
+    def record_all(self, records: Sequence[Record]) -> None:
+        names = [f"{item.id if isinstance(item, Notice) else item.event.id} {item.type}" for item, _ in records]
         assert self.hang.wait(WITHIN_S)
-        if self.unique and what in self.taken:
+        if self.unique and not set(names).isdisjoint(self.taken):
             raise AlreadyStored("it is already stored")
         failure = next(self.failures, None)
-        if isinstance(failure, _AnswerLost):
-            self.taken.append(what)
+        if failure is None and self.refused.intersection(names):
+            failure = self.refusal
+        if failure is None or isinstance(failure, _AnswerLost):
+            self.taken += names
         if failure is not None:
             raise failure
-        self.taken.append(what)
 
 
 class _AnswerLost(StoreUnavailable):
@@ -121,6 +119,17 @@ def wait_until(condition: Callable[[], bool]) -> None:
         time.sleep(0.005)
 
 
+def test_one_that_is_refused_keeps_none_of_those_around_it_from_being_stored(tmp_path: Path) -> None:
+    store = Store()
+    desk = Desk(tmp_path, store)
+    expected = desk.happens(4)
+    store.refused, store.refusal = {expected[5]}, LeaseLost("another process watches this camera now")
+    desk.publisher.start(ThreadGuard(FakeClock()))
+    assert desk.publisher.stop(WITHIN_S)
+    assert store.taken == desk.told == [name for name in expected if name != expected[5]]
+    assert dropped(desk) == 0, "it is another process's to tell"
+
+
 TROUBLES = st.lists(st.sampled_from([None, StoreUnavailable("locked"), _AnswerLost("lost")]), max_size=30)
 
 
@@ -160,7 +169,7 @@ def test_what_waits_is_told_as_degraded_and_over(tmp_path: Path) -> None:
 
 
 def test_of_recordings_a_refusal_for_good_is_raised_by_who_waits_and_nobody_is_told(tmp_path: Path) -> None:
-    desk = Desk(tmp_path, Store([StoreError("no such table")]), recordings=True)
+    desk = Desk(tmp_path, Store([StoreError("no such table")] * 2), recordings=True)
     desk.happens(1)
     desk.publisher.start(ThreadGuard(SystemClock()))
     assert desk.publisher.failed.wait(WITHIN_S)
@@ -223,9 +232,10 @@ def test_updates_are_lost_before_starts_and_ends(tmp_path: Path) -> None:
 
 
 def test_a_change_that_a_fault_of_ours_keeps_from_being_stored_is_given_up_for_those_behind_it(tmp_path: Path) -> None:
-    store, faults = Store([TypeError("of ours")] * MAX_TRIES), list[str]()
+    store, faults = Store(), list[str]()
     desk = Desk(tmp_path, store)
     expected = desk.happens(2)
+    store.refused, store.refusal = {expected[0]}, TypeError("of ours")
     desk.publisher.start(ThreadGuard(FakeClock(), on_fault=faults.append))
     assert desk.publisher.stop(WITHIN_S)
     assert store.taken == desk.told == expected[1:]
