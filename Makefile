@@ -62,9 +62,10 @@ alarms: $(INSTALLED) $(PED2)  ## alarms on real footage, against labels and prom
 $(PED2):
 	mkdir -p build && tar -xJf ../shared/data/ped2-stc.tar.xz -C build
 
-bench: $(INSTALLED)  ## what this machine scores, live and offline, beside its bare network; and questions to the event store, at 10,000 and at a million events
+bench: $(INSTALLED)  ## what this machine scores, live and offline, beside its bare network; questions to the event store, at 10,000 and at a million events; two processes that share a database
 	$(BIN)/python -m benchmarks.performance
 	$(BIN)/python -m benchmarks.store
+	$(BIN)/python -m benchmarks.shared_database
 
 PEERS := build/peers
 peers: $(INSTALLED) $(PEERS)/.installed  ## streamwatch beside Anomalib's PaDiM, the same pictures in turn in one run; PEERS_ARGS="--rounds 3"

@@ -9,23 +9,21 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import repeat
 from pathlib import Path
-from typing import Protocol
 
 from streamwatch.clock import Clock
+from streamwatch.detection.recorder import MAX_AT_ONCE, ChangeRecorder, EventRecorder
 from streamwatch.detection.waiting import Publication, WaitingChanges
 from streamwatch.enums import Degradation, EventType, LatencyStage
-from streamwatch.errors import AlreadyStored, LeaseLost, NotStorable, StoreError, StoreUnavailable, StreamwatchError
+from streamwatch.errors import StoreError, StoreUnavailable, StreamwatchError
 from streamwatch.evidence.writer import EvidenceWriter
 from streamwatch.metrics import Metrics
 from streamwatch.records import EventChange, Notice
 from streamwatch.retry import Backoff, caught, run_forever
 from streamwatch.scores import FrameScore
-from streamwatch.store.event_store import Record
 from streamwatch.threads import ThreadGuard
 
 log = logging.getLogger(__name__)
@@ -35,10 +33,6 @@ ScoreSubscriber = Callable[[FrameScore, bool], None]
 """Told of every scored frame, and whether it counts, by the scoring thread, which waits for it."""
 MAX_WAITING = 20_000
 """Changes that may wait: 64 cameras that each change every second for five minutes. Beyond it the oldest are lost."""
-MAX_AT_ONCE = 100
-"""Changes in one transaction, of those that wait: the database takes a hundred nearly as quickly as one."""
-MAX_TRIES = 3
-"""Of one change that a fault of ours keeps from being stored: then it is given up for those that wait behind it."""
 HANGS_AFTER_S = 10.0
 """Longer than SQLite waits for another process's lock."""
 STORE_BACKOFF = Backoff(first_s=0.2, max_s=5.0)
@@ -51,18 +45,6 @@ class Subscribers:
     changes: tuple[Subscriber, ...] = ()
     notices: tuple[NoticeSubscriber, ...] = ()
     scores: tuple[ScoreSubscriber, ...] = ()
-
-
-class EventRecorder(Protocol):
-    """Where event changes and notices are made durable before anybody hears of them."""
-
-    def token_of(self, camera: str) -> int | None:
-        """The token of a camera's lease, which what happens now is recorded with; None where cameras are not leased."""
-        ...
-
-    def record_all(self, records: Sequence[Record]) -> None:
-        """Write what happened, in order, all or nothing; raises StoreUnavailable to be asked again, LeaseLost to be let be."""
-        ...
 
 
 class Publisher:
@@ -91,10 +73,9 @@ class Publisher:
         self._subscribers, self._metrics, self._clock = subscribers, metrics, clock
         self._on_degraded, self._on_stuck, self._max_waiting = on_degraded, on_stuck, max_waiting
         self._strict = writer.lossless
+        self._recorder = ChangeRecorder(store, metrics, strict=self._strict)
         self._waiting = WaitingChanges(clock, lossless=writer.lossless)
-        self._tried: list[EventChange | Notice] = []
         self._open: set[str] = set()
-        self._faults = 0
         self._hangs = self._loses = False
         self._ending = threading.Event()
         self._give_up = threading.Event()
@@ -144,47 +125,11 @@ class Publisher:
             StoreError: the database refuses; what it refused still waits.
         """
         while waiting := self._waiting.oldest(MAX_AT_ONCE):
-            for publication, stored in zip(waiting, self._are_stored(waiting), strict=True):
+            for publication, stored in zip(waiting, self._recorder.record(waiting), strict=True):
                 if stored:
                     self._notify(publication)
                 self._waiting.done()
             self._show_waiting()
-
-    def _are_stored(self, waiting: Sequence[Publication]) -> Iterator[bool]:
-        """Store them at once, or if that is refused one by one, each when it is asked for; see ``_is_stored``."""
-        if len(waiting) > 1:
-            failure = caught(partial(self._store.record_all, [(one.item, one.token) for one in waiting]))
-            if failure is None:
-                self._tried.clear()
-                return repeat(True, len(waiting))
-            if isinstance(failure, StoreUnavailable):
-                self._tried += [one.item for one in waiting]  # perhaps it was the answer that was lost
-                raise failure
-        return map(self._is_stored, waiting)
-
-    def _is_stored(self, publication: Publication) -> bool:
-        """Store it; False if it is given up: a fault of ours keeps it from it, or another process watches the camera by now."""
-        item = publication.item
-        again = any(item is one for one in self._tried)
-        self._tried = [one for one in self._tried if one is not item]
-        self._faults = self._faults if again else 0
-        failure = caught(partial(self._store.record_all, [(item, publication.token)]))
-        if isinstance(failure, LeaseLost):
-            log.warning("%s: what this one still had to say of it is not stored", failure)
-            return False
-        if isinstance(failure, AlreadyStored) and again:
-            log.info("what was not acknowledged had been stored")  # the answer was lost, not the transaction
-            return True
-        if failure is None:
-            return True
-        ours = isinstance(failure, AlreadyStored | NotStorable) or not isinstance(failure, StoreError)
-        self._faults += ours
-        self._tried.append(item)
-        if self._strict or not ours or self._faults < MAX_TRIES:
-            raise failure
-        log.error("a change is given up, it cannot be stored", exc_info=failure)
-        self._metrics.changes_dropped.inc()
-        return False
 
     def _overflow(self) -> None:
         if self._strict:

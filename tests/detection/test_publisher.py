@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamwatch.clock import Clock, SystemClock
-from streamwatch.detection.publisher import HANGS_AFTER_S, MAX_TRIES, Publisher, Subscribers
+from streamwatch.detection.publisher import HANGS_AFTER_S, Publisher, Subscribers
+from streamwatch.detection.recorder import MAX_TRIES
 from streamwatch.detection.waiting import Publication
 from streamwatch.enums import Degradation, EventType
 from streamwatch.errors import AlreadyStored, LeaseLost, StoreError, StoreUnavailable

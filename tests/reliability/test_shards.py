@@ -21,6 +21,7 @@ import numpy as np
 import pytest
 
 from benchmarks.crashes import A_FRAGMENT_BYTES, STARTS_WITHIN_S, require_evidence, require_told, strange_loop
+from benchmarks.shared_database import require_whole, run
 from benchmarks.site import FEW_DIMS, RATE_HZ, courtyard_loop, learn, site_config
 from streamwatch.config.sharding import spread_of
 from streamwatch.evidence.layout import path_of
@@ -31,6 +32,7 @@ from streamwatch.store.event_store import EventQuery, EventStore
 from streamwatch.store.sessions import open_database
 from tests.conftest import REPOSITORY
 from tests.databases import open_admin
+from tools.postgres import running_postgres, server_programs
 from tools.receiver import running_receiver
 
 pytestmark = pytest.mark.slow(50)
@@ -188,6 +190,19 @@ def test_a_process_that_hangs_is_relieved_and_does_no_harm_when_it_comes_back(po
             assert before.end_wall_s is not None
             assert before.end_wall_s <= after.start_wall_s, "never do two processes tell of the camera at a time"
         require_told([event.id for event in events], receiver)
+
+
+@pytest.mark.paced
+def test_a_shared_database_that_is_killed_has_everything_once_when_it_is_back(tmp_path: Path) -> None:
+    programs = server_programs()
+    if programs is None:
+        pytest.skip("skipped: no PostgreSQL server on this machine (Debian package postgresql)")
+    (tmp_path / "server").mkdir()
+    with running_postgres(programs, tmp_path / "server") as server:
+        told = run(server, events_hz=50.0, seconds=4.0, away_s=1.0)
+        require_whole(f"{server.url}/postgres", told)
+    assert all(len(one.ids) > 150 for one in told)
+    assert max(one.most for one in told) > 20, "it was away while they went on"
 
 
 def wait_until(holds: Callable[[], bool]) -> None:
