@@ -66,6 +66,7 @@ bench: $(INSTALLED)  ## what this machine scores, live and offline, beside its b
 	$(BIN)/python -m benchmarks.performance
 	$(BIN)/python -m benchmarks.store
 	$(BIN)/python -m benchmarks.shared_database
+	$(BIN)/python -m benchmarks.fleets
 
 PEERS := build/peers
 peers: $(INSTALLED) $(PEERS)/.installed  ## streamwatch beside Anomalib's PaDiM, the same pictures in turn in one run; PEERS_ARGS="--rounds 3"

@@ -229,9 +229,15 @@ def _check(name: str, tensor: Tensor | None, shape: tuple[int | None, ...]) -> N
         raise ValueError(f"{name} is {tensor.dtype}, not {' or '.join(map(str, kinds))}")
     if tensor.ndim != len(shape) or any(want not in (None, have) for want, have in zip(shape, tensor.shape, strict=True)):
         raise ValueError(f"{name} has the shape {tuple(tensor.shape)}, not {shape}")
-    finite = ~torch.isnan(tensor) if name.endswith(".blocks") else torch.isfinite(tensor)  # rounded up, a block may be infinite
-    if not bool(finite.all()):
+    # NaN if any is; isfinite takes eight times as long
+    bounds = [float(bound) for bound in tensor.aminmax()] if tensor.numel() else []
+    unbounded = math.isnan if name.endswith(".blocks") else _is_not_finite  # rounded up, a block may be infinite
+    if any(map(unbounded, bounds)):
         raise ValueError(f"{name} holds values that are not finite")
+
+
+def _is_not_finite(value: float) -> bool:
+    return not math.isfinite(value)
 
 
 def _kinds_of(name: str) -> tuple[torch.dtype, ...]:
