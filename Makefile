@@ -35,6 +35,7 @@ eval: $(INSTALLED) $(PED2)  ## evaluate on the labelled footage beside the proje
 	$(BIN)/streamwatch evaluate shanghaitech $(PED2) --report build/both --weights untrained --features both
 	$(BIN)/streamwatch evaluate shanghaitech $(PED2) --report build/ablation --weights untrained --ablate
 	cp build/ablation/ablation.md docs/accuracy.md
+	printf '\nWhat was tried for weights that ship, with figures: [0030](decisions/0030-no-trained-backbone-yet.md).\n' >> docs/accuracy.md
 	$(BIN)/python -m benchmarks.accuracy build/appearance build/both
 
 variants: $(INSTALLED) $(PED2)  ## the method beside its variants, on the labelled footage beside the project; writes docs/variants.md and docs/variants.json
