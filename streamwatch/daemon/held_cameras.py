@@ -48,19 +48,22 @@ class HeldCameras:
         self._held: Mapping[str, int] = {}
         self._last: dict[str, int] = {}
         self._refused = False
-        self._stop = threading.Event()
+        self._stop, self._wake = threading.Event(), threading.Event()
         self._thread: threading.Thread | None = None
 
     def share_of(self, config: Config) -> Config:
         """A configuration with the cameras alone that are this process's at present; those that it asks for are taken.
 
-        What is watched stays this process's until ``took_up``: the configuration may be refused.
+        What is watched stays this process's until ``took_up``: the configuration may be refused. Once ``start`` was called, a
+        database that hangs holds up nobody: what is new is taken by the thread that renews, which tells of it.
 
         Raises:
             StoreError: the database refuses, and nothing was ever taken.
         """
         self._asked = frozenset(config.enabled_cameras)
-        if not self._renewed() and not self._last:
+        if self._thread is not None:
+            self._wake.set()
+        elif not self._renewed() and not self._last:
             raise StoreError("cameras could not be leased", hint="check the database")
         self._narrowed = self._asked & self._held.keys()
         left_out = self._asked - self._narrowed
@@ -90,16 +93,21 @@ class HeldCameras:
     def stop(self) -> None:
         """Renew no more, and give everything back."""
         self._stop.set()
+        self._wake.set()
         if self._thread is not None:
             self._thread.join(STOP_S)
+            if self._thread.is_alive():  # in the database, which would not take anything back either
+                return
         try:
             self._leases.release()
         except StoreError as error:
             log.warning("%s: others take this process's cameras when its leases end", error)
 
     def _keep(self) -> None:
-        while not self._clock.wait(self._stop, RENEWED_EVERY_S):
+        while not self._stop.is_set():
             self.run_once()
+            self._clock.wait(self._wake, RENEWED_EVERY_S)
+            self._wake.clear()
 
     def run_once(self) -> None:
         """Renew, and say so if what is held is not what is watched."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine
 
+from streamwatch.clock import SystemClock
 from streamwatch.config.schema import Config
 from streamwatch.config.sharding import Shard
 from streamwatch.daemon.assembly import Components, Surroundings
@@ -26,6 +27,7 @@ from streamwatch.errors import StoreError
 from streamwatch.records import EventChange
 from streamwatch.store.camera_leases import CameraLeases, all_leases
 from streamwatch.store.sessions import open_database
+from streamwatch.threads import ThreadGuard
 from tests.daemon.conftest import NoEngine
 from tests.store.test_event_store import ended, event
 from tests.test_retry import FakeClock
@@ -142,6 +144,38 @@ def test_another_database_learns_what_is_held(begun: Callable[[str], Process]) -
         connection.exec_driver_sql("DELETE FROM camera_leases")
     first.held.run_once()
     assert [(lease.holder, lease.token) for lease in all_leases(first.database)] == [("first", 2)]
+
+
+def test_a_database_that_hangs_holds_up_no_reload(begun: Callable[[str], Process]) -> None:
+    """Which the thread does that feeds the service manager's watchdog."""
+    first = begun("first")
+    first.watch("dock")
+    hangs, told = threading.Event(), threading.Event()
+    leases = Hanging(first.database, hangs)
+    held = HeldCameras(leases, SystemClock(), told.set)
+    held.share_of(site_of(("yard",)))
+    held.took_up()
+    leases.hanging = True
+    held.start(ThreadGuard(SystemClock()))
+    assert list(held.share_of(site_of(("yard", "gate"))).cameras) == ["yard"]
+    held.took_up()
+    hangs.set()
+    assert told.wait(10), "and what is new is taken as soon as may be"
+    assert list(held.share_of(site_of(("yard", "gate"))).cameras) == ["yard", "gate"]
+    held.stop()
+
+
+class Hanging(CameraLeases):
+    """Leases of a database that answers when it is let."""
+
+    def __init__(self, database: Engine, let: threading.Event) -> None:
+        super().__init__(database, "hanging", clock=SystemClock(), lasts_s=LEASE_S)
+        self.hanging, self._let = False, let
+
+    def hold(self, cameras: Collection[str]) -> Mapping[str, int]:
+        if self.hanging:
+            assert self._let.wait(10)
+        return super().hold(cameras)
 
 
 @dataclass
