@@ -19,6 +19,8 @@ from streamwatch.ids import uuid7
 from streamwatch.records import Event, EventChange, Notice
 from streamwatch.store.outbox.messages import NewMessage
 
+MAX_REMEMBERED = 1000
+"""Changes whose messages are known again: more than are stored at once (``detection.recorder``)."""
 MAX_BOXES = 32
 _SUBJECT_LENGTH = 36
 _CONDITIONS: dict[str, str] = dict.fromkeys(
@@ -77,7 +79,7 @@ class NotificationRouter:
 
     def __init__(self, alerts: Alerts, clock: Clock, links: Links = no_links) -> None:
         self._alerts, self._clock, self._links = alerts, clock, links
-        self._last: tuple[EventChange | Notice, list[NewMessage]] | None = None
+        self._known: dict[int, tuple[EventChange | Notice, list[NewMessage]]] = {}
         self.present = PresentState()
 
     def follow(self, alerts: Alerts, links: Links) -> None:
@@ -86,11 +88,19 @@ class NotificationRouter:
 
     def of_change(self, change: EventChange) -> list[NewMessage]:
         """What an event's change is worth; of the same one asked again, the same messages."""
-        last = self._last
-        if last is None or last[0] is not change:
-            self._last = last = (change, self._of_change(change))
-            self.present.follow_change(change)
-        return last[1]
+        return self._once(change, lambda: self._of_change(change), lambda: self.present.follow_change(change))
+
+    def _once(
+        self, item: EventChange | Notice, make: Callable[[], list[NewMessage]], follow: Callable[[], None]
+    ) -> list[NewMessage]:
+        """What was made of the item before: its answer may be what was lost, and other ids would be told again."""
+        known = self._known.get(id(item))
+        if known is None or known[0] is not item:
+            known = self._known[id(item)] = (item, make())
+            while len(self._known) > MAX_REMEMBERED:
+                del self._known[next(iter(self._known))]
+            follow()
+        return known[1]
 
     def _of_change(self, change: EventChange) -> list[NewMessage]:
         event = change.event
@@ -101,11 +111,7 @@ class NotificationRouter:
 
     def of_notice(self, notice: Notice) -> list[NewMessage]:
         """What a notice is worth; notices of a camera arrive in order, and of the same one asked again, the same messages."""
-        last = self._last
-        if last is None or last[0] is not notice:
-            self._last = last = (notice, self._of_notice(notice))
-            self.present.follow_notice(notice)
-        return last[1]
+        return self._once(notice, lambda: self._of_notice(notice), lambda: self.present.follow_notice(notice))
 
     def _of_notice(self, notice: Notice) -> list[NewMessage]:
         told = _Notification(notice.type, notice.camera, None, condition_of(notice), notice.at_wall_s, notice_document(notice))

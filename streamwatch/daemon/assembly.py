@@ -135,9 +135,8 @@ class Components:
         """Whether enough cameras scored a frame lately."""
         return readiness_of(self.fleet.cameras, self.status, self.clock, self.config.value.health)
 
-    def close_left_open(self, cameras: Collection[str] | None) -> None:
+    def close_left_open(self, cameras: Collection[str] | None, config: Config) -> None:
         """Close and document the events that a process which died left open, of these cameras or of all."""
-        config = self.config.value
         for event in self.persistence.close_left_open(cameras):
             facts = facts_of(config, event.camera) if event.camera in config.enabled_cameras else {}
             self.writer.put(EventEvidence(event, facts=facts, ended=True))
@@ -161,7 +160,7 @@ def assemble(
         StreamwatchError: something it needs is missing.
     """
     parts = _Assembly(config, surroundings, stack, stopping, until_eof).components()
-    parts.close_left_open(config.enabled_cameras if surroundings.shard else None)
+    parts.close_left_open(config.enabled_cameras if surroundings.shard else None, config)
     return parts
 
 
@@ -208,7 +207,8 @@ class _Assembly:
     def components(self) -> Components:
         config, clock = self._config.value, self._around.clock
         engine = ResilientEngine(self._make_engine, batch_frames=max_batch_frames(self._device))
-        scenes = load_scenes(config, config.enabled_cameras, engine.prepared)
+        held = self._around.held
+        scenes = load_scenes(config, config.enabled_cameras, held.renewing(engine.prepared) if held else engine.prepared)
         persistence = self._persistence()
         rings: dict[str, ClipRing] = {}
         clips = self._clips(rings)

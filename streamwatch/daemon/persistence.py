@@ -12,7 +12,7 @@ from streamwatch.alerts.router import NotificationRouter, links_to
 from streamwatch.clock import Clock
 from streamwatch.config.schema import Config
 from streamwatch.daemon.config_file import CurrentConfig
-from streamwatch.errors import StoreError
+from streamwatch.errors import LeaseLost, StoreError
 from streamwatch.evidence.retention import RetentionTask
 from streamwatch.logs import about
 from streamwatch.metrics import Metrics
@@ -100,9 +100,19 @@ class Persistence:
 
     def close_left_open(self, cameras: Collection[str] | None) -> list[Event]:
         """Close the events that a crash left open, of these cameras or of all, and have that told."""
-        closed = self.store.close_left_open(cameras)
+        closed = self.store.close_left_open(cameras) if cameras is None else self._close_each(cameras)
         for event in closed:
             log.warning("event %s of camera %s was left open by a crash; closed", event.id, event.camera, extra=about(event))
+        return closed
+
+    def _close_each(self, cameras: Collection[str]) -> list[Event]:
+        """By camera, of which one may be another process's again by now."""
+        closed = list[Event]()
+        for camera in cameras:
+            try:
+                closed += self.store.close_left_open([camera])
+            except LeaseLost as error:
+                log.warning("%s: it closes what was left open", error)
         return closed
 
     def close(self) -> None:

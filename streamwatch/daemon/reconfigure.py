@@ -36,6 +36,8 @@ class Reconfiguration:
         refused = new if isinstance(new, Exception) else self._try_apply(new)
         self._parts.metrics.config_reloaded.set(0 if refused else 1)
         self._parts.config.refused = str(refused) if refused else None
+        if refused and self._parts.held:
+            self._parts.held.refused()
         if refused:
             log.error("configuration not reloaded, the old one goes on: %s", refused)
 
@@ -58,6 +60,8 @@ class Reconfiguration:
         plans = {camera: camera_plan(new, camera, scenes[camera].first) for camera in begun}
         prepared = {camera: parts.setup.prepare(new, camera, scenes[camera]) for camera in begun}
         policies = {camera: parts.setup.policies(new, camera, scenes[camera]) for camera in change.retuned}
+        if parts.held and change.added:  # what another process left open when it lost them
+            parts.close_left_open(change.added, new)
         for key in change.needs_restart:
             log.warning("configuration: %s changes only when streamwatch is started anew", key)
         parts.persistence.follow(new)
@@ -67,8 +71,6 @@ class Reconfiguration:
             self._dismiss(camera, EndReason.CAMERA_REMOVED)
         for camera in change.retuned:
             parts.pipeline.post(partial(parts.setup.retune, camera, policies[camera]))
-        if parts.held:  # what another process left open when it lost them
-            parts.close_left_open(change.added)
         for camera, plan in plans.items():
             if camera in change.restarted:
                 # Holds for the event that ends by it, too.

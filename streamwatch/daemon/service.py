@@ -82,7 +82,8 @@ class Service:
             _lock_folder(folder, around.shard, self._stack)
             if around.shard and followed:
                 held = self._stack.enter_context(held_cameras(config, around.shard, folder, around.clock, asked.set))
-                config, followed, around = held.share_of(config), held.followed(followed), replace(around, held=held)
+                config, followed = held.share_of(config), replace(followed, narrow=held.share_of)
+                around = replace(around, held=held)
                 held.took_up()
             if not until_eof:
                 self._stack.enter_context(long_lived())

@@ -128,6 +128,8 @@ class Publisher:
             for publication, stored in zip(waiting, self._recorder.record(waiting), strict=True):
                 if stored:
                     self._notify(publication)
+                elif isinstance(publication.item, EventChange) and publication.item.type == EventType.ANOMALY_ENDED:
+                    _count_open(publication.item, self._open, self._metrics)  # over for this process, whoever else tells of it
                 self._waiting.done()
             self._show_waiting()
 

@@ -61,7 +61,7 @@ class ChangeRecorder:
                 self._tried.clear()
                 return repeat(True, len(waiting))
             if isinstance(failure, StoreUnavailable):
-                self._tried += [one.item for one in waiting]  # perhaps it was the answer that was lost
+                self._tried = [one.item for one in waiting]  # perhaps it was the answer that was lost
                 raise failure
         return map(self._is_stored, waiting)
 

@@ -27,7 +27,7 @@ def planned_size(count: int) -> int:
 
 def planned_sizes(most: int) -> list[int]:
     """All sizes that batches of up to ``most`` frames are given."""
-    return sorted({planned_size(count) for count in range(1, most + 1)})
+    return sorted({min(planned_size(count), most) for count in range(1, most + 1)})
 
 
 class PlannedEmbedder:
@@ -51,15 +51,16 @@ class PlannedEmbedder:
         if not getattr(self._of_thread, "planned", False):
             self._plan(pixels.device)
         count = len(pixels)
-        blank = pixels.new_zeros((planned_size(count) - count, *pixels.shape[1:]))
+        size = max(count, min(planned_size(count), self._most))
+        blank = pixels.new_zeros((size - count, *pixels.shape[1:]))
         embedded: Tensor = self._embedder(torch.cat([pixels, blank]) if len(blank) else pixels)
         return embedded[:count]
 
     def _plan(self, device: torch.device) -> None:
-        for size in reversed(planned_sizes(self._most)):  # the largest first: the others' activations fit into its memory
-            with contextlib.suppress(torch.OutOfMemoryError):  # nor will a batch of this size have room
-                self._embedder(torch.zeros((size, INPUT_SIZE_PX, INPUT_SIZE_PX, 3), dtype=torch.uint8, device=device))
         self._of_thread.planned = True
+        for size in reversed(planned_sizes(self._most)):  # the largest first: the others' activations fit into its memory
+            with contextlib.suppress(RuntimeError):  # no room, as cuDNN or PyTorch says it: nor has a batch of this size, then
+                self._embedder(torch.zeros((size, INPUT_SIZE_PX, INPUT_SIZE_PX, 3), dtype=torch.uint8, device=device))
 
 
 def planned_for(device: torch.device, embedder: Embedder) -> Embedder | PlannedEmbedder:

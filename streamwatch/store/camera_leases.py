@@ -61,12 +61,16 @@ class CameraLeases:
         """
         wanted = sorted(set(cameras))
         with writing(self._engine, "cameras could not be leased") as connection:
+            _wait_for_nobody_long(connection)
             _make_rows(connection, wanted)
             rows = _locked(connection, sorted({*wanted, *self._tokens}))
             now_s = self._now_s(connection)
             tokens = {name: token for name in wanted if (token := self._token(rows[name], now_s)) is not None}
             _write(connection, self.holder, tokens, now_s + self.lasts_s)
-            left = [name for name, token in self._tokens.items() if name not in wanted and rows[name]["token"] == token]
+            mine = [
+                name for name, row in rows.items() if row["holder"] == self.holder and row["token"] == self._tokens.get(name)
+            ]
+            left = [name for name in mine if name not in wanted]
             _change(connection, [{"of": name, "until_wall_s": 0.0} for name in left])
         self._tokens = tokens
         self._had |= tokens.keys()
@@ -79,7 +83,7 @@ class CameraLeases:
     def _token(self, row: RowMapping, now_s: float) -> int | None:
         """The token to hold a camera with; None if it is another's."""
         camera, token, known = row["camera"], int(row["token"]), self._tokens.get(row["camera"])
-        if known is not None and known >= token:
+        if known is not None and (known > token or (known == token and row["holder"] == self.holder)):
             return known  # also after its end, if nobody took it; or in a database that is another one now
         ours_before = row["holder"] == self.holder and camera not in self._had
         return token + 1 if row["until_wall_s"] <= now_s or ours_before else None
@@ -126,6 +130,13 @@ def _locked(connection: Connection, cameras: list[str]) -> dict[str, RowMapping]
         query = select(camera_leases).where(c.camera.in_(names)).order_by(c.camera).with_for_update()
         rows.update((row["camera"], row) for row in connection.execute(query).mappings())
     return rows
+
+
+def _wait_for_nobody_long(connection: Connection) -> None:
+    """A process that stops within the transaction keeps others from their leases no longer than this."""
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql("SET LOCAL lock_timeout = '5s'")
+        connection.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = '10s'")
 
 
 def _make_rows(connection: Connection, cameras: list[str]) -> None:

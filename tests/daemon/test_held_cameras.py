@@ -7,7 +7,7 @@ import logging
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -116,6 +116,64 @@ def test_what_a_refused_configuration_leaves_out_is_not_given_back(begun: Callab
     assert second.watch("dock", "yard", "gate") == ["yard"]
 
 
+def test_a_camera_that_was_lost_and_is_had_again_begins_anew(begun: Callable[[str], Process]) -> None:
+    """What it still had open is another process's to tell of by then."""
+    first, second = begun("first"), begun("second")
+    first.watch("dock")
+    first.clock.now_s += LEASE_S
+    second.watch("dock")
+    second.held.stop()
+    first.held.run_once()
+    assert first.told
+    assert first.held.token_of("dock") == 1, "what it still says is refused"
+    assert first.watch("dock") == []
+    first.held.run_once()
+    assert first.watch("dock") == ["dock"]
+    assert first.held.token_of("dock") == 3
+
+
+def test_what_a_process_holds_and_cannot_watch_it_leaves_to_others(begun: Callable[[str], Process]) -> None:
+    first, second = begun("first"), begun("second")
+    first.watch("dock")
+    second.watch("dock")
+    first.held.stop()
+    for _ in range(12):  # its model is missing: no configuration with it is taken up
+        second.held.run_once()
+        second.held.share_of(site_of(("dock",)))
+        second.held.refused()
+        second.clock.now_s += LEASE_S / 3
+        if first.watch("dock") == ["dock"]:
+            break
+    assert first.watch("dock") == ["dock"]
+
+
+def test_two_that_take_a_camera_in_a_new_database_are_not_both_right(begun: Callable[[str], Process]) -> None:
+    first, second = begun("first"), begun("second")
+    first.watch("dock")
+    second.watch("dock")
+    with first.database.begin() as connection:
+        connection.exec_driver_sql("DELETE FROM camera_leases")
+    second.held.run_once()
+    assert second.watch("dock") == ["dock"]
+    first.held.run_once()
+    assert first.watch("dock") == []
+    first.watch("yard")  # whose row, and the dock's, are not there: it must go on
+    with first.database.begin() as connection:
+        connection.exec_driver_sql("DELETE FROM camera_leases")
+    first.held.run_once()
+    assert first.watch("gate") == ["gate"]
+
+
+def test_leases_are_renewed_while_models_are_loaded(begun: Callable[[str], Process]) -> None:
+    first, second = begun("first"), begun("second")
+    first.watch("dock")
+    kept = first.held.renewing(lambda _camera, scene: scene)
+    for _ in range(5):
+        first.clock.now_s += LEASE_S / 2
+        kept("dock", None)  # type: ignore[arg-type]
+    assert second.watch("dock") == []
+
+
 def test_a_database_that_is_away_takes_no_camera(begun: Callable[[str], Process], caplog: pytest.LogCaptureFixture) -> None:
     first = begun("first")
     first.watch("dock")
@@ -189,7 +247,7 @@ class Daemon:
         held = self.parts.held
         assert held
         self.held = held
-        self.reconfiguration = Reconfiguration(self.parts, ConfigFollower(held.followed(self.file)))
+        self.reconfiguration = Reconfiguration(self.parts, ConfigFollower(replace(self.file, narrow=held.share_of)))
 
     @property
     def parts(self) -> Components:

@@ -12,7 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from streamwatch.alerts.router import NotificationRouter
 from streamwatch.clock import Clock, SystemClock
+from streamwatch.config.schema import Alerts
 from streamwatch.detection.publisher import HANGS_AFTER_S, Publisher, Subscribers
 from streamwatch.detection.recorder import MAX_TRIES
 from streamwatch.detection.waiting import Publication
@@ -23,7 +25,9 @@ from streamwatch.evidence.queue import MAX_WITH_PICTURES
 from streamwatch.evidence.writer import EvidenceWriter
 from streamwatch.metrics import Metrics
 from streamwatch.records import EventChange, Notice
-from streamwatch.store.event_store import Record
+from streamwatch.store.event_store import EventStore, Record
+from streamwatch.store.outbox.administration import OutboxAdministration
+from streamwatch.store.sessions import open_database
 from streamwatch.threads import ThreadGuard
 from tests.evidence.test_writer import scored
 from tests.store.test_event_store import ended, event
@@ -129,6 +133,38 @@ def test_one_that_is_refused_keeps_none_of_those_around_it_from_being_stored(tmp
     assert desk.publisher.stop(WITHIN_S)
     assert store.taken == desk.told == [name for name in expected if name != expected[5]]
     assert dropped(desk) == 0, "it is another process's to tell"
+
+
+class AnswersLost(EventStore):
+    """The transaction goes through, and the first few times nobody is told."""
+
+    answers = 0
+
+    def record_all(self, records: Sequence[Record]) -> None:
+        super().record_all(records)
+        self.answers += 1
+        if self.answers <= 3:
+            raise StoreUnavailable("the server is gone")
+
+
+def test_an_answer_that_was_lost_has_nobody_told_twice(tmp_path: Path) -> None:
+    database = open_database(None, tmp_path)
+    alerts = Alerts.model_validate({"webhooks": [{"name": "ops", "url": "http://127.0.0.1:9/", "events": ["*"]}]})
+    store = AnswersLost(database, NotificationRouter(alerts, SystemClock()))
+    writer = EvidenceWriter(tmp_path, lossless=False)
+    publisher = Publisher(store, writer, subscribers=Subscribers(), metrics=Metrics(), clock=FakeClock())
+    opened = [event(100.0 + number) for number in range(3)]
+    for one in opened:
+        publisher.publish(Publication(EventChange(EventType.ANOMALY_STARTED, one, 0.0)))
+    publisher.start(ThreadGuard(FakeClock()))
+    wait_until(lambda: len(store.list_events()) == 3)
+    for one in opened:
+        publisher.publish(Publication(EventChange(EventType.ANOMALY_UPDATED, one, 1.0)))
+        publisher.publish(Publication(EventChange(EventType.ANOMALY_ENDED, ended(one), 2.0)))
+    assert publisher.stop(WITHIN_S)
+    told = [(message.subject, message.type.rpartition(".")[2]) for message in OutboxAdministration(database).list_messages()]
+    assert sorted(told) == sorted((one.id, kind) for one in opened for kind in ("started", "updated", "ended"))
+    database.dispose()
 
 
 TROUBLES = st.lists(st.sampled_from([None, StoreUnavailable("locked"), _AnswerLost("lost")]), max_size=30)
