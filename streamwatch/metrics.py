@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
@@ -136,10 +136,6 @@ class Metrics:
     def show_outbox(self, read: OutboxReader) -> None:
         """Expose what waits to be delivered, read whenever the metrics are."""
         self.registry.register(_OutboxGauges(read))
-
-    def show_elsewhere(self, read: Callable[[], Sequence[str]]) -> None:
-        """Expose which cameras of a process another one watches, read whenever the metrics are."""
-        self.cameras_elsewhere.set_function(lambda: len(read()))
 
     def show_dropped_lines(self, read: LinesReader) -> None:
         """Expose what was dropped of the output, read whenever the metrics are."""

@@ -273,7 +273,7 @@ class _Assembly:
             token_of=held.token_of if held else lambda _: None,
         )
         if held:
-            self._metrics.show_elsewhere(held.elsewhere)
+            self._metrics.cameras_elsewhere.set_function(lambda: len(held.elsewhere()))
         self._stack.callback(persistence.close)
         if self._device.startswith("cuda"):
             self._metrics.show_device(self._device, device_memory)

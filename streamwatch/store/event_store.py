@@ -138,7 +138,7 @@ class EventStore:
             UsageError: there is none, or more than one.
         """
         if event_id == "latest":
-            return self._latest()
+            return _latest(self.list_events(EventQuery(limit=1)))
         query = select(events).where(events.c.id >= event_id, events.c.id < event_id + "~").limit(2)
         with reading(self._engine, "events") as connection:
             found = [_event(row) for row in connection.execute(query).mappings()]
@@ -146,12 +146,6 @@ class EventStore:
             what = "more than one event begins" if found else "no event begins"
             raise UsageError(f"{what} with {event_id!r}", hint="`streamwatch events list` shows them")
         return found[0]
-
-    def _latest(self) -> Event:
-        newest = self.list_events(EventQuery(limit=1))
-        if not newest:
-            raise UsageError("there is no event yet")
-        return newest[0]
 
     def label(self, event_id: str, label: str | None) -> None:
         """Write down what a person says of an event; None takes it back.
@@ -242,6 +236,12 @@ class EventStore:
     def close(self) -> None:
         """Release all connections."""
         self._engine.dispose()
+
+
+def _latest(newest: Sequence[Event]) -> Event:
+    if not newest:
+        raise UsageError("there is no event yet")
+    return newest[0]
 
 
 def write_note(engine: Engine, event_id: str, note: str | None) -> None:
