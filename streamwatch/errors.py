@@ -23,6 +23,7 @@
     |   |-- LeaseLost                exit 1   another process watches the camera now
     |   |-- NotStorable              exit 1   what was to be written is nothing that it can hold
     |   `-- StoreUnavailable         exit 1   it does not answer just now; it is tried again
+    |-- ClusterError                 exit 1   Ray, or a worker of it, cannot be had
     |-- DeliveryError                exit 1   a message cannot be delivered
     |-- FolderInUse                  exit 1   another process watches with this data folder
     `-- ListenError                  exit 1   an address cannot be listened on
@@ -32,7 +33,9 @@ A message says what is wrong, where, and what to do, in one line, and never show
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from collections.abc import Callable
+from functools import partial
+from typing import Any, ClassVar, Literal
 
 from streamwatch.enums import DisconnectKind
 from streamwatch.masking import mask_credentials
@@ -58,6 +61,11 @@ class StreamwatchError(Exception):
         prefix = f"{where}: " if where is not None else ""
         suffix = f"; {hint}" if hint else ""
         super().__init__(mask_credentials(" ".join(f"{prefix}{what}{suffix}".split())))
+
+    def __reduce__(self) -> tuple[Callable[[str], StreamwatchError], tuple[str], dict[str, Any]]:
+        """Whole on its way from another process, which has no use for the object that ``where`` was."""
+        where = None if self.where is None else str(self.where)
+        return partial(type(self), where=where, hint=self.hint), (self.what,), {**self.__dict__, "where": where}
 
 
 class UsageError(StreamwatchError):
@@ -160,6 +168,10 @@ class NotStorable(StoreError):
 
 class StoreUnavailable(StoreError):
     """The event database does not answer just now: it is locked, its disk is full or fails, or its server is away."""
+
+
+class ClusterError(StreamwatchError):
+    """Ray cannot be reached, or its workers do not do what they are given."""
 
 
 class DeliveryError(StreamwatchError):

@@ -6,7 +6,7 @@ import json
 import math
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,11 +15,13 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from streamwatch.backtest.by_source import ReplayWork, replay_by_source
 from streamwatch.backtest.figures import Row, Span, read_labels, table
 from streamwatch.backtest.page import render_page
 from streamwatch.backtest.replay import Replayed, ReplayedEvent, replay
 from streamwatch.cli.options import require_camera, required_config_option, warn_if_untrained
 from streamwatch.cli.progress import frame_progress
+from streamwatch.cli.workers import WorkerChoice, engine_options, workers_option
 from streamwatch.config.loading import load_config
 from streamwatch.config.schema import Config
 from streamwatch.documents import event_document
@@ -41,7 +43,11 @@ from streamwatch.video.streams.opener import PyAvOpener
 @click.option("--labels", type=click.Path(path_type=Path), help="CSV of what happened: start_s,end_s and, for many, source.")
 @click.option("--report", type=click.Path(path_type=Path), help="Write an HTML page with every event here.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
+@engine_options
+@workers_option
+@click.pass_context
 def command(
+    context: click.Context,
     camera: str,
     sources: tuple[str, ...],
     config_path: Path,
@@ -49,12 +55,18 @@ def command(
     labels: Path | None,
     report: Path | None,
     as_json: bool,
+    engine: str,
+    address: str,
+    workers: int | None,
 ) -> None:
     """Watch recordings as CAMERA, faster than real time, and say what would have been raised.
 
     Nothing is stored or sent. The table shows other thresholds and budgets on the same footage.
     """
+    del engine, address, workers  # WorkerChoice has them
     config = load_config(config_path)
+    by = WorkerChoice.of(context, device=config.device)
+    by.require_local_without_workers()
     require_camera(config, camera)
     if not all(map(math.isfinite, thresholds)):
         raise UsageError("a threshold must be a finite number")
@@ -68,21 +80,13 @@ def command(
     policies = policies_for(config, camera, model, calibration=calibration)
     regime = model.regime if config.settings(camera).regimes == "auto" else None
     warn_if_untrained(config.backbone.weights)
+    work = ReplayWork(config, camera, policies, regime, in_force)
     with tempfile.TemporaryDirectory(prefix="streamwatch-backtest-") as folder:
-        with frame_progress(f"backtest {camera}", total) as advance:
-            replays = [
-                replay(
-                    config,
-                    camera,
-                    source,
-                    Path(folder) / str(number),
-                    policies,
-                    on_frames=advance,
-                    regime=regime,
-                    in_force=in_force,
-                )
-                for number, source in enumerate(sources)
-            ]
+        with by.mapper() as mapper, frame_progress(f"backtest {camera}", total) as advance:
+            if mapper is None:
+                replays = [_replay(work, source, Path(folder) / str(n), advance) for n, source in enumerate(sources)]
+            else:
+                replays = list(_counted(replay_by_source(work, sources, Path(folder), mapper), advance))
         rows = table(replays, policies, calibration, thresholds, truth)
         if report is not None:
             write_atomically(report, render_page(camera, replays, rows, policies, truth))
@@ -92,6 +96,25 @@ def command(
     _print(replays, rows, policies, truth)
     if report is not None:
         click.echo(f"page: {report}")
+
+
+def _replay(work: ReplayWork, source: str, folder: Path, advance: Callable[[int], None]) -> Replayed:
+    return replay(
+        work.config,
+        work.camera,
+        source,
+        folder,
+        work.policies,
+        on_frames=advance,
+        regime=work.regime,
+        in_force=work.in_force,
+    )
+
+
+def _counted(replays: Iterable[Replayed], advance: Callable[[int], None]) -> Iterator[Replayed]:
+    for replayed in replays:
+        advance(replayed.frames)
+        yield replayed
 
 
 def _expected(config: Config, camera: str, sources: Sequence[str]) -> int | None:

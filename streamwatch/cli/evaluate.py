@@ -23,6 +23,7 @@ from streamwatch.cli.options import (
     warn_if_untrained,
 )
 from streamwatch.cli.progress import frame_progress
+from streamwatch.cli.workers import WorkerChoice, engine_options
 from streamwatch.clock import SystemClock
 from streamwatch.errors import UsageError
 from streamwatch.evaluation.ablation import ablate as compare_rules
@@ -49,10 +50,10 @@ OPTIONS_OF: dict[str, tuple[str, ...]] = {
     "scenes": ("shanghaitech",),
     "classes": (PICTURES,),
     "rd": (PICTURES,),
-    **dict.fromkeys(("train_frames", "every", "tracks_folder", "workers", "ablate", "features"), VIDEOS),
+    **dict.fromkeys(("train_frames", "every", "tracks_folder", "workers", "ablate", "features", "engine"), VIDEOS),
 }
 
-NOT_WITH_VARIANTS = ("ablate", "features", "tracks_folder", "workers")
+NOT_WITH_VARIANTS = ("ablate", "features", "tracks_folder", "workers", "engine")
 
 
 @click.command("evaluate")
@@ -65,7 +66,12 @@ NOT_WITH_VARIANTS = ("ablate", "features", "tracks_folder", "workers")
 @click.option("--train-frames", type=click.IntRange(min=32), default=5000, show_default=True, help="Per scene at most, evenly.")
 @click.option("--every", type=click.IntRange(min=1), default=1, show_default=True, help="Score every n-th test frame.")
 @click.option("--tracks", "tracks_folder", type=click.Path(path_type=Path), help="CLIP.txt: track,frame,left,top,right,bottom.")
-@click.option("--workers", type=click.IntRange(min=1), default=1, show_default=True, help="Scenes at once, in processes.")
+@click.option(
+    "--workers",
+    type=click.IntRange(min=1),
+    default=1,
+    help="Scenes at once, in processes; with --engine ray clips. [default: 1, or Ray's CPUs]",
+)
 @click.option("--ablate", is_flag=True, help="Compare fields and ways of fusing them instead; writes ablation.md.")
 @click.option("--variants", is_flag=True, help="Compare the paper's method with its variants instead; writes variants.md.")
 @click.option("--json", "as_json", is_flag=True, help="Print report.json on stdout.")
@@ -73,6 +79,7 @@ NOT_WITH_VARIANTS = ("ablate", "features", "tracks_folder", "workers")
 @backbone_options
 @device_option
 @precision_option
+@engine_options
 @click.pass_context
 def command(
     context: click.Context,
@@ -96,6 +103,8 @@ def command(
     seed: int | None,
     device: str,
     precision: str,
+    engine: str,
+    address: str,
 ) -> None:
     """Evaluate on a data set in ROOT and write a report.
 
@@ -103,6 +112,8 @@ def command(
     videos only. Finished scenes are cached in the report's folder: an interrupted run continues. Pictures are those of MVTec
     AD: one model per class.
     """
+    del engine, address  # WorkerChoice has them
+    by = WorkerChoice.of(context, device=device)
     _require_options_of(dataset, context)
     resolve_device(device)
     clock = SystemClock()
@@ -110,7 +121,7 @@ def command(
     spec = _spec(BackboneChoice(backbone, weights, dims, seed))
     warn_if_untrained("untrained" if spec.weights == "builtin" else spec.weights)
     settings = Settings(spec, device, precision, train_frames, every, features or "appearance")
-    data = load_mvtec(root, _parts(classes)) if dataset == PICTURES else _load(dataset, root, scenes)
+    data = load_mvtec(root, _parts(classes)) if dataset == PICTURES else _load(dataset, root.absolute(), scenes)
     if variants:
         compare_variants(data, settings, report_folder, views_seed=spec.seed if rd else None, as_json=as_json)
         return
@@ -119,10 +130,12 @@ def command(
         evaluate_pictures(data, asked, report_folder=report_folder, as_json=as_json, clock=clock)
         return
     settings = replace(settings, annotated=tracks_of(tracks_folder, data) if tracks_folder else None)
+    if ablate and by.engine == "ray":
+        raise UsageError("--ablate compares in one process", hint="leave out --engine ray")
     if ablate:
         _ablate(data, settings, report_folder, as_json)
         return
-    results = _evaluate(data, settings, report_folder, workers)
+    results = _evaluate(data, settings, report_folder, workers, by)
     label = "untrained" if spec.weights == "builtin" else spec.weights
     facts = RunFacts(shlex.join(["streamwatch", *sys.argv[1:]]), clock.monotonic_s() - began_s, label)
     document = report_document(data, results, settings, facts)
@@ -172,7 +185,7 @@ def _spec(choice: BackboneChoice) -> BackboneSpec:
     return BackboneSpec(choice.name or base.name, choice.weights or base.weights, choice.dims, seed)
 
 
-def _evaluate(data: Dataset, settings: Settings, folder: Path, workers: int) -> list[SceneResult]:
+def _evaluate(data: Dataset, settings: Settings, folder: Path, workers: int, by: WorkerChoice) -> list[SceneResult]:
     for problem in data.problems:
         click.echo(f"warning: {problem}", err=True)
 
@@ -181,7 +194,8 @@ def _evaluate(data: Dataset, settings: Settings, folder: Path, workers: int) -> 
         click.echo(f"scene {result.name}: {done}, {result.train_frames} frames learned, {result.frames} scored", err=True)
 
     progress = Progress(frame_progress, on_scene)
-    return evaluate_dataset(data, settings, cache=folder / "cache", workers=workers, progress=progress)
+    with by.mapper() as mapper:
+        return evaluate_dataset(data, settings, cache=folder / "cache", workers=workers, progress=progress, mapper=mapper)
 
 
 def _print(document: dict[str, Any], folder: Path, as_json: bool) -> None:

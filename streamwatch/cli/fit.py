@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -21,13 +22,24 @@ from streamwatch.cli.options import (
 from streamwatch.cli.outliers import print_outliers
 from streamwatch.cli.progress import frame_progress
 from streamwatch.cli.statements import print_thresholds
+from streamwatch.cli.workers import WorkerChoice, engine_options, workers_option
 from streamwatch.config.loading import load_config
 from streamwatch.config.schema import Config
 from streamwatch.errors import UsageError
 from streamwatch.inference.engine import Engine
-from streamwatch.inference.factory import build_engine, engine_of
+from streamwatch.inference.factory import EngineSpec
 from streamwatch.learning.advice import advice_for
-from streamwatch.learning.fit_camera import FitTask, Fitted, FootageOptions, backbone_of, camera_task, fit_task, model_task
+from streamwatch.learning.by_clip.fit import Workers
+from streamwatch.learning.fit_camera import (
+    FitTask,
+    Fitted,
+    FootageOptions,
+    backbone_of,
+    camera_task,
+    fit_task,
+    model_task,
+    require_clips,
+)
 from streamwatch.learning.segment_index import parse_exclusion
 from streamwatch.model.embedding.identity import BackboneSpec
 from streamwatch.model.scoring.fusion import Features
@@ -52,7 +64,11 @@ from streamwatch.model.scoring.motion_field import PX_PER_CELL, MotionField
 @device_option
 @precision_option
 @frame_rate_option
+@engine_options
+@workers_option
+@click.pass_context
 def command(
+    context: click.Context,
     arguments: tuple[str, ...],
     config_path: Path | None,
     model_path: Path | None,
@@ -69,6 +85,9 @@ def command(
     device: str,
     precision: str,
     frame_rate: float,
+    engine: str,
+    address: str,
+    workers: int | None,
 ) -> None:
     r"""Learn what a scene normally looks like.
 
@@ -78,7 +97,9 @@ def command(
 
     SOURCE is a video file, a folder of images, a glob, or with --live a camera.
     """
-    choice = BackboneChoice(backbone, weights, dims, seed)
+    del engine, address, workers  # WorkerChoice has them
+    choice, by = BackboneChoice(backbone, weights, dims, seed), WorkerChoice.of(context, device=device)
+    by.require_local_without_workers()
     options = FootageOptions(tuple(map(parse_exclusion, exclude)), keep_inputs)
     if (config_path is None) == (model_path is None):
         raise UsageError("give either -c CONFIG or --model OUT", hint="see `streamwatch fit --help`")
@@ -86,13 +107,13 @@ def command(
         if all_cameras:
             raise UsageError("--all needs -c CONFIG")
         task = options.applied(model_task(model_path, arguments, live_s, frame_rate, features or "appearance"))
-        spec = _spec(choice, model_path if update else None)
-        _learn_all([task], build_engine(spec, device=device, precision=precision), update)
+        spec = EngineSpec(_spec(choice, model_path if update else None), device, precision)
+        _learn_all([task], spec, update, by)
         return
     if features is not None:
         raise UsageError("--features cannot be given with -c", hint="set `features` in the configuration")
     if config_path is not None:
-        _fit_configured(load_config(config_path), arguments, choice, all_cameras, live_s, update, options)
+        _fit_configured(load_config(config_path), arguments, choice, all_cameras, live_s, update, options, by)
 
 
 def _fit_configured(
@@ -103,6 +124,7 @@ def _fit_configured(
     live_s: float | None,
     update: bool,
     options: FootageOptions,
+    by: WorkerChoice,
 ) -> None:
     if choice.given:
         raise UsageError(f"{', '.join(choice.given)} cannot be given with -c", hint="set `backbone` in the configuration")
@@ -112,7 +134,7 @@ def _fit_configured(
     else:
         tasks = [camera_task(config, _camera_name(config, arguments), arguments[1:], live_s)]
     tasks = [options.applied(task) for task in tasks]
-    _learn_all(tasks, engine_of(config), update)
+    _learn_all(tasks, EngineSpec.of(config), update, replace(by, device=config.device))
 
 
 def _camera_name(config: Config, arguments: tuple[str, ...]) -> str:
@@ -133,10 +155,19 @@ def _spec(choice: BackboneChoice, existing: Path | None) -> BackboneSpec:
     )
 
 
-def _learn_all(tasks: list[FitTask], engine: Engine, update: bool) -> None:
-    warn_if_untrained(engine.identity.weights)
+def _learn_all(tasks: list[FitTask], spec: EngineSpec, update: bool, by: WorkerChoice) -> None:
+    for task in tasks if by.engine == "ray" else ():
+        require_clips(task)
+    with by.mapper() as mapper:
+        engine = spec.build()
+        warn_if_untrained(engine.identity.weights)
+        workers = Workers(mapper, spec) if mapper else None
+        _learn_each(tasks, engine, update, workers)
+
+
+def _learn_each(tasks: list[FitTask], engine: Engine, update: bool, workers: Workers | None) -> None:
     for task in tasks:
-        for done in fit_task(task, engine, update=update, progress=frame_progress):
+        for done in fit_task(task, engine, update=update, progress=frame_progress, workers=workers):
             if isinstance(done, Fitted):
                 _report(done, engine)
             else:

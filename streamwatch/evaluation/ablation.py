@@ -14,10 +14,11 @@ import torch
 
 from streamwatch.clock import Clock
 from streamwatch.errors import UsageError
+from streamwatch.evaluation.clip_run import OnFrames
 from streamwatch.evaluation.curves import PixelHistograms
 from streamwatch.evaluation.datasets.dataset import Dataset, SceneData, TestClip, Truth
 from streamwatch.evaluation.frame_figures import ClipScores, frame_figures
-from streamwatch.evaluation.scene_run import OnFrames, Settings, learn_frames
+from streamwatch.evaluation.scene_run import Settings, learn_frames
 from streamwatch.inference.engine import Engine, WatchedScene
 from streamwatch.inference.factory import build_engine
 from streamwatch.inference.offline import SCORE_BATCH_FRAMES, batched, read_ahead

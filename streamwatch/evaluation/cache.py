@@ -13,11 +13,12 @@ from typing import Any
 import numpy as np
 
 from streamwatch import __version__
+from streamwatch.evaluation.album import Picture
 from streamwatch.evaluation.curves import PixelHistograms
 from streamwatch.evaluation.datasets.dataset import SceneData
 from streamwatch.evaluation.frame_figures import ClipScores
 from streamwatch.evaluation.regions import RegionCounts
-from streamwatch.evaluation.scene_run import Picture, SceneResult, Settings
+from streamwatch.evaluation.scene_run import SceneResult, Settings
 from streamwatch.files import replacing
 
 _FORMAT = 3

@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -19,6 +19,7 @@ from streamwatch.evaluation.curves import PixelHistograms
 from streamwatch.evaluation.datasets.dataset import Dataset, SceneData
 from streamwatch.evaluation.regions import RegionCounts
 from streamwatch.evaluation.scene_run import SceneResult, Settings, evaluate_scene
+from streamwatch.learning.by_clip.mapper import Mapper
 from streamwatch.learning.footage import Footage, expected_frames
 from streamwatch.model.embedding.backbone import architecture
 from streamwatch.model.embedding.weights import load_backbone
@@ -44,9 +45,20 @@ class Progress:
 
 
 def evaluate_dataset(
-    dataset: Dataset, settings: Settings, *, cache: Path, workers: int, progress: Progress, clock: Clock | None = None
+    dataset: Dataset,
+    settings: Settings,
+    *,
+    cache: Path,
+    workers: int,
+    progress: Progress,
+    clock: Clock | None = None,
+    mapper: Mapper | None = None,
 ) -> list[SceneResult]:
     """Evaluate every scene, in the data set's order; what is in ``cache`` is not computed again.
+
+    Args:
+        workers: scenes at once, in processes of this machine.
+        mapper: one scene after the other, and each one's clips by workers; None does without.
 
     Raises:
         StreamwatchError: as ``evaluate_scene``.
@@ -62,19 +74,29 @@ def evaluate_dataset(
         else:
             results[scene.name] = cached
             progress.on_scene(cached, True)
-    compute = _in_processes if workers > 1 and len(todo) > 1 else _in_turn
-    for result in compute(todo, settings, paths, workers, progress, clock or SystemClock()):
-        results[result.name] = result
+    if mapper is None and workers > 1 and len(todo) > 1:
+        found = _in_processes(todo, settings, paths, workers, progress)
+    else:
+        found = _in_turn(todo, settings, paths, progress, _Means(clock or SystemClock(), mapper))
+    results |= {result.name: result for result in found}
     return [results[scene.name] for scene in dataset.scenes]
 
 
+@dataclass(frozen=True)
+class _Means:
+    """By what scenes are evaluated."""
+
+    clock: Clock = field(default_factory=SystemClock)
+    mapper: Mapper | None = None
+
+
 def _in_turn(
-    scenes: list[SceneData], settings: Settings, paths: dict[str, Path], _workers: int, progress: Progress, clock: Clock
+    scenes: list[SceneData], settings: Settings, paths: dict[str, Path], progress: Progress, means: _Means
 ) -> list[SceneResult]:
     results = []
     for scene in scenes:
         with progress.bar(f"scene {scene.name}", expected_total(scene, settings)) as advance:
-            result = _evaluated(scene, settings, advance, clock)
+            result = _evaluated(scene, settings, advance, means)
         store_result(result, paths[scene.name])
         progress.on_scene(result, False)
         results.append(result)
@@ -82,7 +104,7 @@ def _in_turn(
 
 
 def _in_processes(
-    scenes: list[SceneData], settings: Settings, paths: dict[str, Path], workers: int, progress: Progress, _clock: Clock
+    scenes: list[SceneData], settings: Settings, paths: dict[str, Path], workers: int, progress: Progress
 ) -> list[SceneResult]:
     threads = max(1, torch.get_num_threads() // workers)
     context = multiprocessing.get_context("spawn")  # a forked child would inherit OpenMP's threads as they stand
@@ -101,14 +123,14 @@ def _in_processes(
 def _in_child(scene: SceneData, settings: Settings, path: Path, threads: int) -> SceneResult:
     torch.set_num_threads(threads)
     os.environ["OMP_NUM_THREADS"] = str(threads)  # what scores asks it for its workers (``threads.usable_cores``)
-    result = _evaluated(scene, settings, lambda _frames: None, SystemClock())
+    result = _evaluated(scene, settings, lambda _frames: None, _Means())
     store_result(result, path)
     return result
 
 
-def _evaluated(scene: SceneData, settings: Settings, on_frames: Callable[[int], None], clock: Clock) -> SceneResult:
+def _evaluated(scene: SceneData, settings: Settings, on_frames: Callable[[int], None], means: _Means) -> SceneResult:
     try:
-        return evaluate_scene(scene, settings, opener=PyAvOpener(), clock=clock, on_frames=on_frames)
+        return evaluate_scene(scene, settings, opener=PyAvOpener(), clock=means.clock, on_frames=on_frames, mapper=means.mapper)
     except StreamwatchError as error:
         raise type(error)(error.what, where=f"scene {scene.name}: {error.where or ''}".strip(": "), hint=error.hint) from error
 

@@ -2,43 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 
-import cv2
-import numpy as np
-import torch
-
 from streamwatch.clock import Clock
-from streamwatch.evaluation.curves import Mask, PixelHistograms
+from streamwatch.evaluation.album import Picture, gallery
+from streamwatch.evaluation.clip_run import ClipJob, ClipResult, OnFrames, ScoringWork, score_clip
+from streamwatch.evaluation.curves import PixelHistograms
 from streamwatch.evaluation.datasets.dataset import SceneData, TestClip, Truth
 from streamwatch.evaluation.frame_figures import ClipScores
-from streamwatch.evaluation.regions import RegionCounts, TruthRegion, link_tracks, threshold_ladder
-from streamwatch.inference.engine import Engine, WatchedScene
-from streamwatch.inference.factory import build_engine
-from streamwatch.inference.offline import input_batches, score_frames
+from streamwatch.evaluation.regions import RegionCounts, TruthRegion
+from streamwatch.inference.engine import Engine
+from streamwatch.inference.factory import EngineSpec
+from streamwatch.inference.offline import input_batches
+from streamwatch.learning.by_clip.clip_part import ClipWork, engine_for
+from streamwatch.learning.by_clip.clips import Selection, clips_of, segments_of
+from streamwatch.learning.by_clip.mapper import Mapper
+from streamwatch.learning.by_clip.merged_fit import counted, fit_clips
 from streamwatch.learning.footage import Footage, expected_frames
-from streamwatch.model.calibration.thresholds import Calibration
 from streamwatch.model.embedding.identity import BackboneSpec
-from streamwatch.model.fitting import fit
+from streamwatch.model.fitting import Learning, fit
 from streamwatch.model.scene import SceneModel
-from streamwatch.model.scoring.anomaly_map import upsample
 from streamwatch.model.scoring.fusion import Features
-from streamwatch.records import Frame
-from streamwatch.scores import FrameScore
+from streamwatch.records import Frame, SourceSummary
 from streamwatch.video.optical_flow import DEFAULT_STEP_S
-from streamwatch.video.overlay import heat_overlay
-from streamwatch.video.reader import FrameReader, RetentionOptions
-from streamwatch.video.sources import Source
-from streamwatch.video.streams.opener import Opener
-
-GALLERY_OF_EACH = 2
-_LADDER_START = 0.25
-"""The region ladder starts at this share of sqrt(d), the distance that a normal patch has."""
-
-OnFrames = Callable[[int], None]
+from streamwatch.video.reader import FrameReader
+from streamwatch.video.streams.opener import Opener, PyAvOpener
 
 
 @dataclass(frozen=True)
@@ -66,20 +56,14 @@ class Settings:
         return "float32" if self.precision == "auto" else self.precision
 
     @property
+    def engine(self) -> EngineSpec:
+        """What makes the engine."""
+        return EngineSpec(self.spec, self.device, self.scoring_precision)
+
+    @property
     def motion_step_s(self) -> float | None:
         """What readers measure motion against; None where it is not looked at."""
         return None if self.features == "appearance" else DEFAULT_STEP_S
-
-
-@dataclass(frozen=True)
-class Picture:
-    """A frame worth looking at: its overlay with the mask outlined, as JPEG."""
-
-    kind: str
-    clip: str
-    frame: int
-    ratio: float
-    jpeg: bytes
 
 
 @dataclass
@@ -102,16 +86,87 @@ class SceneResult:
         return sum(len(clip.scores) for clip in self.clips)
 
 
-def evaluate_scene(scene: SceneData, settings: Settings, *, opener: Opener, clock: Clock, on_frames: OnFrames) -> SceneResult:
+def evaluate_scene(
+    scene: SceneData,
+    settings: Settings,
+    *,
+    opener: Opener,
+    clock: Clock,
+    on_frames: OnFrames,
+    mapper: Mapper | None = None,
+) -> SceneResult:
     """Learn and score one scene; without training video or labelled clip there is nothing to do.
 
+    Args:
+        mapper: has the scene's clips learned and scored by workers; None does it here.
+
     Raises:
-        StreamwatchError: weights or device cannot be had, or the scene has too few training frames.
+        StreamwatchError: weights or device cannot be had, or the scene has too few training frames; ClusterError: workers fail.
     """
-    if not scene.training or not any(clip.truth for clip in scene.clips):
+    jobs = [_job(clip, clip.truth, settings) for clip in scene.clips if clip.truth]
+    if not scene.training or not jobs:
         return SceneResult(scene.name)
-    engine = build_engine(settings.spec, device=settings.device, precision=settings.scoring_precision)
-    return _SceneEvaluation(scene, settings, engine, opener=opener, clock=clock, on_frames=on_frames).run()
+    engine = engine_for(settings.engine)
+    result = SceneResult(scene.name)
+    if mapper is None:
+        readers = [
+            FrameReader(scene.name, source, opener=opener, clock=clock, motion_step_s=settings.motion_step_s)
+            for source in scene.training
+        ]
+        model = learn_frames(readers, expected_frames(Footage(scene.training), opener), settings, engine, on_frames)
+        summaries = [reader.summary() for reader in readers]
+    else:
+        model, summaries = _learn_by_clip(scene, settings, engine, mapper, on_frames)
+    result.problems += [f"scene {scene.name}: {warning}" for summary in summaries for warning in summary.warnings]
+    if model.calibration_ is None:
+        raise AssertionError("a fitted model has a calibration")
+    result.train_frames, result.weights_sha256 = model.frames, model.identity.weights_sha256
+    result.start_threshold = model.calibration_.start_threshold
+    model.moments_ = None  # half of what would travel, and nobody learns further
+    annotated = settings.annotated is not None
+    work = ScoringWork(
+        scene.name, model, model.calibration_, settings.engine, settings.every, settings.motion_step_s, annotated, opener
+    )
+    here = (score_clip(work, job, on_frames) for job in jobs)
+    _collect(result, work, here if mapper is None else _told(mapper.map(score_clip, work, jobs), on_frames))
+    return result
+
+
+def _job(clip: TestClip, truth: Truth, settings: Settings) -> ClipJob:
+    return ClipJob(clip, truth, settings.annotated.get(clip.name) if settings.annotated else None)
+
+
+def _told(results: Iterable[ClipResult], on_frames: OnFrames) -> Iterator[ClipResult]:
+    for scored in results:
+        on_frames(len(scored.scores.scores))
+        yield scored
+
+
+def _collect(result: SceneResult, work: ScoringWork, scored: Iterable[ClipResult]) -> None:
+    """Pool clips, in their order."""
+    result.regions, pictures = work.new_regions(), list[Picture]()
+    for clip in scored:
+        result.clips.append(clip.scores)
+        result.pixels.merge(clip.pixels)
+        result.regions.merge(clip.regions)
+        result.problems += clip.problems
+        pictures += clip.pictures
+    result.gallery = gallery(pictures)
+
+
+def _learn_by_clip(
+    scene: SceneData, settings: Settings, engine: Engine, mapper: Mapper, on_frames: OnFrames
+) -> tuple[SceneModel, list[SourceSummary]]:
+    """As ``learn_frames``, by workers."""
+    model = SceneModel(engine.identity, features=settings.features)
+    footage = Footage((), features=settings.features, motion_step_s=settings.motion_step_s or DEFAULT_STEP_S)
+    work = ClipWork(settings.engine, engine.identity, model.unfitted(), footage, Selection(0), zones=None)
+    declared = [expected_frames(Footage((part,)), PyAvOpener()) or 0 for part in segments_of(scene.training)]
+    frames = counted(work, mapper, clips_of(scene.training, declared))
+    work = work.of(Selection(sum(frames), settings.train_frames))
+    clips = clips_of(scene.training, frames)
+    read = fit_clips(model, Learning(), work, clips, engine, mapper=mapper, on_frames=on_frames)
+    return model, read.summaries
 
 
 def thinned(frames: Iterator[Frame], total: int | None, wanted: int | None) -> Iterator[Frame]:
@@ -136,149 +191,3 @@ def learn_frames(
     chosen = thinned(frames, total, settings.train_frames)
     model = SceneModel(engine.identity, features=settings.features)
     return fit(model, engine.embedder, input_batches(engine, chosen, on_frames))
-
-
-class _SceneEvaluation:
-    """One scene's evaluation under way."""
-
-    def __init__(
-        self, scene: SceneData, settings: Settings, engine: Engine, *, opener: Opener, clock: Clock, on_frames: OnFrames
-    ) -> None:
-        self._scene, self._settings, self._engine = scene, settings, engine
-        self._opener, self._clock, self._on_frames = opener, clock, on_frames
-        self._result = SceneResult(scene.name)
-        self._regions = RegionCounts(threshold_ladder(_LADDER_START * engine.identity.dims**0.5))
-
-    def run(self) -> SceneResult:
-        """Learn the training videos, then score every labelled clip."""
-        model, calibration = self._learn()
-        self._engine.watch(self._scene.name, WatchedScene(model))
-        result, album = self._result, _Album(calibration)
-        result.train_frames, result.weights_sha256 = model.frames, model.identity.weights_sha256
-        result.start_threshold, result.regions = calibration.start_threshold, self._regions
-        for clip in self._scene.clips:
-            if clip.truth is not None:
-                self._score(clip, clip.truth, album)
-        result.gallery = album.pictures()
-        return result
-
-    def _learn(self) -> tuple[SceneModel, Calibration]:
-        scene = self._scene
-        readers = [self._reader(source) for source in scene.training]
-        total = expected_frames(Footage(scene.training), self._opener)
-        model = learn_frames(readers, total, self._settings, self._engine, self._on_frames)
-        self._record_reading(f"scene {scene.name}", readers)
-        if model.calibration_ is None:
-            raise AssertionError("a fitted model has a calibration")
-        return model, model.calibration_
-
-    def _score(self, clip: TestClip, truth: Truth, album: _Album) -> None:
-        reader = self._reader(clip.source, keep_pictures=True)
-        frames = (frame for frame in reader.frames() if frame.index % self._settings.every == 0)
-        regions = self._truth_regions(clip, truth)
-        rows: list[tuple[int, float, float, float]] = []
-        with closing(score_frames(self._engine, frames)) as scores:
-            for scored in scores:
-                number = scored.frame.index
-                rows.append((number, scored.frame.time_s, scored.score, scored.level))
-                mask = truth.masks[number] if truth.masks else None
-                self._count(scored, mask, regions[number] if regions else None)
-                album.on_score(scored, clip.name, bool(truth.labels[number]), mask)
-                self._on_frames(1)
-        self._record_reading(f"clip {clip.name}", [reader])
-        self._record_size(clip, truth, reader)
-        index, time_s, score, level = (np.array(column) for column in zip(*rows, strict=True))
-        labels, threshold = truth.labels[index], self._result.start_threshold
-        self._result.clips.append(ClipScores(clip.name, score, level, labels, time_s, threshold))
-
-    def _count(self, scored: FrameScore, mask: Mask | None, regions: list[TruthRegion] | None) -> None:
-        if mask is not None:
-            height, width = mask.shape
-            self._result.pixels.add(upsample(torch.from_numpy(scored.grid)[None], height, width)[0].numpy(), mask)
-        if regions is not None:
-            self._regions.add(scored.grid, regions)
-
-    def _truth_regions(self, clip: TestClip, truth: Truth) -> list[list[TruthRegion]] | None:
-        """The clip's regions, frame by frame, their tracks named apart from other clips'."""
-        if self._settings.annotated is not None:
-            frames = self._settings.annotated.get(clip.name)
-        else:
-            frames = link_tracks(truth.masks[i] for i in range(len(truth.masks))) if truth.masks else None
-        if frames is None:
-            return None
-        return [[TruthRegion(f"{clip.name}/{r.track}", r.box) for r in regions] for regions in frames]
-
-    def _reader(self, source: Source, *, keep_pictures: bool = False) -> FrameReader:
-        return FrameReader(
-            self._scene.name,
-            source,
-            opener=self._opener,
-            clock=self._clock,
-            retention=RetentionOptions(pictures=keep_pictures),
-            motion_step_s=self._settings.motion_step_s,
-        )
-
-    def _record_reading(self, where: str, readers: list[FrameReader]) -> None:
-        self._result.problems += [f"{where}: {warning}" for r in readers for warning in r.summary().warnings]
-
-    def _record_size(self, clip: TestClip, truth: Truth, reader: FrameReader) -> None:
-        if truth.masks is None:
-            return
-        height, width = truth.masks[0].shape
-        own = reader.summary().size_px
-        if (width, height) != own:
-            sizes = f"frames are {own[0]}x{own[1]}, masks {width}x{height}"
-            self._result.problems.append(f"clip {clip.name}: {sizes}: pixel figures are at the masks' size")
-
-
-@dataclass(frozen=True)
-class _Candidate:
-    """A frame that may be worth showing; it is drawn only if it stays one to the end."""
-
-    rank: float
-    scored: FrameScore
-    clip: str
-    mask: Mask | None
-
-
-class _Album:
-    """The frames most worth looking at: a few of each kind, of different clips."""
-
-    def __init__(self, calibration: Calibration) -> None:
-        self._calibration = calibration
-        self._kinds: dict[str, dict[str, _Candidate]] = {"found": {}, "missed": {}, "false": {}}
-
-    def on_score(self, scored: FrameScore, clip: str, anomalous: bool, mask: Mask | None) -> None:
-        """Keep the frame if it is among the best found, the worst missed, or the worst false alarms."""
-        ratio = scored.level / self._calibration.start_threshold
-        for kind, rank in (("found", ratio), ("missed", -ratio)) if anomalous else (("false", ratio),):
-            self._offer(self._kinds[kind], _Candidate(rank, scored, clip, mask))
-
-    @staticmethod
-    def _offer(kept: dict[str, _Candidate], candidate: _Candidate) -> None:
-        """One frame per clip, because neighbours look alike; the weakest clip gives way."""
-        before = kept.get(candidate.clip)
-        if before is None or before.rank < candidate.rank:
-            kept[candidate.clip] = candidate
-        if len(kept) > GALLERY_OF_EACH:
-            del kept[min(kept, key=lambda clip: kept[clip].rank)]
-
-    def pictures(self) -> list[Picture]:
-        """What was kept, strongest first within its kind."""
-        return [
-            Picture(kind, c.clip, c.scored.frame.index, abs(c.rank), self._draw(c.scored, c.mask))
-            for kind, kept in self._kinds.items()
-            for c in sorted(kept.values(), key=lambda c: -c.rank)
-        ]
-
-    def _draw(self, scored: FrameScore, mask: Mask | None) -> bytes:
-        picture = scored.frame.picture
-        rgb = picture.rgb() if picture else scored.frame.pixels
-        low, high = 0.75 * self._calibration.end_threshold, max(1.5 * self._calibration.start_threshold, scored.level)
-        overlay = heat_overlay(rgb, scored.level_grid, low=low, high=high)
-        if mask is not None:
-            scaled = cv2.resize(mask.astype(np.uint8), overlay.shape[1::-1], interpolation=cv2.INTER_NEAREST)
-            outlines, _ = cv2.findContours(scaled, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
-            cv2.drawContours(overlay, outlines, -1, (255, 255, 255), 2)
-        _, encoded = cv2.imencode(".jpg", cv2.cvtColor(overlay, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 80])
-        return bytes(encoded)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from streamwatch.config.schema import BackboneConfig, Config
 from streamwatch.inference.engine import Engine, OnBatch
 from streamwatch.inference.precision import half_precision, half_whiteners
@@ -55,3 +57,21 @@ def engine_of(config: Config, *, tile_frames: int | None = None, on_batch: OnBat
     """The engine that a configuration asks for; raises as ``build_engine``."""
     spec, device, precision = spec_of(config.backbone), config.device, config.precision
     return build_engine(spec, device=device, precision=precision, tile_frames=tile_frames, on_batch=on_batch)
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSpec:
+    """An engine that is to be made elsewhere, by a worker."""
+
+    backbone: BackboneSpec
+    device: str = "auto"
+    precision: str = "auto"
+
+    def build(self) -> Engine:
+        """Make it; raises as ``build_engine``."""
+        return build_engine(self.backbone, device=self.device, precision=self.precision)
+
+    @classmethod
+    def of(cls, config: Config) -> EngineSpec:
+        """What a configuration asks for."""
+        return cls(spec_of(config.backbone), config.device, config.precision)

@@ -47,6 +47,17 @@ class FitResult:
 
 
 @dataclass(frozen=True)
+class Read:
+    """What was read of footage; see ``FitResult``."""
+
+    index: SegmentIndex
+    summaries: tuple[SourceSummary, ...]
+    footage_s: float
+    kept: FrameCacheReader | None = None
+    from_kept: bool = False
+
+
+@dataclass(frozen=True)
 class FrameSelection:
     """Which frames of the footage are learned.
 
@@ -93,9 +104,7 @@ def learn_scene(
         SourceError: a source cannot be read; NotEnoughFrames: the footage is too short.
         ModelMismatch: ``base`` was learned from other embeddings.
     """
-    model = base or SceneModel(engine.identity, features=footage.features, motion_step_s=footage.motion_step_s)
-    seen = replace(footage, features=model.features, motion_step_s=model.motion_step_s)
-    engine.identity.require_same(model.identity, where="model to update")
+    model, seen = model_to_fit(footage, engine, base)
     policy, selection = policy or CalibrationPolicy(), selection or FrameSelection()
     reading = _Reading(seen, selection, opener, clock)
     expected = selection.expected or reading.expected()
@@ -105,14 +114,37 @@ def learn_scene(
         learn(model, engine.embedder, input_batches(engine, selection.of(frames, reading.index), on_frames), prequential)
     reading.finish()
     model.regime = selection.sorter.wanted if selection.sorter else model.regime
+    read = Read(reading.index, reading.summaries, reading.footage_s, reading.kept(), reading.from_kept)
+    return concluded(model, prequential, policy, read, provenance_of(footage, selection.excluded, read, clock))
+
+
+def model_to_fit(footage: Footage, engine: Engine, base: SceneModel | None) -> tuple[SceneModel, Footage]:
+    """The model, and the footage as it sees it.
+
+    Raises:
+        ModelMismatch: ``base`` was learned from other embeddings.
+    """
+    model = base or SceneModel(engine.identity, features=footage.features, motion_step_s=footage.motion_step_s)
+    engine.identity.require_same(model.identity, where="model to update")
+    return model, replace(footage, features=model.features, motion_step_s=model.motion_step_s)
+
+
+def concluded(
+    model: SceneModel, prequential: PrequentialScorer, policy: CalibrationPolicy, read: Read, provenance: Provenance
+) -> FitResult:
+    """A model whose fields are fitted, calibrated by what was scored while it was learned."""
     model.levels_ = None
     calibrate_prequentially(model, prequential, policy)
     size = model.motion_.size_cells if isinstance(model.motion_, MotionField) else None
     stretches = [s for zone in policy.zones for s in prequential.field_stretches(zone, model.frames, size)]
     outliers = tuple(find_outliers(stretches))
+    return FitResult(model, provenance, read.summaries, read.index, outliers, read.kept, read.from_kept)
+
+
+def provenance_of(footage: Footage, excluded: Sequence[Exclusion], read: Read, clock: Clock) -> Provenance:
+    """What a model file says of where its model comes from."""
     now_s = clock.wall_s()
-    provenance = Provenance(_labels(footage, selection.excluded), now_s, reading.footage_s, now_s)
-    return FitResult(model, provenance, reading.summaries, reading.index, outliers, reading.kept(), reading.from_kept)
+    return Provenance(_labels(footage, excluded), now_s, read.footage_s, now_s)
 
 
 def _labels(footage: Footage, excluded: Sequence[Exclusion]) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from streamwatch.clock import SystemClock
 from streamwatch.config.schema import Config
 from streamwatch.errors import NotEnoughFrames, UsageError
 from streamwatch.inference.engine import Engine
+from streamwatch.learning.by_clip.fit import Workers, learn_scene_by_clip
 from streamwatch.learning.feedback import FeedbackJournal
 from streamwatch.learning.fit import FitResult, FrameSelection, learn_scene
 from streamwatch.learning.footage import Footage, Progress, expected_frames
@@ -142,15 +143,30 @@ def backbone_of(path: Path) -> BackboneSpec:
     return BackboneSpec(identity.backbone, identity.weights, identity.dims, identity.seed)
 
 
-def fit_task(task: FitTask, engine: Engine, *, update: bool, progress: Progress) -> Iterator[Fitted | RegimeLeftOut]:
+def require_clips(task: FitTask) -> None:
+    """Check that a task can be learned clip by clip.
+
+    Raises:
+        UsageError: it is of a live camera, or which frames are learned follows from those before them.
+    """
+    if task.footage.limit_s is not None or any(source.live for source in task.footage.sources):
+        raise UsageError(f"{task.label}: a live source is learned by one process", hint="leave out --engine ray")
+    if task.by_regime:
+        raise UsageError(f"{task.label}: `regimes: auto` is learned by one process", hint="leave out --engine ray")
+
+
+def fit_task(
+    task: FitTask, engine: Engine, *, update: bool, progress: Progress, workers: Workers | None = None
+) -> Iterator[Fitted | RegimeLeftOut]:
     """Learn a task's models, one for each regime of its footage, and write each.
 
     Args:
         update: add to the models that are there instead of starting anew.
+        workers: read and embed its clips (``require_clips``); None does it here.
 
     Raises: as ``learn_scene``; ModelFileError: a model cannot be written.
     """
-    learner = _Learner(task, engine, update, progress)
+    learner = _Learner(task, engine, update, progress, workers)
     if not task.by_regime:
         yield learner.write(learner.learn(None))
         return
@@ -171,6 +187,7 @@ class _Learner:
     engine: Engine
     update: bool
     progress: Progress
+    workers: Workers | None = None
 
     def learn_first_regime(self) -> tuple[FitResult, RegimeSorter]:
         """The regime that the footage begins with, or that a model to update is of; another if that has too little.
@@ -194,6 +211,17 @@ class _Learner:
         base = self._base(sorter) if self.update else None
         seen = expected or expected_frames(task.footage, opener, task.excluded)
         with self.progress(f"fit {task.label}", seen) as advance:
+            if self.workers:
+                return learn_scene_by_clip(
+                    task.footage,
+                    self.engine,
+                    self.workers,
+                    opener,
+                    base=base,
+                    policy=task.policy,
+                    excluded=task.excluded,
+                    on_frames=advance,
+                )
             return learn_scene(
                 task.footage,
                 self.engine,

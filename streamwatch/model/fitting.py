@@ -56,6 +56,21 @@ class Learning:
         moments = self.appearance or self.motion
         return moments.count if moments else 0
 
+    def merge(self, later: Learning) -> None:
+        """Add what was learned of footage that comes after all that this one saw; exact as ``Moments.merge``."""
+        self.appearance = _merged(self.appearance, later.appearance)
+        self.motion = _merged(self.motion, later.motion)
+        self.frames += later.frames
+        self.samples += later.samples
+        self.last_s = None
+
+
+def _merged(mine: Moments | None, theirs: Moments | None) -> Moments | None:
+    if mine is None or theirs is None:
+        return mine or (theirs.copy() if theirs else None)
+    mine.merge(theirs)
+    return mine
+
 
 def fit(
     model: SceneModel, embedder: Embedder, batches: Iterable[FrameBatch], prequential: PrequentialScorer | None = None
@@ -126,13 +141,13 @@ def _learn(
         for batch in joined_batches(held_out.split(batches), LEARN_BATCH_FRAMES):
             embeddings = embedded(embedder, batch.pixels) if model.sees_appearance else None
             if prequential is not None:
-                _renew(model, learning, prequential, held_out)
-                _score_prequentially(learning, prequential, embeddings, batch)
+                renew_scoring_model(model, learning, prequential, lambda: [block.speed for block in held_out.held()])
+                score_prequentially(learning, prequential, embeddings, batch)
             add_batch(model, learning, embeddings, batch)
             embeddings = None
-        learning.model = None  # its whiteners are as large as the final ones: make room
-        _require_enough(learning.frames + sum(map(len, held_out.held())))
-        _finish(model, embedder, learning, held_out.held(), prequential)
+        held = held_out.held()
+        of_held = (embedded(embedder, block.pixels) if model.sees_appearance else None for block in held)
+        finish(model, learning, held, of_held, prequential)
     return model
 
 
@@ -156,32 +171,46 @@ def _samples_in(learning: Learning, times_s: Sequence[float]) -> float:
     return samples
 
 
-def _renew(model: SceneModel, learning: Learning, prequential: PrequentialScorer, held_out: HoldOut) -> None:
-    """Make the model that scores prequentially anew when that is due."""
+def renew_scoring_model(
+    model: SceneModel, learning: Learning, prequential: PrequentialScorer, held_speeds: Callable[[], Sequence[Tensor]]
+) -> None:
+    """Make the model that scores prequentially anew when that is due.
+
+    Args:
+        held_speeds: gives the speeds of the blocks that are held out so far, (16, h, w) each.
+    """
     if not prequential.wants_model(learning.known, learning.seen) or (model.sees_motion and not learning.motion):
         return
     learning.model = None  # free its whiteners before the next ones are made
     scoring, learning.seen = model.unfitted(), learning.known
     scoring.samples_ = learning.samples * prequential.share_to_come(learning.known)
-    scoring.gaussians_, scoring.motion_ = _fields(scoring, learning, [block.speed for block in held_out.held()])
+    scoring.gaussians_, scoring.motion_ = _fields(scoring, learning, held_speeds())
     learning.model = scoring
 
 
-def _finish(
+def finish(
     model: SceneModel,
-    embedder: Embedder,
     learning: Learning,
-    held: list[FrameBatch],
+    held: Sequence[FrameBatch],
+    of_held: Iterable[Tensor | None],
     prequential: PrequentialScorer | None,
 ) -> None:
-    """Set tails and thresholds on the held-out blocks, learn them too, and finalise."""
+    """Set tails and thresholds on the held-out blocks, learn them too, and finalise.
+
+    Args:
+        of_held: each block's embeddings, (16, H, W, d); None for a model of motion.
+
+    Raises:
+        NotEnoughFrames: as ``fit``.
+    """
+    learning.model = None  # its whiteners are as large as the final ones: make room
+    _require_enough(learning.frames + sum(map(len, held)))
     speeds = [block.speed for block in held]
     trial = model.unfitted()
     trial.samples_ = learning.samples * (1 + sum(map(len, held)) / max(learning.known, 1))
     trial.gaussians_, trial.motion_ = _fields(trial, learning, speeds)
     maps: list[list[FieldMaps]] = []
-    for block in held:
-        embeddings = embedded(embedder, block.pixels) if model.sees_appearance else None
+    for block, embeddings in zip(held, of_held, strict=True):
         maps.append(trial.field_maps(embeddings, block.speed))
         if prequential is not None:
             prequential.observe_held(maps[-1], block.time_s.tolist())
@@ -236,7 +265,7 @@ def _require_enough(frames: int) -> None:
         )
 
 
-def _score_prequentially(
+def score_prequentially(
     learning: Learning, prequential: PrequentialScorer, embeddings: Tensor | None, batch: FrameBatch
 ) -> None:
     """Score a batch by the model of what came before it."""

@@ -35,6 +35,11 @@ class InForce:
         self._known = dict(known or {})
         self._changing = threading.Lock()
 
+    def __reduce__(self) -> tuple[type[InForce], tuple[dict[SceneKey, Applied]]]:
+        """A lock stays in its process."""
+        with self._changing:
+            return InForce, (dict(self._known),)
+
     @staticmethod
     def load(database: Engine, config: Config, now_wall_s: float) -> InForce:
         """What a database says.

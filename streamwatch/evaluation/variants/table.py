@@ -15,6 +15,7 @@ from torch import Tensor
 
 from streamwatch.clock import Clock
 from streamwatch.errors import UsageError
+from streamwatch.evaluation.clip_run import OnFrames
 from streamwatch.evaluation.curves import PixelHistograms
 from streamwatch.evaluation.datasets.dataset import Dataset, SceneData, TestClip, Truth
 from streamwatch.evaluation.datasets.mvtec import PictureDataset
@@ -22,7 +23,7 @@ from streamwatch.evaluation.frame_figures import auroc
 from streamwatch.evaluation.pictures.class_run import PictureReading, evaluate_class
 from streamwatch.evaluation.pictures.patch_model import GaussianPatches, PatchModel
 from streamwatch.evaluation.pictures.report import class_figures, mean_figures
-from streamwatch.evaluation.scene_run import OnFrames, Settings, thinned
+from streamwatch.evaluation.scene_run import Settings, thinned
 from streamwatch.evaluation.variants.covariances import CovarianceRule, ledoit_wolf, of_neighbourhood, plus_eps, plus_share
 from streamwatch.evaluation.variants.patch_models import Averaged, Enlarged, NearestPatches, ReducedGaussians
 from streamwatch.evaluation.variants.reductions import ChosenChannels, PrincipalComponents, SemiOrthogonal

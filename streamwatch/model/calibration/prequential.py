@@ -10,7 +10,7 @@ each frame by a model that has not seen it. Speed needs no model, so that of mot
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -83,10 +83,22 @@ class PrequentialScorer:
 
     def wants_model(self, known: int, seen: int) -> bool:
         """Whether a new model is due, ``known`` frames being learned and the last model having seen ``seen``."""
+        due = self.next_model_at(seen)
+        return due is not None and known >= due
+
+    def next_model_at(self, seen: int) -> float | None:
+        """At how many learned frames a new model is due, the last one having seen ``seen``; None for no more."""
         if self.expected_frames is None:
-            return known >= max(FIRST_MODEL_FRAMES, 2 * seen)
+            return max(FIRST_MODEL_FRAMES, 2 * seen)
         quarter = max(MIN_FRAMES, self.expected_frames / 4)
-        return (seen < quarter <= known) or (quarter <= seen < 2 * quarter <= known)
+        return next((share for share in (quarter, 2 * quarter) if seen < share), None)
+
+    def extend(self, later: PrequentialScorer, by_s: float) -> None:
+        """Add what another one noted of footage that comes after all that this one saw, its times moved by ``by_s``."""
+        for mine, theirs in ((self._appearance, later._appearance), (self._motion, later._motion)):
+            for seen in theirs:
+                blocks = seen.blocks if len(mine) < MAX_FRAMES else None
+                mine.append(replace(seen, at_s=seen.at_s + by_s, blocks=blocks))
 
     def share_to_come(self, known: int) -> float:
         """How many times as much footage the final model will have seen as one of ``known`` frames, as far as that is known.

@@ -96,6 +96,11 @@ class Moments:
         """
         if self.shift.shape != other.shift.shape:
             raise ModelMismatch(f"moments of shape {tuple(other.shift.shape)} do not merge into {tuple(self.shift.shape)}")
+        if torch.equal(self.shift, other.shift.to(self.shift)):
+            self.s1 += other.s1.to(self.s1)
+            self.s2 += other.s2.to(self.s2)
+            self.count += other.count
+            return
         for at in chunks(self.positions):
             delta = other.shift[at].to(self.shift).double() - self.shift[at].double()
             s1, s2 = reshift(other.count, other.s1[at].to(self.s1).double(), other.s2[at].to(self.s2).double(), delta)
