@@ -63,11 +63,13 @@ alarms: $(INSTALLED) $(PED2)  ## alarms on real footage, against labels and prom
 $(PED2):
 	mkdir -p build && tar -xJf ../shared/data/ped2-stc.tar.xz -C build
 
-bench: $(INSTALLED)  ## what this machine scores, live and offline, beside its bare network; questions to the event store, at 10,000 and at a million events; two processes that share a database
+bench: $(INSTALLED) $(PED2)  ## what this machine scores, live and offline, beside its bare network; questions to the event store, at 10,000 and at a million events; two processes that share a database
 	$(BIN)/python -m benchmarks.performance
 	$(BIN)/python -m benchmarks.store
 	$(BIN)/python -m benchmarks.shared_database
 	$(BIN)/python -m benchmarks.fleets
+	$(BIN)/python -m benchmarks.cluster
+	$(BIN)/python -m benchmarks.workers $(PED2)/training/videos
 
 PEERS := build/peers
 peers: $(INSTALLED) $(PEERS)/.installed  ## streamwatch beside Anomalib's PaDiM, the same pictures in turn in one run; PEERS_ARGS="--rounds 3"

@@ -199,6 +199,8 @@ class Metrics:
         self.inference_batch_size = self._histogram(
             "inference_batch_size", "Frames in one batch.", ("device",), (1, 2, 4, 8, 16, 32, 64, 128, 256)
         )
+        what = "1; `shard` says which share of a site's cameras this process watches: join it to other series by `instance`."
+        self.shard_info = self._gauge("shard_info", what, ("shard",))
         what = "Cameras of this process's share (`--shard`) that another process watches."
         self.cameras_elsewhere = self._gauge("cameras_elsewhere", what)
         self.queue_length = self._gauge("queue_length", "Items waiting.", ("queue",))

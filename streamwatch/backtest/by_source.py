@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from streamwatch.backtest.replay import Replayed, ReplayedEvent, replay
+from streamwatch.backtest.replay import Replayed, ReplayedEvent, of_recording, replay
 from streamwatch.config.schema import Config
 from streamwatch.learning.by_clip.mapper import Mapper
 from streamwatch.recalibration.in_force import InForce
@@ -35,8 +35,8 @@ class _Sent:
 
 def replay_by_source(work: ReplayWork, sources: Sequence[str], folder: Path, mapper: Mapper) -> Iterator[Replayed]:
     """Replay every recording, in order, its pictures in ``folder``; raises as ``replay`` and ``Mapper.map``."""
-    config = work.config.model_copy(update={"data_dir": work.config.data_dir.absolute()})
-    work = replace(work, config=config)
+    config = of_recording(work.config, work.camera, "")  # no password travels
+    work = replace(work, config=config.model_copy(update={"data_dir": config.data_dir.absolute()}))
     for number, sent in enumerate(mapper.map(_replay, work, [_for_anybody(source) for source in sources])):
         yield _unpacked(sent, sources[number], folder / str(number))
 

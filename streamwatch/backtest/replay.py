@@ -165,7 +165,7 @@ def replay(
 
     began_s = time.perf_counter()
     around = Surroundings(Subscribers((on_event,), (notices.append,), (on_score,)), evidence_dir=folder, in_force=in_force)
-    result = Service(_of_recording(config, camera, source), until_eof=True, surroundings=around).run()
+    result = Service(of_recording(config, camera, source), until_eof=True, surroundings=around).run()
     for failure in result.failures.values():
         raise failure
     took_s = time.perf_counter() - began_s
@@ -174,7 +174,7 @@ def replay(
     return Replayed(source, streams, field_streams, tuple(events), near.found(), tuple(notices), frames, took_s)
 
 
-def _of_recording(config: Config, camera: str, source: str) -> Config:
+def of_recording(config: Config, camera: str, source: str) -> Config:
     """The same configuration with this camera alone, playing the recording, heard by nobody else."""
     playing = config.cameras[camera].model_copy(update={"source": SecretStr(source), "enabled": True})
     return config.model_copy(

@@ -1,19 +1,39 @@
-"""`streamwatch cluster`: which of several processes watches what."""
+"""`streamwatch cluster`: a site's cameras on the machines of a Ray cluster, and which of several processes watches what."""
 
 from __future__ import annotations
 
 import json
+import signal
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import click
 
-from streamwatch.cli.options import required_config_option
+from streamwatch.cli.options import address_option, required_config_option
 from streamwatch.clock import SystemClock
+from streamwatch.cluster.connection import connected
+from streamwatch.cluster.ray_cluster import (
+    ANSWERS_WITHIN_S,
+    ClusterOptions,
+    answered,
+    begun_supervisor,
+    ended,
+    known_supervisor,
+)
+from streamwatch.cluster.supervisor import ClusterState
 from streamwatch.config.loading import load_config
+from streamwatch.config.schema import Config
 from streamwatch.documents import iso_time
+from streamwatch.errors import UsageError
 from streamwatch.store.camera_leases import all_leases
 from streamwatch.store.sessions import database_of, require_database
+
+FOLLOWED_EVERY_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -35,6 +55,107 @@ class Watched:
 @click.group("cluster")
 def command() -> None:
     """Several processes that share a site's cameras."""
+
+
+@command.command("run")
+@required_config_option
+@address_option
+@click.option(
+    "--capacity",
+    "capacity_fps",
+    type=click.FloatRange(min=0, min_open=True),
+    help="Frames a second that one shard carries, as `streamwatch bench` says. [default: by each node's processors]",
+)
+def run(config_path: Path, address: str, capacity_fps: float | None) -> None:
+    """Watch the cameras of a configuration on all nodes of a Ray cluster: one shard a node, or one a GPU.
+
+    Ends by Ctrl-C or SIGTERM; the shards go on, of --address local they end, too.
+    """
+    config = load_config(config_path)
+    require_shared_database(config, address)
+    options = ClusterOptions(config_path.absolute(), (config.data_dir / "cluster").absolute(), Path.cwd(), capacity_fps)
+    with connected(address) as ray, starting_to_stop() as stopping:  # Ray sets handlers of its own
+        supervisor = begun_supervisor(ray, options)
+        try:
+            _follow(ray, supervisor, stopping)
+        finally:
+            if address == "local":
+                ended(ray, supervisor)
+
+
+@command.command("stop")
+@address_option
+def stop(address: str) -> None:
+    """End all shards of a cluster, and its supervisor."""
+    with connected(address) as ray:
+        ended(ray, known_supervisor(ray))
+
+
+@command.command("drain")
+@click.argument("shard")
+@address_option
+@click.option("--undo", is_flag=True, help="Let it watch again.")
+def drain(shard: str, address: str, undo: bool) -> None:
+    """Have SHARD's cameras watched by others, for maintenance of its machine."""
+    with connected(address) as ray:
+        supervisor = known_supervisor(ray)
+        state, _problem = answered(ray, supervisor.state.remote())
+        if shard not in state.shards:
+            raise UsageError(f"no shard {shard!r}", hint=f"there are {', '.join(sorted(state.shards)) or 'none'}")
+        answered(ray, supervisor.drain.remote(shard, not undo))
+
+
+def require_shared_database(config: Config, address: str) -> None:
+    """Shards of several machines keep one camera from two of them by what they write into one database.
+
+    Raises:
+        UsageError: the database is a file of one machine.
+    """
+    if config.database is None and address != "local":
+        raise UsageError("the shards of a cluster share a database", hint="set `database` to a PostgreSQL")
+
+
+def _follow(ray: Any, supervisor: Any, stopping: threading.Event) -> None:
+    """Say what the supervisor comes to, until somebody stops it."""
+    said = ""
+    while not stopping.wait(FOLLOWED_EVERY_S):
+        try:
+            state, problem = ray.get(supervisor.state.remote(), timeout=ANSWERS_WITHIN_S)
+        except ray.exceptions.ActorDiedError:
+            click.echo("the cluster was stopped, or its head is gone; in the latter case the shards go on", err=True)
+            return
+        except ray.exceptions.RayError as error:
+            line = f"the supervisor does not answer ({type(error).__name__}); the shards go on"
+        else:
+            line = problem or _told(state)
+        if line != said:
+            click.echo(line, err=True)
+        said = line
+
+
+def _told(state: ClusterState) -> str:
+    counts = Counter(state.placement.values())
+    shards = [f"{name} {counts[name]}{_remark(state, name)}" for name in sorted(state.shards)]
+    return f"{len(state.placement)} cameras on {len(shards)} shards: {', '.join(shards) or 'none yet'}"
+
+
+def _remark(state: ClusterState, shard: str) -> str:
+    if shard in state.drained:
+        return " (drained)"
+    idle = state.shards[shard].pid is not None or not state.shards[shard].cameras
+    return "" if idle else f" (does not run: see {shard}.log)"
+
+
+@contextmanager
+def starting_to_stop() -> Iterator[threading.Event]:
+    """An event that SIGTERM and SIGINT set."""
+    stopping = threading.Event()
+    before = {number: signal.signal(number, lambda *_: stopping.set()) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield stopping
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @command.command("status")

@@ -53,6 +53,12 @@ frame_rate_option = click.option(
     help="Frames per second of image folders, and of files without times and rate.",
 )
 
+address_option = click.option(
+    "--address",
+    default="auto",
+    show_default=True,
+    help="The Ray cluster: auto is the one that this machine is part of, local one of this machine alone; or HOST:PORT.",
+)
 
 features_option = click.option(
     "--features",

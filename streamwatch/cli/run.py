@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from streamwatch.cli.options import Duration, print_error, required_config_option, warn_if_untrained
 from streamwatch.config.schema import Config, MetricsConfig
-from streamwatch.config.sharding import Shard
+from streamwatch.config.sharding import PlacedShare, Shard, Share
 from streamwatch.daemon.assembly import Surroundings
 from streamwatch.daemon.config_file import ConfigFile
 from streamwatch.daemon.process.signals import starting
@@ -36,14 +36,32 @@ from streamwatch.records import EventChange, Notice
 @click.option("--drain", "drain_s", type=Duration(), help="With --until-eof: deliver for so long at the end. [default: 180s]")
 @click.option("--metrics-listen", metavar="HOST:PORT", help="Where /metrics, /healthz and /readyz are, whatever the file says.")
 @click.option("--shard", metavar="K/N", envvar="STREAMWATCH_SHARD", help="Take only this process's share of the cameras: 0/3.")
-def command(config_path: Path, until_eof: bool, drain_s: float | None, metrics_listen: str | None, shard: str | None) -> None:
+@click.option(
+    "--placement",
+    type=click.Path(path_type=Path),
+    help='Take only the cameras of this file, {"cameras": [...]}, read again when it changes; `cluster run` writes it.',
+)
+def command(
+    config_path: Path,
+    until_eof: bool,
+    drain_s: float | None,
+    metrics_listen: str | None,
+    shard: str | None,
+    placement: Path | None,
+) -> None:
     """Watch the cameras of a configuration; events are printed as JSON lines on stdout."""
     if drain_s is not None and not until_eof:
         raise UsageError("--drain needs --until-eof")
     overrides: dict[str, Any] = {} if drain_s is None else {"drain_timeout": drain_s}
     overrides |= {} if metrics_listen is None else {"metrics": _metrics_at(metrics_listen)}
     with starting() as reload_asked:
-        _run(ConfigFile(config_path, Shard.parse(shard) if shard else None, overrides), reload_asked, until_eof=until_eof)
+        _run(ConfigFile(config_path, _share(shard, placement), overrides), reload_asked, until_eof=until_eof)
+
+
+def _share(shard: str | None, placement: Path | None) -> Share | None:
+    if shard and placement:
+        raise UsageError("--shard and --placement both say which cameras", hint="give one of them")
+    return Shard.parse(shard) if shard else PlacedShare(placement) if placement else None
 
 
 def _run(file: ConfigFile, reload_asked: threading.Event, *, until_eof: bool) -> None:
@@ -98,8 +116,8 @@ def _stdout_behind() -> Iterator[LineWriter]:
 def _watch(file: ConfigFile, config: Config, output: Output, reload_asked: threading.Event, *, until_eof: bool) -> RunResult:
     subscribers = Subscribers((output.print_change,), (output.print_notice,))
     if file.shard:
-        name = f"{file.shard.index}/{file.shard.count}"
-        logging.getLogger("streamwatch").info("shard %s takes %s", name, ", ".join(config.cameras) or "no camera")
+        taken = ", ".join(config.cameras) or "no camera"
+        logging.getLogger("streamwatch").info("shard %s takes %s", file.shard.name, taken)
     around = Surroundings(subscribers, shard=file.shard, dropped_lines=output.dropped_lines)
     service = Service(config, until_eof=until_eof, config_file=file, surroundings=around)
     with service.handling_signals():

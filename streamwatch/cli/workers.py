@@ -10,18 +10,13 @@ from typing import Any, TypeVar
 import click
 from click.core import ParameterSource
 
+from streamwatch.cli.options import address_option
 from streamwatch.cluster.connection import connected
 from streamwatch.cluster.mapper import RayMapper
 from streamwatch.errors import UsageError
 from streamwatch.learning.by_clip.mapper import Mapper
 
 F = TypeVar("F", bound=Callable[..., Any])
-address_option = click.option(
-    "--address",
-    default="auto",
-    show_default=True,
-    help="The Ray cluster: auto is the one that this machine is part of, local one of this machine alone; or HOST:PORT.",
-)
 
 
 def engine_options(function: F) -> F:

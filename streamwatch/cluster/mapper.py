@@ -20,6 +20,8 @@ S = TypeVar("S")
 T = TypeVar("T")
 R = TypeVar("R")
 
+AHEAD = 3
+"""So many results for each worker at most wait behind one that takes long: each may hold gigabytes."""
 TRIES_AGAIN = 3
 """How often what a lost worker had is given to another."""
 
@@ -46,7 +48,7 @@ class RayMapper:
         running: list[Any] = []
         try:
             while waiting or asked:
-                while waiting and len(running) < self._workers:
+                while waiting and len(running) < self._workers and len(asked) < AHEAD * self._workers:
                     running.append(self._task.remote(work, handle, waiting.popleft()))
                     asked.append(running[-1])
                 running = self._still_running(running)

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import logging
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
 
 from streamwatch.config.schema import Config
-from streamwatch.errors import UsageError
+from streamwatch.errors import ConfigError, UsageError
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +46,21 @@ class Shard:
             raise UsageError(f"shard {text!r} is not K/N", hint="of three: 0/3, 1/3 and 2/3")
         return cls(int(match[1]), int(match[2]))
 
+    @property
+    def name(self) -> str:
+        """As people write it."""
+        return f"{self.index}/{self.count}"
+
+    @property
+    def lock_name(self) -> str:
+        """Of the file that keeps a second process of this share out of the data folder."""
+        return f"run.{self.index}-of-{self.count}.lock"
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """It is said on the command line."""
+        return ()
+
     def takes(self, camera: str) -> bool:
         """Whether a camera is this process's."""
         return max(range(self.count), key=lambda index: _weight(camera, index)) == self.index
@@ -48,6 +69,76 @@ class Shard:
         """The configuration with this process's cameras alone; it may be none."""
         cameras = {name: camera for name, camera in config.cameras.items() if self.takes(name)}
         return config.model_copy(update={"cameras": cameras})
+
+
+@dataclass(frozen=True, slots=True)
+class PlacedShare:
+    """The cameras that a file names, which whoever places cameras writes, and which may change at any time.
+
+    Attributes:
+        path: JSON, {"cameras": [NAME, ...]}; its name is the process's.
+    """
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        """The file's, without its ending."""
+        return self.path.stem
+
+    @property
+    def lock_name(self) -> str:
+        """See ``Shard.lock_name``."""
+        return f"run.{self.name}.lock"
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The file: it is read again when it changes."""
+        return (self.path,)
+
+    def share_of(self, config: Config) -> Config:
+        """The configuration with the named cameras alone; those that it does not have are another configuration's.
+
+        One without a model is left out, so that the others are watched: whoever placed it here knows of no models.
+
+        Raises:
+            ConfigError: the file cannot be read, or is not of this form.
+        """
+        try:
+            listed = json.loads(self.path.read_text(encoding="utf-8"))["cameras"]
+            mine = {str(name) for name in listed}
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise ConfigError(
+                f"no list of cameras ({error})", where=self.path, hint='write {"cameras": ["front-door"]}'
+            ) from None
+        named = {name: camera for name, camera in config.cameras.items() if name in mine}
+        for name in [name for name, camera in named.items() if camera.enabled and not config.model_path(name).is_file()]:
+            log.error("camera %s has no model here, and is not watched: learn it with `streamwatch fit`", name)
+            del named[name]
+        return config.model_copy(update={"cameras": named})
+
+
+class Share(Protocol):
+    """Which of a configuration's cameras are one process's."""
+
+    @property
+    def name(self) -> str:
+        """Of the process."""
+        ...
+
+    @property
+    def lock_name(self) -> str:
+        """Of the file that keeps a second process of this share out of the data folder."""
+        ...
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """What it is read from."""
+        ...
+
+    def share_of(self, config: Config) -> Config:
+        """The configuration with this process's cameras alone; it may be none."""
+        ...
 
 
 def _weight(camera: str, index: int) -> bytes:

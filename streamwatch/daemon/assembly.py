@@ -20,7 +20,7 @@ from streamwatch.capture.slots import FrameSlots
 from streamwatch.capture.status import FleetStatus
 from streamwatch.clock import Clock, SystemClock
 from streamwatch.config.schema import Config
-from streamwatch.config.sharding import Shard
+from streamwatch.config.sharding import Share
 from streamwatch.daemon.after_batch import AfterBatch
 from streamwatch.daemon.camera_setup import CameraSetup, PreparedCamera, facts_of, show_regime
 from streamwatch.daemon.config_file import CurrentConfig
@@ -93,7 +93,7 @@ class Surroundings:
     backoff: Backoff = field(default_factory=Backoff)
     guard_backoff: Backoff = GUARD_BACKOFF
     evidence_dir: Path | None = None
-    shard: Shard | None = None
+    shard: Share | None = None
     held: HeldCameras | None = None
     engine_factory: EngineFactory = make_engine
     write_evidence: WriteFile = write_atomically
@@ -274,6 +274,8 @@ class _Assembly:
         )
         if held:
             self._metrics.cameras_elsewhere.set_function(lambda: len(held.elsewhere()))
+        if self._around.shard:
+            self._metrics.shard_info.labels(self._around.shard.name).set(1)
         self._stack.callback(persistence.close)
         if self._device.startswith("cuda"):
             self._metrics.show_device(self._device, device_memory)

@@ -12,7 +12,7 @@ from typing import Any
 
 from streamwatch.config.loading import load_config
 from streamwatch.config.schema import Config
-from streamwatch.config.sharding import Shard
+from streamwatch.config.sharding import Share
 from streamwatch.errors import StreamwatchError
 from streamwatch.retry import caught
 
@@ -30,7 +30,7 @@ class ConfigFile:
     """
 
     path: Path
-    shard: Shard | None = None
+    shard: Share | None = None
     overrides: Mapping[str, Any] = field(default_factory=dict)
     narrow: Callable[[Config], Config] = lambda config: config
 
@@ -64,7 +64,7 @@ class ConfigFollower:
     def __init__(self, file: ConfigFile | None, asked: threading.Event | None = None) -> None:
         self._file = file
         self._asked = asked or threading.Event()
-        self._stamp: tuple[int, int] | None = None
+        self._stamp: tuple[tuple[int, int], ...] | None = None
         self._stamp = self._stamp_now()
 
     def ask(self) -> None:
@@ -88,10 +88,12 @@ class ConfigFollower:
         if self._file is not None:
             loaded.append(self._file.load())
 
-    def _stamp_now(self) -> tuple[int, int] | None:
-        """Modification time and size; as before while the file is away, as it is for a moment when an editor replaces it."""
+    def _stamp_now(self) -> tuple[tuple[int, int], ...] | None:
+        """Modification times and sizes; as before while a file is away, as it is for a moment when an editor replaces it."""
+        if self._file is None:
+            return None
         try:
-            stat = self._file.path.stat() if self._file else None
+            stats = [path.stat() for path in (self._file.path, *(self._file.shard.files if self._file.shard else ()))]
         except OSError:
             return self._stamp
-        return (stat.st_mtime_ns, stat.st_size) if stat else None
+        return tuple((stat.st_mtime_ns, stat.st_size) for stat in stats)

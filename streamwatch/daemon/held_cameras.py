@@ -15,7 +15,7 @@ from pathlib import Path
 
 from streamwatch.clock import Clock
 from streamwatch.config.schema import Config
-from streamwatch.config.sharding import Shard
+from streamwatch.config.sharding import Share
 from streamwatch.errors import StoreError
 from streamwatch.files import write_atomically
 from streamwatch.inference.engine import WatchedScene
@@ -175,7 +175,7 @@ class HeldCameras:
 
 @contextmanager
 def held_cameras(
-    config: Config, shard: Shard, folder: Path, clock: Clock, on_changed: Callable[[], None]
+    config: Config, shard: Share, folder: Path, clock: Clock, on_changed: Callable[[], None]
 ) -> Iterator[HeldCameras]:
     """What a shard holds, given back at the end.
 
@@ -189,7 +189,7 @@ def held_cameras(
     """
     database = open_database_of(config, folder)
     try:
-        holder = f"shard {shard.index}/{shard.count} of {_name_of(folder)}"
+        holder = f"shard {shard.name} of {_name_of(folder)}"
         held = HeldCameras(CameraLeases(database, holder, clock=clock, lasts_s=LEASE_S), clock, on_changed)
         try:
             yield held

@@ -12,7 +12,7 @@ from pathlib import Path
 from streamwatch.capture.plans import source_of
 from streamwatch.capture.readiness import Readiness
 from streamwatch.config.schema import Config
-from streamwatch.config.sharding import Shard
+from streamwatch.config.sharding import Share
 from streamwatch.daemon.assembly import Components, Surroundings, assemble
 from streamwatch.daemon.config_file import ConfigFile, ConfigFollower
 from streamwatch.daemon.held_cameras import held_cameras
@@ -76,6 +76,8 @@ class Service:
             source_of(config, camera)  # a path that is not there is a mistake of the caller: said before anything starts
         followed = config_file if not until_eof else None
         asked = threading.Event()
+        if around.shard and around.shard.files:
+            asked.set()  # what was placed here while this process started is read before it is followed
         watched = FollowedFile(followed.path, asked) if followed else None
         try:
             folder = around.evidence_dir or config.data_dir
@@ -189,8 +191,8 @@ class Service:
         return RunResult(received, scored, failures, stopped)
 
 
-def _lock_folder(folder: Path, shard: Shard | None, stack: ExitStack) -> None:
+def _lock_folder(folder: Path, shard: Share | None, stack: ExitStack) -> None:
     """One process watches with a folder; or the shards of one site, each once."""
     stack.enter_context(locked(folder / "run.lock", shared=shard is not None))
     if shard:
-        stack.enter_context(locked(folder / f"run.{shard.index}-of-{shard.count}.lock"))
+        stack.enter_context(locked(folder / shard.lock_name))

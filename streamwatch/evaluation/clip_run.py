@@ -94,10 +94,13 @@ def score_clip(work: ScoringWork, job: ClipJob, on_frames: OnFrames = no_frames)
     reader = _reader(work, clip)
     frames = (frame for frame in reader.frames() if frame.index % work.every == 0)
     tally = _Tally(work, job)
-    with closing(score_frames(engine, frames)) as scores:
-        for scored in scores:
-            tally.add(scored)
-            on_frames(1)
+    try:
+        with closing(score_frames(engine, frames)) as scores:
+            for scored in scores:
+                tally.add(scored)
+                on_frames(1)
+    finally:
+        engine.unwatch(work.scene)  # the engine outlives the scene, whose model is large
     problems = [f"clip {clip.name}: {warning}" for warning in reader.summary().warnings] + _size_problem(clip, truth, reader)
     return tally.result(problems)
 

@@ -301,6 +301,7 @@ def test_a_daemon_that_lost_its_camera_writes_nothing_of_it(
     first, second = started("first"), started("second")
     assert (first.parts.fleet.cameras, second.parts.fleet.cameras) == (["yard"], [])
     assert b"streamwatch_cameras_elsewhere 1.0" in second.parts.metrics.exposition("text/plain")[0]
+    assert b'streamwatch_shard_info{shard="0/1"} 1.0' in second.parts.metrics.exposition("text/plain")[0]
     opened = event(camera="yard")
     first.tell(EventChange(EventType.ANOMALY_STARTED, opened, 101))
     second.parts.clock.wait(threading.Event(), LEASE_S)

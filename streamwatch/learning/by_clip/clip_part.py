@@ -56,9 +56,19 @@ class ClipWork:
     zones: Mapping[str, BoolGrid | None] | None = field(default_factory=lambda: dict(WHOLE_PICTURE))
     one_of_several: bool = False
 
+    def on(self, engine: Engine) -> ClipWork:
+        """The same on a worker's device."""
+        shift = self.shift.to(engine.device) if self.shift is not None else None
+        return replace(self, shift=shift, scoring=self.scoring.to(engine.device) if self.scoring else None)
+
     def of(self, selection: Selection) -> ClipWork:
         """The same, of another choice of frames."""
         return replace(self, selection=selection)
+
+    def leaves_out(self, clip: Clip, at_s: float) -> bool:
+        """Whether a moment of a clip is excluded."""
+        position = SourcePosition(clip.source.label, at_s)
+        return any(exclusion.covers(position) for exclusion in self.excluded)
 
     def reader(self, clip: Clip) -> FrameReader:
         """Of one clip."""
@@ -74,8 +84,10 @@ class HeldFrames:
     embeddings: Tensor | None
 
     def moved(self, by_s: float) -> HeldFrames:
-        """The same, later."""
-        return replace(self, batch=replace(self.batch, time_s=self.batch.time_s + by_s))
+        """A copy, later: what comes from a worker lies in one piece of memory with its sums, and would hold all of it."""
+        pixels, speed, time_s = self.batch.tensors
+        batch = FrameBatch(pixels.clone(), speed.clone(), time_s + by_s)
+        return HeldFrames(batch, None if self.embeddings is None else self.embeddings.clone())
 
 
 @dataclass
@@ -110,6 +122,7 @@ def learn_clip(work: ClipWork, clip: Clip) -> ClipPart:
     """
     engine, reader = engine_for(work.engine), work.reader(clip)
     engine.identity.require_same(work.identity, where="this worker")
+    work = work.on(engine)
     part = ClipPart(clip.source.label, _beginning(work), PrequentialScorer(work.zones or {}), reader.summary())
     part.learning.model, part.learning.seen = work.scoring, work.seen
     numbered = _Numbered(work, clip, part)
@@ -179,8 +192,7 @@ class _Numbered:
     def _included(self, frames: Iterable[Frame]) -> Iterator[Frame]:
         for frame in frames:
             self._part.last_s = frame.time_s
-            position = SourcePosition(self._clip.source.label, frame.time_s)
-            if not any(exclusion.covers(position) for exclusion in self._work.excluded):
+            if not self._work.leaves_out(self._clip, frame.time_s):
                 yield frame
 
 
@@ -188,15 +200,16 @@ def count_frames(work: ClipWork, clip: Clip) -> int:
     """How many frames a clip has, which does not say it; 0 for one that cannot be read."""
     count = 0
     with suppress(SourceError, SourceNotFound):
-        for _due in work.reader(clip).due_frames():
-            count += 1
+        for due in work.reader(clip).due_frames():
+            count += not work.leaves_out(clip, due.time_s)
     return count
 
 
 def shift_of(work: ClipWork, clip: Clip, engine: Engine) -> Tensor | None:
     """(P, d) mean of a clip's first frames; None for a clip that cannot be read, or of which nothing is learned."""
     numbered = _Numbered(work, clip, ClipPart("", Learning(), PrequentialScorer(), SourceSummary(0, 0.0)))
-    with suppress(SourceError, SourceNotFound), torch.no_grad():
+    unreadable = (SourceError, SourceNotFound) if work.one_of_several else ()
+    with suppress(*unreadable), torch.no_grad():
         for first, _blocks in numbered.batches(engine, work.reader(clip)):
             return embedded(engine.embedder, first.pixels).flatten(1, 2).mean(dim=0)
     return None

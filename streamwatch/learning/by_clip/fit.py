@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
+from typing import Any
 
 from streamwatch.clock import SystemClock
 from streamwatch.inference.engine import Engine
@@ -12,7 +15,7 @@ from streamwatch.learning.by_clip.clip_part import ClipWork
 from streamwatch.learning.by_clip.clips import Selection, clips_of, segments_of
 from streamwatch.learning.by_clip.mapper import Mapper
 from streamwatch.learning.by_clip.merged_fit import counted, fit_clips
-from streamwatch.learning.fit import FitResult, Read, concluded, model_to_fit, provenance_of
+from streamwatch.learning.fit import FitResult, FrameSelection, Read, concluded, learn_scene, model_to_fit, provenance_of
 from streamwatch.learning.footage import Footage, expected_frames
 from streamwatch.learning.segment_index import Exclusion
 from streamwatch.model.calibration.prequential import PrequentialScorer
@@ -20,6 +23,8 @@ from streamwatch.model.fitting import Learning
 from streamwatch.model.scene import SceneModel
 from streamwatch.scenes.calibration_policy import CalibrationPolicy
 from streamwatch.video.streams.opener import PyAvOpener
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -47,6 +52,8 @@ def learn_scene_by_clip(
 ) -> FitResult:
     """As ``learning.fit.learn_scene``, of recordings and of one regime; inputs are not kept.
 
+    Footage that is mostly one recording is learned here: workers would leave too little to calibrate alarms on.
+
     Raises: as ``learn_scene``; ClusterError: the workers fail.
     """
     model, seen = model_to_fit(footage, engine, base)
@@ -64,6 +71,11 @@ def learn_scene_by_clip(
         one_of_several=len(clips) > 1,
     )
     frames = counted(work, workers.mapper, clips)
+    if base is None and not _enough_clips(frames):
+        log.info("most of the footage is one recording: it is learned by this process")
+        selection = FrameSelection(excluded=excluded)
+        more: dict[str, Any] = {"policy": policy, "selection": selection, "on_frames": on_frames}
+        return learn_scene(footage, engine, opener=opener, clock=SystemClock(), **more)
     clips, work = clips_of(seen.sources, frames), work.of(Selection(sum(frames)))
     prequential = PrequentialScorer(policy.zones, None if base else sum(frames))
     read_clips = fit_clips(
@@ -72,6 +84,12 @@ def learn_scene_by_clip(
     summaries = tuple(read_clips.summaries)
     read = Read(read_clips.index, summaries, sum(summary.duration_s for summary in summaries))
     return concluded(model, prequential, policy, read, provenance_of(footage, excluded, read, SystemClock()))
+
+
+def _enough_clips(frames: Sequence[int]) -> bool:
+    """Whether half of the footage or more comes after the clips that make a quarter: alarms are calibrated on that."""
+    first = next((count for count in accumulate(frames) if count >= sum(frames) / 4), 0)
+    return 2 * first <= sum(frames)
 
 
 def _learned(base: SceneModel | None) -> Learning:

@@ -97,6 +97,7 @@ class _Merging:
 
     def stages(self, clips: Sequence[Clip]) -> Iterator[Sequence[Clip]]:
         """Clips that one model scores prequentially; the next ones when those have been added."""
+        self._renew()  # an update has a model to begin with
         while clips:
             ends = len(clips)
             if self._prequential is not None:
@@ -105,9 +106,14 @@ class _Merging:
                 ends = next((n for n, count in enumerate(known, 1) if due is not None and count >= due), ends)
             yield clips[:ends]
             clips = clips[ends:]
-            if clips and self._prequential is not None:
-                renew_scoring_model(self._model, self._learning, self._prequential, self._held_speeds)
-                self.work = replace(self.work, scoring=self._learning.model, seen=self._learning.seen)
+            if clips:
+                self._renew()
+
+    def _renew(self) -> None:
+        """Have the next clips scored by a new model, where that is due."""
+        if self._prequential is not None:
+            renew_scoring_model(self._model, self._learning, self._prequential, self._held_speeds)
+            self.work = replace(self.work, scoring=self._learning.model, seen=self._learning.seen)
 
     def add(self, part: ClipPart) -> None:
         """What was learned of the next clip."""

@@ -97,8 +97,7 @@ class PrequentialScorer:
         """Add what another one noted of footage that comes after all that this one saw, its times moved by ``by_s``."""
         for mine, theirs in ((self._appearance, later._appearance), (self._motion, later._motion)):
             for seen in theirs:
-                blocks = seen.blocks if len(mine) < MAX_FRAMES else None
-                mine.append(replace(seen, at_s=seen.at_s + by_s, blocks=blocks))
+                mine.append(_copied(seen, by_s, with_blocks=len(mine) < MAX_FRAMES))
 
     def share_to_come(self, known: int) -> float:
         """How many times as much footage the final model will have seen as one of ``known`` frames, as far as that is known.
@@ -195,6 +194,13 @@ class PrequentialScorer:
         groups = [_streams(part, zone, gap_s=GAP_S) for part in by_model.values()]
         groups += [[stream for block in self._held for stream in _streams(block, zone)]] if any(self._held) else []
         return groups if size_cells is None else [*groups, self.motion_streams(zone, size_cells)]
+
+
+def _copied(seen: _Seen, by_s: float, *, with_blocks: bool) -> _Seen:
+    """Of its own memory: another process's values lie in one piece with whatever else it sent."""
+    blocks = {zone: values.copy() for zone, values in seen.blocks.items()} if seen.blocks and with_blocks else None
+    highest = {zone: values.copy() for zone, values in seen.highest.items()}
+    return replace(seen, at_s=seen.at_s + by_s, highest=highest, blocks=blocks)
 
 
 def _of(values: Float32Array, size: int | None) -> float:

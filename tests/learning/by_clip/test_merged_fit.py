@@ -46,6 +46,13 @@ class LastFirst:
         return (done[number] for number in range(len(items)))
 
 
+class Refusing:
+    """A mapper that is not to be asked."""
+
+    def map(self, work: Callable[[Any, Any], Any], shared: Any, items: Sequence[Any]) -> Iterator[Any]:
+        raise AssertionError("nothing is for workers")
+
+
 @pytest.fixture(scope="module")
 def engine() -> Engine:
     return SPEC.build()
@@ -110,12 +117,15 @@ def test_the_order_in_which_workers_finish_changes_no_bit(engine: Engine, clips:
 
 
 def test_a_model_is_updated_as_in_one_pass(engine: Engine, clips: list[Path]) -> None:
-    first, rest = footage_of(clips[:2], "both"), footage_of(clips[2:], "both")
+    first, rest = footage_of(clips, "both"), footage_of(clips[2:], "both")
     bases = [one_pass(engine, first).model for _ in range(2)]
     whole, parts = one_pass(engine, rest, base=bases[0]), by_clip(engine, rest, base=bases[1])
-    assert parts.model.frames == whole.model.frames == 148
+    assert parts.model.frames == whole.model.frames == 148 + 83
     mine, theirs = parts.model.require_moments(), whole.model.require_moments()
     assert torch.allclose(mine.mean(), theirs.mean(), rtol=OTHER_ORDER_OF_SUMS, atol=OTHER_ORDER_OF_SUMS)
+    for model in (parts.model, whole.model):
+        assert model.calibration_ is not None
+        assert model.calibration_.zones, "all of it was scored by the model that was updated"
 
 
 def test_what_is_excluded_is_not_learned(engine: Engine, clips: list[Path]) -> None:
@@ -132,12 +142,29 @@ def test_a_clip_that_cannot_be_read_is_left_out_and_told(engine: Engine, clips: 
     assert any("broken.avi: left out" in warning for summary in result.summaries for warning in summary.warnings)
 
 
-def test_a_recording_that_declares_nothing_is_counted_first(engine: Engine, tmp_path: Path) -> None:
+def test_a_recording_that_declares_nothing_is_counted_first(engine: Engine, clips: list[Path], tmp_path: Path) -> None:
     raw = tmp_path / "raw.h264"
     encode(raw, moving_square(64, noise_seed=3), fps=10)
-    result = by_clip(engine, footage_of([raw], "appearance"))
-    assert result.model.frames == 64
+    result = by_clip(engine, footage_of([raw, *clips], "appearance"))
+    assert result.model.frames == 64 + 148
     assert result.model.calibration_ is not None
+    assert result.model.calibration_.zones, "alarms are calibrated on what came after"
+
+
+def test_what_is_excluded_whole_is_not_counted(engine: Engine, clips: list[Path], tmp_path: Path) -> None:
+    long = tmp_path / "long.avi"
+    encode(long, moving_square(150, noise_seed=3), fps=10)
+    result = by_clip(engine, footage_of([*clips, long], "appearance"), excluded=(Exclusion("long.avi", 0.0, 60.0),))
+    assert result.model.frames == 148
+    assert result.model.calibration_ is not None
+    assert result.model.calibration_.zones
+
+
+def test_footage_that_is_mostly_one_recording_is_learned_in_one_pass(engine: Engine, tmp_path: Path) -> None:
+    alone = tmp_path / "alone.avi"
+    encode(alone, moving_square(96, noise_seed=3), fps=10)
+    footage = footage_of([alone], "both")
+    same_bits(by_clip(engine, footage, Refusing()), one_pass(engine, footage))
 
 
 def test_too_little_footage_is_said_as_in_one_pass(engine: Engine, tmp_path: Path) -> None:
