@@ -33,11 +33,17 @@ class RayMapper:
         ray: the module, connected.
         workers: how many tasks at once; None for as many as the cluster has CPUs.
         gpus_each: the share of a GPU that a task takes.
+
+    Raises:
+        ClusterError: the cluster has no CPU, and would let every task wait.
     """
 
     def __init__(self, ray: Any, *, workers: int | None = None, gpus_each: float = 0.0) -> None:
         self._ray = ray
-        self._workers = workers or max(1, int(ray.cluster_resources().get("CPU", 1)))
+        cpus = int(ray.cluster_resources().get("CPU", 0))
+        if not cpus:
+            raise ClusterError("the Ray cluster has no CPU for workers", hint="start a node with --num-cpus")
+        self._workers = workers or cpus
         self._task = ray.remote(num_cpus=1, num_gpus=gpus_each, max_retries=TRIES_AGAIN)(_done)
         _send_tensors_as_arrays(ray)
 

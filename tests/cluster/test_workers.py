@@ -98,6 +98,18 @@ class TestMapper:
         assert threads == 1
 
 
+class NoProcessors:
+    """A cluster whose nodes give their CPUs to others."""
+
+    def cluster_resources(self) -> dict[str, float]:
+        return {"node:__internal_head__": 1.0}
+
+
+def test_a_cluster_without_a_processor_is_an_error_and_no_wait() -> None:
+    with pytest.raises(ClusterError, match="has no CPU for workers; start a node with --num-cpus"):
+        RayMapper(NoProcessors(), workers=2)
+
+
 class TestAddress:
     def test_a_cluster_that_is_not_there_is_one_line(self, cli: Cli, footage: list[Path], tmp_path: Path) -> None:
         result = cli("fit", "--model", tmp_path / "m.safetensors", footage[0], "--engine", "ray", "--address", "127.0.0.1:1")
