@@ -152,7 +152,8 @@ def require_clips(task: FitTask) -> None:
     if task.footage.limit_s is not None or any(source.live for source in task.footage.sources):
         raise UsageError(f"{task.label}: a live source is learned by one process", hint="leave out --engine ray")
     if task.by_regime:
-        raise UsageError(f"{task.label}: `regimes: auto` is learned by one process", hint="leave out --engine ray")
+        hint = "leave out --engine ray, or set `regimes: off` for a camera that has no infrared night"
+        raise UsageError(f"{task.label}: `regimes: auto` is learned by one process", hint=hint)
 
 
 def fit_task(
