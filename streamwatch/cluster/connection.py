@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
 import os
 import socket
@@ -35,7 +36,7 @@ def connected(address: str, *, cpus: int | None = None) -> Iterator[Any]:
     """
     for name, value in OFF.items():
         os.environ.setdefault(name, value)
-    ray = _imported()
+    ray = ray_module()
     _require_listener(address if address != "auto" else os.environ.get("RAY_ADDRESS", ""))
     local = {"num_cpus": cpus, "include_dashboard": False} if address == "local" else {}
     try:
@@ -66,12 +67,16 @@ def _no_cluster(address: str, error: Exception) -> ClusterError:
     return ClusterError(f"no Ray cluster answers ({first})", where=address, hint=hint)
 
 
-def _imported() -> Any:
+def ray_module() -> Any:
+    """Ray, an extra that few have, and which is imported where it is used.
+
+    Raises:
+        UsageError: it is not installed.
+    """
     try:
-        import ray  # noqa: PLC0415 - an extra that few have
+        return importlib.import_module("ray")
     except ImportError:
         raise UsageError("Ray is not installed", hint="install streamwatch[cluster]") from None
-    return ray
 
 
 def _require_same_version(ray: Any) -> None:

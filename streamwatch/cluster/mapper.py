@@ -14,6 +14,7 @@ import cv2
 import torch
 from torch import Tensor
 
+from streamwatch.cluster.connection import ray_module
 from streamwatch.errors import ClusterError
 
 S = TypeVar("S")
@@ -86,17 +87,11 @@ class RayMapper:
 
 def _done(work: Callable[[S, T], R], shared: S, item: T) -> R:
     """In a worker: with one thread, so that as many workers as CPUs do not stand in each other's way."""
-    _send_tensors_as_arrays(_ray_here())
+    _send_tensors_as_arrays(ray_module())
     os.environ["OMP_NUM_THREADS"] = "1"
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     return work(shared, item)
-
-
-def _ray_here() -> Any:
-    import ray  # noqa: PLC0415 - an extra that few have; a worker has it
-
-    return ray
 
 
 def _send_tensors_as_arrays(ray: Any) -> None:

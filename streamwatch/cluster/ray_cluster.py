@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from streamwatch.clock import SystemClock
+from streamwatch.cluster.connection import ray_module
 from streamwatch.cluster.shard_process import ShardProcess, ShardState
 from streamwatch.cluster.supervisor import ClusterState, Supervisor
 from streamwatch.errors import ClusterError
@@ -170,10 +171,8 @@ class SupervisorActor:
     """The supervisor, for as long as its cluster: begun anew where it dies, it finds the shards and what they have."""
 
     def __init__(self, options: ClusterOptions) -> None:
-        import ray  # noqa: PLC0415 - an extra that few have; a worker has it
-
         logging.basicConfig(level=logging.INFO)
-        self._options, self._shards = options, RayShards(ray, options)
+        self._options, self._shards = options, RayShards(ray_module(), options)
         self._supervisor = Supervisor(options.config, self._shards)
         self._stopping, self._problem = threading.Event(), ""
         self._thread = threading.Thread(target=self._run_forever, name="supervisor", daemon=True)

@@ -123,7 +123,7 @@ class PrequentialScorer:
         filtered = [f.apply(grid if known else None, at_s) for f, grid in zip(self._filters, sizes, strict=True)]
         if known:
             grids = np.stack([grid for grid in filtered if grid is not None])
-            self._motion.append(self._record(grids, at_s, 0, with_blocks=len(self._motion) < MAX_FRAMES))
+            self._motion.append(_record(self.zones, grids, at_s, 0, with_blocks=len(self._motion) < MAX_FRAMES))
 
     def observe(self, appearance: Float32Array | None, at_s: float, seen: int) -> None:
         """Note one frame's map by a model of ``seen`` frames; a frame that comes after a later one is left out."""
@@ -131,21 +131,13 @@ class PrequentialScorer:
             return
         filtered = self._filter.apply(appearance, at_s)
         if filtered is not None:
-            self._appearance.append(self._record(filtered, at_s, seen, with_blocks=len(self._appearance) < MAX_FRAMES))
+            self._appearance.append(_record(self.zones, filtered, at_s, seen, with_blocks=len(self._appearance) < MAX_FRAMES))
 
     def observe_held(self, block: Sequence[FieldMaps], times_s: Sequence[float]) -> None:
         """Note the appearance of a block that was held out, by a model that has all but such blocks."""
         causal = CausalFilter()
         maps = [(causal.apply(m.appearance, at_s), at_s) for m, at_s in zip(block, times_s, strict=True)]
-        self._held.append([self._record(grid, at_s, 0) for grid, at_s in maps if grid is not None])
-
-    def _record(self, grids: Float32Array, at_s: float, seen: int, *, with_blocks: bool = False) -> _Seen:
-        """Of (h, w), or of (sizes, h, w)."""
-        masked = {zone: grids if mask is None else grids * mask for zone, mask in self.zones.items()}
-        highest = {zone: values.max(axis=(-2, -1)) for zone, values in masked.items()}
-        blocks = {zone: rounded_up(_blocks_of(values)) for zone, values in masked.items()} if with_blocks else None
-        spread = spread_of(FieldMaps(grids, None)) if grids.ndim == 2 else None
-        return _Seen(at_s, seen, highest, blocks, spread)
+        self._held.append([_record(self.zones, grid, at_s, 0) for grid, at_s in maps if grid is not None])
 
     def lows(self, frames: int) -> list[float]:
         """The low of the spread of every frame that counts, given how many were learned in all."""
@@ -164,21 +156,11 @@ class PrequentialScorer:
 
     def normal_appearance(self, frames: int) -> NormalLevels | None:
         """Where the values of ``appearance_streams`` were; None if there are none, or too many to keep."""
-        return self._normal_levels(self._counted(frames), None)
+        return _normal_levels(self.zones, self._counted(frames), None)
 
     def normal_motion(self, size_cells: float) -> NormalLevels | None:
         """Where the values of ``motion_streams`` were; None if there are none, or too many to keep."""
-        return self._normal_levels(self._motion, SIZES_CELLS.index(size_cells))
-
-    def _normal_levels(self, seen: Sequence[_Seen], size: int | None) -> NormalLevels | None:
-        kept = [s.blocks for s in seen if s.blocks is not None]
-        if not kept or len(kept) < len(seen):
-            return None
-        at_s = np.array([s.at_s for s in seen])
-        row = slice(None) if size is None else size
-        levels = np.array([[_of(s.highest[zone], size) for s in seen] for zone in self.zones])
-        blocks = np.stack([np.stack([of[zone][row] for of in kept]) for zone in self.zones])
-        return NormalLevels(tuple(self.zones), at_s, levels, blocks)
+        return _normal_levels(self.zones, self._motion, SIZES_CELLS.index(size_cells))
 
     def field_stretches(self, zone: str, frames: int, size_cells: float | None) -> list[list[ScoreStream]]:
         """A zone's highest value in each field, model by model: what one model says of one field is comparable.
@@ -194,6 +176,28 @@ class PrequentialScorer:
         groups = [_streams(part, zone, gap_s=GAP_S) for part in by_model.values()]
         groups += [[stream for block in self._held for stream in _streams(block, zone)]] if any(self._held) else []
         return groups if size_cells is None else [*groups, self.motion_streams(zone, size_cells)]
+
+
+def _record(
+    zones: Mapping[str, BoolGrid | None], grids: Float32Array, at_s: float, seen: int, *, with_blocks: bool = False
+) -> _Seen:
+    """Of (h, w), or of (sizes, h, w)."""
+    masked = {zone: grids if mask is None else grids * mask for zone, mask in zones.items()}
+    highest = {zone: values.max(axis=(-2, -1)) for zone, values in masked.items()}
+    blocks = {zone: rounded_up(_blocks_of(values)) for zone, values in masked.items()} if with_blocks else None
+    spread = spread_of(FieldMaps(grids, None)) if grids.ndim == 2 else None
+    return _Seen(at_s, seen, highest, blocks, spread)
+
+
+def _normal_levels(zones: Mapping[str, BoolGrid | None], seen: Sequence[_Seen], size: int | None) -> NormalLevels | None:
+    kept = [s.blocks for s in seen if s.blocks is not None]
+    if not kept or len(kept) < len(seen):
+        return None
+    at_s = np.array([s.at_s for s in seen])
+    row = slice(None) if size is None else size
+    levels = np.array([[_of(s.highest[zone], size) for s in seen] for zone in zones])
+    blocks = np.stack([np.stack([of[zone][row] for of in kept]) for zone in zones])
+    return NormalLevels(tuple(zones), at_s, levels, blocks)
 
 
 def _copied(seen: _Seen, by_s: float, *, with_blocks: bool) -> _Seen:
