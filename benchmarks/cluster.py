@@ -32,8 +32,8 @@ from streamwatch.cluster.connection import OFF
 from streamwatch.records import Event
 from streamwatch.simulator.media import encode_track
 from streamwatch.simulator.server import SimulatedCamera
-from streamwatch.store.camera_leases import all_leases
 from streamwatch.store.event_store import EventQuery, EventStore
+from streamwatch.store.processes.leases import all_leases
 from streamwatch.store.sessions import open_database
 from tools.postgres import running_postgres, server_programs
 from tools.receiver import Receiver, running_receiver

@@ -23,10 +23,10 @@ from benchmarks.site import learn
 from streamwatch.clock import SystemClock
 from streamwatch.config.schema import CameraDefaults
 from streamwatch.config.sharding import Shard, spread_of
-from streamwatch.daemon.held_cameras import LEASE_S, RENEWED_EVERY_S
+from streamwatch.daemon.sharing.held_cameras import LEASE_S, RENEWED_EVERY_S
 from streamwatch.model.artifact.serialization import load_model
 from streamwatch.retry import Backoff
-from streamwatch.store.camera_leases import CameraLeases
+from streamwatch.store.processes.leases import CameraLeases
 from streamwatch.store.sessions import open_database
 from tools.postgres import running_postgres, server_programs
 

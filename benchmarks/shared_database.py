@@ -31,8 +31,8 @@ from streamwatch.evidence.writer import EvidenceWriter
 from streamwatch.ids import uuid7
 from streamwatch.metrics import Metrics
 from streamwatch.records import Box, Event, EventChange, Peak
-from streamwatch.store.camera_leases import CameraLeases
 from streamwatch.store.event_store import EventStore
+from streamwatch.store.processes.leases import CameraLeases
 from streamwatch.store.sessions import open_database
 from streamwatch.store.tables import events, outbox
 from streamwatch.threads import ThreadGuard

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable, Iterator, Mapping
+from copy import copy
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
@@ -43,6 +44,20 @@ class _OutboxGauges(Collector):
                 oldest.add_metric([endpoint], oldest_s)
         yield pending
         yield oldest
+
+
+class _OfShard(Collector):
+    """A registry's series, each with the label ``shard``: what a process has of a site that several share."""
+
+    def __init__(self, registry: CollectorRegistry, shard: str) -> None:
+        self._registry, self._shard = registry, shard
+
+    def collect(self) -> Iterator[Metric]:
+        """The same with the label."""
+        for metric in self._registry.collect():
+            labelled = copy(metric)
+            labelled.samples = [sample._replace(labels={"shard": self._shard, **sample.labels}) for sample in metric.samples]
+            yield labelled
 
 
 MemoryReader = Callable[[], Mapping[str, int]]
@@ -95,10 +110,14 @@ class Metrics:
     """The metrics of one daemon, in a registry of their own.
 
     ``frames_dropped`` counts by reason; ``frame_latency`` by stage; see each help text.
+
+    Args:
+        shard: the share of a site's cameras that the daemon watches, which every series has as a label; None is all of them.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, shard: str | None = None) -> None:
         self.registry = CollectorRegistry()
+        self._shard = shard
         self._declare_cameras()
         self._declare_inference()
         self._declare_events()
@@ -109,6 +128,8 @@ class Metrics:
         build = Info("streamwatch_build", "Version of streamwatch and of Python.", registry=self.registry)
         build.info({"version": __version__, "python": platform.python_version()})
         ProcessCollector(registry=self.registry)
+        if shard:
+            self.shard_info.labels(shard).set(1)
 
     def expect_camera(self, camera: str) -> None:
         """Show a camera's counters at 0: one that begins at 1 has no increase that an alert could see."""
@@ -144,7 +165,7 @@ class Metrics:
     def exposition(self, accept: str = OPEN_METRICS) -> tuple[bytes, str]:
         """All metrics in the format that an HTTP Accept header asks for, OpenMetrics or Prometheus' text, and its type."""
         encode, content_type = choose_encoder(accept)
-        body: bytes = encode(self.registry)
+        body: bytes = encode(_OfShard(self.registry, self._shard) if self._shard else self.registry)
         return body, content_type
 
     def camera_state_is(self, camera: str, state: CameraState) -> None:
@@ -199,10 +220,12 @@ class Metrics:
         self.inference_batch_size = self._histogram(
             "inference_batch_size", "Frames in one batch.", ("device",), (1, 2, 4, 8, 16, 32, 64, 128, 256)
         )
-        what = "1; `shard` says which share of a site's cameras this process watches: join it to other series by `instance`."
+        what = "1 of a process that watches a share of a site's cameras; its other series have `shard`, too."
         self.shard_info = self._gauge("shard_info", what, ("shard",))
         what = "Cameras of this process's share (`--shard`) that another process watches."
         self.cameras_elsewhere = self._gauge("cameras_elsewhere", what)
+        what = "Cameras of the whole configuration that no process watches, of those that share it; each process says the same."
+        self.cameras_unwatched = self._gauge("cameras_unwatched", what)
         self.queue_length = self._gauge("queue_length", "Items waiting.", ("queue",))
 
     def _declare_events(self) -> None:

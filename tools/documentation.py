@@ -64,7 +64,8 @@ def metrics_page() -> str:
     return (
         f"# Metrics\n\n{GENERATED}`/metrics` is in OpenMetrics format, at `metrics.listen` or `--metrics-listen`. Names "
         "are fixed: dashboards and rules depend on them. Counters of a camera or an endpoint are there from the start, at 0. "
-        "Histograms of latency carry the event as exemplar. Rules and dashboards are in `deploy/`.\n\n"
+        "Histograms of latency carry the event as exemplar. Of a process that watches a share of a site every "
+        "series has the label `shard`, too. Rules and dashboards are in `deploy/`.\n\n"
         f"| metric | kind | labels | what it says |\n|---|---|---|---|\n{rows}\n"
     )
 

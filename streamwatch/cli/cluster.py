@@ -6,7 +6,7 @@ import json
 import signal
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -30,7 +30,8 @@ from streamwatch.config.loading import load_config
 from streamwatch.config.schema import Config
 from streamwatch.documents import iso_time
 from streamwatch.errors import UsageError
-from streamwatch.store.camera_leases import all_leases
+from streamwatch.store.processes.leases import CameraLease, all_leases
+from streamwatch.store.processes.reports import ProcessReport, living
 from streamwatch.store.sessions import database_of, require_database
 
 FOLLOWED_EVERY_S = 1.0
@@ -44,12 +45,16 @@ class Watched:
         process: who watches it; None for nobody.
         token: counts who has.
         until_wall_s: when that ends unless it is renewed, a Unix time.
+        host: the machine that the process says it runs on.
+        address: where its page is, as other processes reach it.
     """
 
     camera: str
     process: str | None
     token: int
     until_wall_s: float | None
+    host: str | None = None
+    address: str | None = None
 
 
 @click.group("cluster")
@@ -167,15 +172,26 @@ def status(config_path: Path, as_json: bool) -> None:
     require_database(config)
     with database_of(config) as engine:
         leases = {lease.camera: lease for lease in all_leases(engine) if lease.until_wall_s > now_s}
-    watched = [
-        Watched(camera, lease.holder, lease.token, lease.until_wall_s)
-        if (lease := leases.get(camera))
-        else Watched(camera, None, 0, None)
-        for camera in config.enabled_cameras
-    ]
+        known = {process.name: process for process in living(engine, SystemClock())}
+    watched = [_watched(camera, leases.get(camera), known) for camera in config.enabled_cameras]
     if as_json:
         click.echo(json.dumps({"cameras": [asdict(one) for one in watched]}))
         return
     for one in watched:
-        until = f"{one.process}, until {iso_time(one.until_wall_s)}" if one.until_wall_s is not None else "nobody"
-        click.echo(f"camera {one.camera}: {until}")
+        click.echo(f"camera {one.camera}: {_by_whom(one)}")
+
+
+def _watched(camera: str, lease: CameraLease | None, known: Mapping[str, ProcessReport]) -> Watched:
+    if lease is None:
+        return Watched(camera, None, 0, None)
+    process = known.get(lease.holder)
+    where = (process.host, process.address) if process else (None, None)
+    return Watched(camera, lease.holder, lease.token, lease.until_wall_s, *where)
+
+
+def _by_whom(watched: Watched) -> str:
+    if watched.until_wall_s is None:
+        return "nobody"
+    where = f" on {watched.host}" if watched.host else ""
+    page = f", {watched.address}" if watched.address else ""
+    return f"{watched.process}{where}, until {iso_time(watched.until_wall_s)}{page}"

@@ -35,6 +35,7 @@ ON_RELOAD: Mapping[str, Effect] = {
     "web.tls": Effect.RESTART,
     "web.insecure": Effect.RESTART,
     "web.public_url": Effect.LIVE,
+    "web.peer_url": Effect.RESTART,
     "health": Effect.LIVE,
     "clips": Effect.RESTART,
     "retention": Effect.LIVE,

@@ -235,6 +235,11 @@ class WebConfig(Model):
     proxy: Proxy | None = Field(None, description="a reverse proxy that has its own login; null = none")
     tls: Tls | None = Field(None, description="certificate and key for https; null = http")
     public_url: str | None = Field(None, pattern=r"^https?://[^/@]+(/.*)?$", description="where people find the page")
+    peer_url: str | None = Field(
+        None,
+        pattern=r"^https?://[^/@]+$",
+        description="where the other processes of a site reach this one's page; null = by its address (`listen`)",
+    )
     insecure: bool = Field(False, description="true asks nobody for a login, though other machines reach `listen`")
 
 

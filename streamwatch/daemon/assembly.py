@@ -24,9 +24,10 @@ from streamwatch.config.sharding import Share
 from streamwatch.daemon.after_batch import AfterBatch
 from streamwatch.daemon.camera_setup import CameraSetup, PreparedCamera, facts_of, show_regime
 from streamwatch.daemon.config_file import CurrentConfig
-from streamwatch.daemon.held_cameras import HeldCameras
 from streamwatch.daemon.hooks import Hooks
 from streamwatch.daemon.persistence import Persistence
+from streamwatch.daemon.sharing.held_cameras import HeldCameras
+from streamwatch.daemon.sharing.registration import Registration
 from streamwatch.daemon.shown import Shown
 from streamwatch.detection.batcher import daemon_batcher
 from streamwatch.detection.camera_faults import CameraFaults
@@ -128,6 +129,7 @@ class Components:
     guard: ThreadGuard
     shown: Shown
     held: HeldCameras | None = None
+    registration: Registration | None = None
     servers: tuple[WebServer, ...] = ()
     jobs: Jobs | None = None
 
@@ -179,7 +181,8 @@ class _Assembly:
         self._config, self._around, self._stack = CurrentConfig(config), surroundings, stack
         self._stopping, self._until_eof = stopping, until_eof
         self._folder = surroundings.evidence_dir or config.data_dir
-        self._metrics, self._health = Metrics(), Health(surroundings.clock)
+        self._metrics = Metrics(surroundings.shard.name if surroundings.shard else None)
+        self._health = Health(surroundings.clock)
         self._status = FleetStatus(self._metrics)
         self._ends, self._liveness = EndOfStream(), Liveness(surroundings.clock)
         self._calibration, self._measures = CalibrationStatus(self._metrics), LiveMeasures()
@@ -195,7 +198,8 @@ class _Assembly:
         )
         self._watched: dict[str, PreparedCamera] = {}
         self._shown = Shown.of(self._config, self._watched, surroundings.clock)
-        self._subscribers = self._shown.among(surroundings.subscribers) if config.web.listen else surroundings.subscribers
+        seen = config.web.listen or surroundings.held
+        self._subscribers = self._shown.among(surroundings.subscribers) if seen else surroundings.subscribers
         self._metrics.show_dropped_lines(surroundings.dropped_lines)
         self._guard = ThreadGuard(
             surroundings.clock,
@@ -274,8 +278,6 @@ class _Assembly:
         )
         if held:
             self._metrics.cameras_elsewhere.set_function(lambda: len(held.elsewhere()))
-        if self._around.shard:
-            self._metrics.shard_info.labels(self._around.shard.name).set(1)
         self._stack.callback(persistence.close)
         if self._device.startswith("cuda"):
             self._metrics.show_device(self._device, device_memory)

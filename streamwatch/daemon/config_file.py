@@ -41,6 +41,29 @@ class ConfigFile:
         return self.narrow(self.shard.share_of(config) if self.shard else config)
 
 
+class WholeFile:
+    """All cameras of a file of which a process watches a share; read again when it changes.
+
+    Args:
+        known: what holds until it was read; a file that cannot be used changes nothing.
+    """
+
+    def __init__(self, path: Path, known: Config) -> None:
+        self._path, self._known = path, known
+        self._stamp: tuple[int, int] | None = None
+
+    def read(self) -> Config:
+        """The configuration, as the file has it."""
+        try:
+            stat = self._path.stat()
+            stamp = stat.st_mtime_ns, stat.st_size
+            if stamp != self._stamp:
+                self._stamp, self._known = stamp, load_config(self._path)
+        except (OSError, StreamwatchError):
+            return self._known
+        return self._known
+
+
 class CurrentConfig:
     """The configuration that is in force; set by a reload.
 

@@ -15,11 +15,11 @@ from streamwatch.config.schema import Config
 from streamwatch.config.sharding import Share
 from streamwatch.daemon.assembly import Components, Surroundings, assemble
 from streamwatch.daemon.config_file import ConfigFile, ConfigFollower
-from streamwatch.daemon.held_cameras import held_cameras
 from streamwatch.daemon.nightly_process import NightlyProcess, start_update
 from streamwatch.daemon.process.signals import handling_signals
 from streamwatch.daemon.process.systemd import notify
 from streamwatch.daemon.reconfigure import Reconfiguration
+from streamwatch.daemon.sharing.held_cameras import held_cameras
 from streamwatch.daemon.site import FollowedFile, with_servers
 from streamwatch.daemon.supervisor import Supervisor
 from streamwatch.enums import EndReason
@@ -144,6 +144,8 @@ class Service:
             server.start(parts.guard)
         if parts.held:
             parts.held.start(parts.guard)
+        if parts.registration:
+            parts.registration.start(parts.guard)
         parts.persistence.start(parts.guard, retain=not self._until_eof)
         parts.writer.start(parts.guard)
         parts.publisher.start(parts.guard)

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import socket
 import threading
+from collections.abc import Callable, Collection
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
+from streamwatch import __version__
 from streamwatch.config.editing import ConfigEditor
-from streamwatch.config.schema import Config
+from streamwatch.config.schema import Config, WebConfig
 from streamwatch.daemon.assembly import Components
+from streamwatch.daemon.config_file import WholeFile
+from streamwatch.daemon.sharing.held_cameras import HeldCameras
+from streamwatch.daemon.sharing.registration import Registration, reached_at
 from streamwatch.store.event_store import EventStore
+from streamwatch.store.processes.reports import ProcessReport
 from streamwatch.store.sessions import open_database_of
 from streamwatch.web.access.policy import access_policy, require_somebody
 from streamwatch.web.context import Control, LiveView, SiteContext, Stores
@@ -20,6 +27,9 @@ from streamwatch.web.jobs import Jobs
 from streamwatch.web.live.cameras import LiveCameras, LiveSources
 from streamwatch.web.live.shared import Shared
 from streamwatch.web.server import WebServer
+from streamwatch.web.sharing.events import EventsElsewhere
+from streamwatch.web.sharing.others import OtherProcesses
+from streamwatch.web.sharing.report import report_of
 from streamwatch.web.site import build_site
 from streamwatch.web.telemetry import telemetry_app
 
@@ -47,18 +57,41 @@ def with_servers(parts: Components, folder: Path, followed: FollowedFile | None,
     if config.metrics.listen:
         servers.append(WebServer(telemetry_app(parts.metrics, parts.health, parts.readiness), config.metrics.listen, names))
         stack.callback(servers[-1].stop)
-    jobs = None
+    if not config.web.listen and not parts.held:
+        return replace(parts, servers=tuple(servers))
+    jobs = Jobs(parts.clock, on_done=followed.reload.set) if followed and config.web.listen else None
+    context = site_context(parts, _stores(config, folder, stack), folder, followed, jobs)
+    address = None
     if config.web.listen:
-        jobs = Jobs(parts.clock, on_done=followed.reload.set) if followed else None
-        context = site_context(parts, _stores(config, folder, stack), folder, followed, jobs)
-        require_somebody(config.web, any_token=context.stores.access.any_in_force())
-        policy = access_policy(config.web)
-        site = build_site(context, policy)
-        if policy.open and not policy.local:
-            site = HostCheck(site, names, changes_only=True)
-        servers.append(WebServer(site, config.web.listen, names, config.web.tls))
+        servers.append(_site_server(context, config.web, config.web.listen, names))
         stack.callback(servers[-1].stop)
-    return replace(parts, servers=tuple(servers), jobs=jobs)
+        address = reached_at(config, servers[-1].port)
+    return replace(parts, servers=tuple(servers), jobs=jobs, registration=_registration(parts, context, address, stack))
+
+
+def _site_server(context: SiteContext, web: WebConfig, listen: str, names: Callable[[], Collection[str]]) -> WebServer:
+    require_somebody(web, any_token=context.stores.access.any_in_force())
+    policy = access_policy(web)
+    site = build_site(context, policy)
+    if policy.open and not policy.local:
+        site = HostCheck(site, names, changes_only=True)
+    return WebServer(site, listen, names, web.tls)
+
+
+def _registration(parts: Components, context: SiteContext, address: str | None, stack: ExitStack) -> Registration | None:
+    """What tells the other processes of the site; None where there are none."""
+    if parts.held is None or context.shard is None:
+        return None
+    process = ProcessReport(
+        parts.held.holder, context.shard, socket.gethostname(), address, __version__, context.began_wall_s, report={}
+    )
+
+    def show_unwatched(leased: int) -> None:
+        parts.metrics.cameras_unwatched.set(max(len(context.config().enabled_cameras) - leased, 0))
+
+    told = Registration(context.stores.database, process, partial(report_of, context), parts.clock, show_unwatched)
+    stack.callback(told.stop)
+    return told
 
 
 def _stores(config: Config, folder: Path, stack: ExitStack) -> Stores:
@@ -80,6 +113,15 @@ def site_context(
     if followed and jobs:
         control = Control(ConfigEditor(followed.path), jobs, followed.reload.set, lambda: parts.config.refused)
     began_wall_s = parts.clock.wall_s()
-    return SiteContext(
+    alone = SiteContext(
         "streamwatch", lambda: parts.config.value, folder, parts.clock, stores, began_wall_s, live=live, control=control
     )
+    return _among_others(alone, live, parts.held, followed) if parts.held else alone
+
+
+def _among_others(alone: SiteContext, live: LiveView, held: HeldCameras, followed: FollowedFile | None) -> SiteContext:
+    """The same with all cameras of the file, and what other processes watch of them."""
+    whole = WholeFile(followed.path, alone.config()).read if followed else alone.config
+    others = OtherProcesses(alone.stores.database, held.holder, alone.clock)
+    elsewhere = EventsElsewhere(alone.stores.events, lambda camera: camera in live.cameras.names(), live.feed.change)
+    return replace(alone, config=whole, shard=held.shard, others=others, live=replace(live, elsewhere=elsewhere))

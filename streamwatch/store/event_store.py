@@ -11,8 +11,8 @@ from sqlalchemy import Connection, Engine, RowMapping, Select, Table, bindparam,
 from streamwatch.enums import EndReason, EventType, Severity
 from streamwatch.errors import UsageError
 from streamwatch.records import Box, Event, EventChange, LayerShare, Notice, Peak, Reason
-from streamwatch.store.camera_leases import require_token
 from streamwatch.store.outbox.messages import NewMessage, insert_messages
+from streamwatch.store.processes.leases import require_token
 from streamwatch.store.sessions import reading, writing
 from streamwatch.store.tables import events, notices
 

@@ -129,6 +129,19 @@ camera_leases = Table(
     Column("until_wall_s", Float(53), nullable=False),
 )
 
+processes = Table(
+    "processes",
+    metadata,
+    Column("name", String(255), primary_key=True),
+    Column("shard", String(255), nullable=False),
+    Column("host", String(255), nullable=False),
+    Column("address", String(255)),
+    Column("version", String(63), nullable=False),
+    Column("began_wall_s", Float(53), nullable=False),
+    Column("seen_wall_s", Float(53), nullable=False),
+    Column("report", JSON, nullable=False),
+)
+
 tokens = Table(
     "tokens",
     metadata,

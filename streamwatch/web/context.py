@@ -25,6 +25,8 @@ from streamwatch.web.live.load import EngineLoad
 from streamwatch.web.live.pictures import LivePictures
 from streamwatch.web.live.shared import Shared
 from streamwatch.web.problems import Problem, not_found
+from streamwatch.web.sharing.events import EventsElsewhere
+from streamwatch.web.sharing.others import OtherProcesses
 
 DISK_EVERY_S = 60.0
 
@@ -50,6 +52,7 @@ class LiveView:
 
     Attributes:
         state: of all cameras as text, for all who listen.
+        elsewhere: events of other processes that share the site; None where there are none.
     """
 
     cameras: LiveCameras
@@ -58,6 +61,7 @@ class LiveView:
     feed: EventFeed
     load: EngineLoad
     state: Shared[str]
+    elsewhere: EventsElsewhere | None = None
 
 
 @dataclass(frozen=True)
@@ -80,10 +84,12 @@ class SiteContext:
     """Everything.
 
     Attributes:
-        config: gives the configuration in force.
+        config: gives the configuration in force, with all of the site's cameras.
         folder: of the evidence.
         live: None where no daemon watches.
         control: None for a daemon without a configuration file.
+        shard: this process's share of the cameras; None if it has all of them.
+        others: the processes that have the other shares; None where there are none.
         disk: what evidence takes: each of its files is looked at.
     """
 
@@ -95,6 +101,8 @@ class SiteContext:
     began_wall_s: float
     live: LiveView | None = None
     control: Control | None = None
+    shard: str | None = None
+    others: OtherProcesses | None = None
     disk: Shared[DiskDocument] = field(default_factory=lambda: Shared(SystemClock(), DISK_EVERY_S))
 
     def require_live(self) -> LiveView:
@@ -116,6 +124,10 @@ class SiteContext:
         if self.control is None:
             raise Problem(409, "there is no configuration file here that could be changed; start `streamwatch run -c CONFIG`")
         return self.control
+
+    def watches(self, camera: str) -> bool:
+        """Whether this process watches a camera."""
+        return self.live is not None and camera in self.live.cameras.names()
 
     def require_camera(self, camera: str) -> str:
         """The name of a camera of the configuration.

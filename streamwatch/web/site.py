@@ -26,6 +26,7 @@ from streamwatch.web.context import SiteContext
 from streamwatch.web.pages.rendering import render
 from streamwatch.web.pages.routes import router as pages_router
 from streamwatch.web.problems import Problem, answer_problems
+from streamwatch.web.sharing.relay import Relay
 
 OPENAPI = "/api/v1/openapi.json"
 STATIC = Path(__file__).parent / "static"
@@ -69,8 +70,9 @@ def guarded(app: FastAPI, context: SiteContext, policy: AccessPolicy) -> ASGIApp
     def record(action: Any) -> None:
         record_action(stores.database, action)
 
-    once = IdempotentReplies(app, stores.database, clock)
-    gate = AccessGate(once, policy, stores.access, FailureLimiter(clock), clock=clock, record=record)
+    once: ASGIApp = IdempotentReplies(app, stores.database, clock)
+    here = Relay(once, context, context.others) if context.others else once
+    gate = AccessGate(here, policy, stores.access, FailureLimiter(clock), clock=clock, record=record)
     app.state.gate = gate
     return SecurityHeaders(BodyLimit(gate), secure=policy.secure)
 

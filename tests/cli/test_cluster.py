@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from streamwatch.clock import SystemClock
-from streamwatch.store.camera_leases import CameraLeases
+from streamwatch.store.processes.leases import CameraLeases
+from streamwatch.store.processes.reports import ProcessReport, write_report
 from streamwatch.store.sessions import open_database
 from tests.conftest import Cli
 
@@ -25,15 +26,20 @@ def test_each_camera_with_the_process_that_watches_it(config: Path, cli: Cli) ->
     database = open_database(None, config.parent / "data")
     CameraLeases(database, "shard 0/2 of one", clock=SystemClock(), lasts_s=600).hold(["dock", "elsewhere"])
     CameraLeases(database, "shard 1/2 of two", clock=SystemClock(), lasts_s=0).hold(["gate"])
+    CameraLeases(database, "shard 2/3 of three", clock=SystemClock(), lasts_s=600).hold(["yard"])
+    process = ProcessReport("shard 2/3 of three", "2/3", "watch-3", "http://10.0.0.3:8466", "1.0.0", 0.0, {})
+    write_report(database, process, SystemClock())
     database.dispose()
     lines = cli("cluster", "status", "-c", str(config)).out.splitlines()
     assert lines[0].startswith("camera dock: shard 0/2 of one, until 20")
-    assert lines[1:] == ["camera gate: nobody", "camera yard: nobody"], "a lease that has ended is nobody's"
+    assert lines[1] == "camera gate: nobody", "a lease that has ended is nobody's"
+    assert lines[2].startswith("camera yard: shard 2/3 of three on watch-3, until 20")
+    assert lines[2].endswith("Z, http://10.0.0.3:8466")
     document = json.loads(cli("cluster", "status", "-c", str(config), "--json").out)
     assert [(one["camera"], one["process"], one["token"]) for one in document["cameras"]] == [
         ("dock", "shard 0/2 of one", 1),
         ("gate", None, 0),
-        ("yard", None, 0),
+        ("yard", "shard 2/3 of three", 1),
     ]
 
 

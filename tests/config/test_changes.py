@@ -102,6 +102,7 @@ BY_HAND: dict[str, Any] = {
     "metrics.listen": "127.0.0.1:1",
     "web.listen": "127.0.0.1:1",
     "web.public_url": "https://example.org",
+    "web.peer_url": "https://watch-1.example.org",
     "web.proxy.header": "X-User",
     "web.proxy.role": "admin",
     "web.proxy.networks": ["10.0.0.0/8"],

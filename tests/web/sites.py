@@ -178,16 +178,18 @@ def monitor_of(camera: str) -> CameraMonitor:
     return CameraMonitor(camera, [tracker], TamperDetector())
 
 
-def site_in(folder: Path, clock: Clock | None = None) -> TestSite:
-    """A site whose cameras are watched by nobody."""
+def site_in(folder: Path, clock: Clock | None = None, watched: Sequence[str] = ("gate",)) -> TestSite:
+    """A site of which some cameras are watched, by nobody in truth."""
     clock = clock or SystemClock()
+    folder.mkdir(exist_ok=True)
     config_path = folder / "site.yaml"
     config_path.write_text(CONFIG.format(data=folder / "data"))
     data = folder / "data"
     database = open_database(None, data)
     store, commands = EventStore(database, ToOps()), Asked()
-    status, levels, monitors = FleetStatus(Metrics()), LevelHistory(clock), {"gate": monitor_of("gate")}
-    status.set_state("gate", CameraState.RUNNING)
+    status, levels, monitors = FleetStatus(Metrics()), LevelHistory(clock), {name: monitor_of(name) for name in watched}
+    for name in watched:
+        status.set_state(name, CameraState.RUNNING)
 
     def config() -> Config:
         return load_config(config_path)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
@@ -38,10 +38,26 @@ def watched(site: SiteContext, camera: str) -> CameraNow | None:
 
 
 def all_cameras(site: SiteContext) -> list[CameraDocument]:
-    """Every camera of the configuration."""
-    known = {now.name: now for now in site.live.cameras.all()} if site.live else {}
+    """Every camera of the configuration, whichever process watches it."""
+    here, elsewhere = {camera.name: camera for camera in own_cameras(site)}, cameras_elsewhere(site)
     snoozed, config, now_s = list_snoozes(site.stores.database), site.config(), site.clock.wall_s()
-    return [camera_document(config, name, known.get(name), snoozed, now_s) for name in config.cameras]
+    return [
+        here.get(name) or elsewhere.get(name) or camera_document(config, name, None, snoozed, now_s) for name in config.cameras
+    ]
+
+
+def own_cameras(site: SiteContext) -> list[CameraDocument]:
+    """Those that this process watches."""
+    snoozed, config, now_s = list_snoozes(site.stores.database), site.config(), site.clock.wall_s()
+    known = site.live.cameras.all() if site.live else []
+    return [
+        camera_document(config, now.name, now, snoozed, now_s, shard=site.shard) for now in known if now.name in config.cameras
+    ]
+
+
+def cameras_elsewhere(site: SiteContext) -> Mapping[str, CameraDocument]:
+    """Those that other processes watch, as they say."""
+    return site.others.cameras() if site.others else {}
 
 
 @router.get("", dependencies=[VIEWER])
@@ -54,8 +70,9 @@ def list_cameras(site: Site) -> list[CameraDocument]:
 def get_camera(camera: str, site: Site) -> CameraDocument:
     """One camera."""
     name, config = site.require_camera(camera), site.config()
-    snoozed = list_snoozes(site.stores.database)
-    return camera_document(config, name, watched(site, name), snoozed, site.clock.wall_s())
+    snoozed, now = list_snoozes(site.stores.database), watched(site, name)
+    elsewhere = None if now else cameras_elsewhere(site).get(name)
+    return elsewhere or camera_document(config, name, now, snoozed, site.clock.wall_s(), shard=site.shard)
 
 
 @router.get("/{camera}/picture", dependencies=[VIEWER], responses=PICTURE, response_class=Response)

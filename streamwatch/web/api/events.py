@@ -19,6 +19,7 @@ from streamwatch.web.access.principals import OPERATOR, VIEWER
 from streamwatch.web.api.answers.bytes import file_answer
 from streamwatch.web.api.answers.paging import MAX_PAGE, event_cursor, link_next, without_nul
 from streamwatch.web.api.answers.present import SHOWN, delivery_document, job_document, stored_event
+from streamwatch.web.api.cameras import cameras_elsewhere
 from streamwatch.web.api.documents.deliveries import DeliveryDocument
 from streamwatch.web.api.documents.events import (
     BulkLabelRequest,
@@ -73,7 +74,8 @@ def list_events(
     found = site.stores.events.list_events(_query(asked))
     if len(found) == asked.limit:
         link_next(request, response, [found[-1].start_wall_s, found[-1].id])
-    return [stored_event(event, site.folder) for event in found]
+    elsewhere = cameras_elsewhere(site)
+    return [stored_event(event, site.folder, watched_elsewhere=event.camera in elsewhere) for event in found]
 
 
 @router.get("/events/export", dependencies=[VIEWER], responses=EXPORTED, response_class=StreamingResponse)

@@ -106,6 +106,8 @@ async def _until_next_state(site: SiteContext, listener: Listener) -> AsyncItera
 
 
 def _state(site: SiteContext) -> str:
+    if elsewhere := site.require_live().elsewhere:
+        elsewhere.look(site.clock.wall_s())
     return _message("state", json.dumps([camera.model_dump(mode="json") for camera in all_cameras(site)]))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import socket
 import sys
 from collections import Counter
 from importlib import metadata
@@ -18,15 +19,18 @@ from streamwatch.store.audit import list_actions
 from streamwatch.store.event_store import count_open
 from streamwatch.web.access.principals import ADMIN, VIEWER, Principal
 from streamwatch.web.api.answers.paging import MAX_PAGE, link_next, number_cursor
+from streamwatch.web.api.cameras import all_cameras, own_cameras
 from streamwatch.web.api.documents.common import Me
 from streamwatch.web.api.documents.system import (
     AuditEntry,
     CapacityDocument,
     DiskDocument,
+    ShardDocument,
     SummaryDocument,
     SystemDocument,
 )
-from streamwatch.web.context import Site, SiteContext
+from streamwatch.web.context import LiveView, Site, SiteContext
+from streamwatch.web.sharing.others import OtherProcess
 
 router = APIRouter(tags=["system"])
 LIBRARIES = ("torch", "torchvision", "av", "opencv-python", "opencv-python-headless", "numpy", "fastapi", "SQLAlchemy")
@@ -43,12 +47,12 @@ def get_me(request: Request) -> Me:
 
 @router.get("/summary", dependencies=[VIEWER])
 def get_summary(site: Site) -> SummaryDocument:
-    """The site in a few numbers, since its start."""
-    cameras = site.live.cameras.all() if site.live else []
+    """The site in a few numbers, of all its processes, each since its start."""
+    cameras = [camera for camera in all_cameras(site) if camera.state is not None]
     drops, disconnects = Counter[str](), Counter[str]()
     for camera in cameras:
-        drops.update({str(reason): count for reason, count in camera.drops.items()})
-        disconnects.update({str(kind): count for kind, count in camera.disconnects.items()})
+        drops.update(camera.drops)
+        disconnects.update(camera.disconnects)
     depths = site.stores.outbox.depths().values()
     return SummaryDocument(
         cameras=len(cameras),
@@ -66,7 +70,42 @@ def get_summary(site: Site) -> SummaryDocument:
 @router.get("/capacity", dependencies=[VIEWER])
 def get_capacity(site: Site) -> CapacityDocument:
     """What this machine scores now, and what that leaves room for; `streamwatch bench` measures what it could."""
-    live = site.require_live()
+    return capacity_of(site, site.require_live())
+
+
+@router.get("/shards", dependencies=[VIEWER])
+def list_shards(site: Site) -> list[ShardDocument]:
+    """The processes that share the site's cameras, this one first; none where one watches them all."""
+    if site.shard is None or site.others is None:
+        return []
+    own = ShardDocument(
+        shard=site.shard,
+        host=socket.gethostname(),
+        address=None,
+        version=__version__,
+        began=iso_time(site.began_wall_s),
+        cameras=[camera.name for camera in own_cameras(site)],
+        capacity=capacity_of(site, site.live) if site.live else None,
+        here=True,
+    )
+    return [own, *map(_shard_document, site.others.all())]
+
+
+def _shard_document(process: OtherProcess) -> ShardDocument:
+    return ShardDocument(
+        shard=process.shard,
+        host=process.host,
+        address=process.address,
+        version=process.version,
+        began=iso_time(process.began_wall_s),
+        cameras=sorted(process.cameras),
+        capacity=process.capacity,
+        here=False,
+    )
+
+
+def capacity_of(site: SiteContext, live: LiveView) -> CapacityDocument:
+    """What this process scores now, and what that leaves room for."""
     cameras, load = live.cameras.all(), live.load.now()
     asked_per_s = sum(asked for camera in cameras if (asked := asked_rate(site, camera.name)) is not None)
     usual = site.config().defaults.fps

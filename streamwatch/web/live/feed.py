@@ -69,7 +69,7 @@ class EventFeed:
         self._listeners: set[Listener] = set()
         self._changing = threading.Lock()
 
-    def change(self, change: EventChange, _snapshot: Path | None) -> None:
+    def change(self, change: EventChange, _snapshot: Path | None = None) -> None:
         """An event did something."""
         self._tell(Happening("event", change.event.camera, change_document(change)))
 

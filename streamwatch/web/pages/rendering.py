@@ -32,6 +32,7 @@ def render(request: Request, site: SiteContext, template: str, status: int = 200
         "may_administer": principal is not None and principal.role.covers(Role.ADMIN),
         "open": request.app.state.access.open,
         "live": site.live is not None,
+        "shard": site.shard,
         "here": request.url.path,
         "version": __version__,
         "fault": None,

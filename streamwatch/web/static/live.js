@@ -1,15 +1,22 @@
 import { get, lasting, tell } from "/static/api.js";
 import { draw } from "/static/chart.js";
-import { heatSlider, StreamedPicture } from "/static/pictures.js";
+import { heatSlider, LivePicture, StreamedPicture } from "/static/pictures.js";
 import { listen } from "/static/stream.js";
 
 const KEPT = 400;
+const ELSEWHERE_MS = 2000; // pictures of cameras that another process watches are asked for, not streamed
+const here = document.body.dataset.shard;
 const cards = new Map();
 const grid = document.getElementById("cameras");
 const visible = new Set();
 let asked = "";
 const seen = new IntersectionObserver((entries) => {
-  for (const entry of entries) visible[entry.isIntersecting ? "add" : "delete"](entry.target.dataset.camera);
+  for (const entry of entries) {
+    const name = entry.target.dataset.camera;
+    visible[entry.isIntersecting ? "add" : "delete"](name);
+    const picture = cards.get(name)?.picture;
+    if (picture instanceof LivePicture) picture.visible = entry.isIntersecting;
+  }
   clearTimeout(seen.timer);
   seen.timer = setTimeout(() => { if (query() !== asked) again(); }, 500);
 });
@@ -26,14 +33,36 @@ function made(camera) {
   name.href = address;
   name.textContent = camera.name;
   grid.append(article);
-  const picture = new StreamedPicture(article);
+  const shard = camera.shard ?? null;
+  const elsewhere = shard !== null && shard !== here;
+  const picture = elsewhere ? new LivePicture(article, camera.name, { width: 320, everyMs: ELSEWHERE_MS }) : new StreamedPicture(article);
   seen.observe(article);
-  const card = { article, picture, points: [] };
+  const card = { article, picture, shard, points: [] };
   cards.set(camera.name, card);
   return card;
 }
 
+// Another process watches it now, so that its pictures come in another way.
+function moved(camera) {
+  const card = cards.get(camera.name);
+  const next = card.article.nextSibling;
+  drop(camera.name);
+  const again = made(camera);
+  again.points = card.points;
+  grid.insertBefore(again.article, next);
+}
+
+function drop(name) {
+  const card = cards.get(name);
+  seen.unobserve(card.article);
+  card.picture.end?.();
+  card.article.remove();
+  visible.delete(name);
+  cards.delete(name);
+}
+
 function adviceFor(camera) {
+  if (camera.enabled && !camera.state && here) return "no process watches it now";
   if (!camera.enabled) return "switched off in the configuration, or not learned yet";
   if (camera.tamper) return `its picture cannot be watched: ${camera.tamper}`;
   if (camera.state === "offline") return "no pictures come: look at its power, its cable and its password";
@@ -45,6 +74,7 @@ function adviceFor(camera) {
 }
 
 function show(camera) {
+  if (cards.has(camera.name) && cards.get(camera.name).shard !== (camera.shard ?? null)) moved(camera);
   const card = cards.get(camera.name) || made(camera);
   const { article } = card;
   const ratio = camera.level !== null && camera.threshold ? camera.level / camera.threshold : 0;
@@ -58,7 +88,7 @@ function show(camera) {
   const latency = camera.latency_ms === null ? "" : `, ${camera.latency_ms.toFixed(0)} ms behind`;
   article.querySelector(".figures").textContent =
     `level ${camera.level === null ? "-" : camera.level.toFixed(2)} of ${camera.threshold === null ? "-" : camera.threshold.toFixed(2)}, ` +
-    `${camera.frames_per_s.toFixed(1)} frames/s${latency}`;
+    `${camera.frames_per_s.toFixed(1)} frames/s${latency}${camera.shard ? `, shard ${camera.shard}` : ""}`;
   article.querySelector(".advice").textContent = adviceFor(camera);
   if (camera.scored_at) {
     const at = Date.parse(camera.scored_at) / 1000;
@@ -72,12 +102,8 @@ function showAll(cameras) {
   document.getElementById("count").textContent =
     `${cameras.length} cameras, ${cameras.filter((camera) => ["running", "calibrating"].includes(camera.state)).length} watched`;
   cameras.forEach(show);
-  for (const [name, card] of cards) {
-    if (!cameras.some((camera) => camera.name === name)) {
-      card.article.remove();
-      visible.delete(name);
-      cards.delete(name);
-    }
+  for (const name of [...cards.keys()]) {
+    if (!cameras.some((camera) => camera.name === name)) drop(name);
   }
   fade();
 }
@@ -96,7 +122,12 @@ showAll(first);
 const slider = document.getElementById("opacity");
 const again = listen({
   state: showAll,
-  pictures: (shown) => Object.entries(shown).forEach(([name, parts]) => cards.get(name)?.picture.show(parts)),
+  pictures: (shown) => {
+    for (const [name, parts] of Object.entries(shown)) {
+      const picture = cards.get(name)?.picture;
+      if (picture instanceof StreamedPicture) picture.show(parts);
+    }
+  },
   event: (event) => {
     if (event.type === "anomaly.started") tell(`${event.camera}: ${event.speaks ? event.speaks.text : "something unusual"}`, true, `/events/${event.id}`);
   },

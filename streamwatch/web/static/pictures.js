@@ -10,12 +10,13 @@ export class LivePicture {
     this.width = width;
     this.everyMs = everyMs;
     this.visible = true;
+    this.ended = false;
     this.opacity = 0;
     this.loop();
   }
 
   async loop() {
-    for (;;) {
+    while (!this.ended) {
       let pause = this.everyMs;
       if (this.visible && !document.hidden) {
         const shown = await this.show(this.image, `${this.base}/picture?width=${this.width}`);
@@ -38,6 +39,10 @@ export class LivePicture {
     } catch {
       return false;
     }
+  }
+
+  end() {
+    this.ended = true;
   }
 
   fade(opacity) {

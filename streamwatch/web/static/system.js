@@ -9,6 +9,12 @@ function meter(label, share, text) {
   return el("div", {}, el("p", {}, text), el("div", { class: "meter", role: "meter", "aria-label": label, "aria-valuemin": 0, "aria-valuemax": 100, "aria-valuenow": Math.round(100 * share) }, bar));
 }
 
+function figures(capacity) {
+  if (!capacity) return ["-", "-", "-"].map(number);
+  const { scored_per_s: scored, busy_share: busy, room_for_cameras: more } = capacity;
+  return [number(`${scored}/s`), number(`${Math.round(100 * busy)} %`), number(more === null ? "-" : String(more))];
+}
+
 const look = attempt(async () => {
   if (document.hidden) return;
   const summary = await get("/api/v1/summary");
@@ -21,6 +27,11 @@ const look = attempt(async () => {
   });
   document.getElementById("losses").replaceChildren(
     el("h3", {}, "Not scored"), el("p", {}, listed(summary.drops)), el("h3", {}, "Lost connections"), el("p", {}, listed(summary.disconnects)));
+  const shards = live ? await get("/api/v1/shards").catch(() => []) : [];
+  document.getElementById("shared").hidden = !shards.length;
+  document.getElementById("shards").replaceChildren(table(["Shard", "Machine", "Cameras", "Scored", "Busy", "Room for", "Version", "Since"], shards.map((shard) => [
+    shard.address ? el("a", { href: shard.address }, shard.shard) : shard.here ? `${shard.shard} (this one)` : shard.shard,
+    shard.host, number(String(shard.cameras.length)), ...figures(shard.capacity), shard.version, when(shard.began)])));
   const room = live ? await get("/api/v1/capacity").catch(() => null) : null;
   document.getElementById("capacity").replaceChildren(...(room ? [
     meter("how busy the device is", room.busy_share, `The device works ${Math.round(100 * room.busy_share)} % of the time, on ${room.scored_per_s} of ${room.asked_per_s} frames/s that are asked for.`),

@@ -55,7 +55,7 @@ class IdempotentReplies:
     async def _answered(self, scope: Scope, receive: Receive, who: str, key: str) -> Response:
         if not 0 < len(key) <= MAX_KEY:
             raise Problem(422, f"an Idempotency-Key has 1 to {MAX_KEY} characters")
-        body = await _body_of(receive)
+        body = await body_of(receive)
         digest = hashlib.sha256(
             b"\n".join((key.encode(), scope["method"].encode(), scope["raw_path"], scope["query_string"], body))
         ).hexdigest()
@@ -117,7 +117,12 @@ def _key_of(scope: Scope) -> str | None:
     return None if found is None else found.decode("latin-1")
 
 
-async def _body_of(receive: Receive) -> bytes:
+async def body_of(receive: Receive) -> bytes:
+    """A request's whole body; its length is bounded before the gate.
+
+    Raises:
+        ClientDisconnect: it broke off.
+    """
     body = b""
     while True:
         message = await receive()

@@ -30,6 +30,8 @@ SHOWN = {
     "evidence": "application/json",
 }
 """Kinds of evidence that are given out, with their media types; what the model saw is not."""
+USUAL = ("starts", "peaks", "snapshots", "clips", "evidence")
+"""Kinds that an event has, if its camera's clips are kept."""
 
 
 def optional_time(wall_s: float | None) -> str | None:
@@ -38,12 +40,19 @@ def optional_time(wall_s: float | None) -> str | None:
 
 
 def camera_document(
-    config: Config, name: str, now: CameraNow | None, snoozed: Mapping[str, float], now_wall_s: float
+    config: Config,
+    name: str,
+    now: CameraNow | None,
+    snoozed: Mapping[str, float],
+    now_wall_s: float,
+    *,
+    shard: str | None = None,
 ) -> CameraDocument:
     """One camera of a configuration, and what it does if it is watched.
 
     Args:
         snoozed: until when each camera's events are switched off, Unix times.
+        shard: of the process that watches it.
     """
     camera, settings = config.cameras[name], config.settings(name)
     until_s = snoozed.get(name, 0.0)
@@ -56,6 +65,7 @@ def camera_document(
         "zones": {zone: of.polygon for zone, of in camera.zones.items()},
         "ignore": list(camera.ignore),
         "privacy": list(camera.privacy),
+        "shard": shard if now else None,
     }
     return CameraDocument(**values, **_now_document(now))
 
@@ -88,15 +98,21 @@ def _rounded(value: float | None) -> float | None:
     return None if value is None else round(value, 4)
 
 
-def stored_event(event: Event, folder: Path) -> EventDocument:
+def stored_event(event: Event, folder: Path, *, watched_elsewhere: bool = False) -> EventDocument:
     """An event with what people said of it, and its evidence."""
-    said = {"label": event.label, "note": event.note, "evidence": evidence_links(event.id, folder)}
+    links = evidence_links(event.id, folder, of_others=watched_elsewhere)
+    said = {"label": event.label, "note": event.note, "evidence": links}
     return EventDocument(**event_document(event), **said)
 
 
-def evidence_links(event_id: str, folder: Path) -> list[EvidenceLink]:
-    """The files that there are of an event."""
+def evidence_links(event_id: str, folder: Path, *, of_others: bool = False) -> list[EvidenceLink]:
+    """The files that there are of an event.
+
+    Args:
+        of_others: of one that is not here but another process's, those that an event has: that process is asked for them.
+    """
     there = {kind: media_type for kind, media_type in SHOWN.items() if path_of(folder, kind, event_id).is_file()}
+    there = there or ({kind: SHOWN[kind] for kind in USUAL} if of_others else {})
     base = f"/api/v1/events/{event_id}/evidence"
     return [EvidenceLink(kind=kind, media_type=media_type, href=f"{base}/{kind}") for kind, media_type in there.items()]
 

@@ -53,6 +53,7 @@ class CameraDocument(BaseModel):
         zones={"door": [[0.1, 0.2], [0.3, 0.2], [0.3, 0.6]]},
         ignore=[],
         privacy=[],
+        shard=None,
     )
     name: str
     enabled: bool
@@ -75,6 +76,7 @@ class CameraDocument(BaseModel):
     zones: dict[str, list[tuple[float, float]]]
     ignore: list[list[tuple[float, float]]]
     privacy: list[list[tuple[float, float]]]
+    shard: str | None = Field(None, description="which of several processes watches it; null where one has all, or none has it")
 
 
 class LevelPoint(BaseModel):

@@ -28,6 +28,29 @@ class CapacityDocument(BaseModel):
     room_for_cameras: int | None = Field(description="more like these; null before anything was scored")
 
 
+class ShardDocument(BaseModel):
+    """One of the processes that share a site's cameras."""
+
+    model_config = example(
+        shard="0/3",
+        host="watch-1",
+        address="http://10.0.0.11:8466",
+        version="1.0.0",
+        began=TIME,
+        cameras=["loading-dock"],
+        capacity=None,
+        here=False,
+    )
+    shard: str
+    host: str = Field(description="the machine that it runs on")
+    address: str | None = Field(description="where its site is; null for this process, or if it cannot be reached from here")
+    version: str
+    began: str
+    cameras: list[str]
+    capacity: CapacityDocument | None
+    here: bool = Field(description="it is the process that answers")
+
+
 class SummaryDocument(BaseModel):
     """The site in a few numbers."""
 

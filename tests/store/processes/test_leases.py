@@ -14,7 +14,7 @@ from sqlalchemy import Engine, create_engine
 from sqlalchemy.pool import StaticPool
 
 from streamwatch.errors import LeaseLost
-from streamwatch.store.camera_leases import CameraLeases, all_leases, require_token
+from streamwatch.store.processes.leases import CameraLeases, all_leases, require_token
 from streamwatch.store.sessions import writing
 from streamwatch.store.tables import metadata
 from tests.databases import OpenDatabase

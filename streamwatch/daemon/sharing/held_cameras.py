@@ -1,7 +1,7 @@
 """Of the cameras that a process could watch, those that are its own at present: each has a lease in the database.
 
 Two processes that are given one camera, by mistake or because one of them was thought dead, are no danger: one of them watches
-it, the other waits for it, and what the first still writes after it lost it is refused (``store.camera_leases``).
+it, the other waits for it, and what the first still writes after it lost it is refused (``store.processes.leases``).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from streamwatch.errors import StoreError
 from streamwatch.files import write_atomically
 from streamwatch.inference.engine import WatchedScene
 from streamwatch.scenes.model_files import Kept
-from streamwatch.store.camera_leases import CameraLeases
+from streamwatch.store.processes.leases import CameraLeases
 from streamwatch.store.sessions import open_database_of
 from streamwatch.threads import ThreadGuard
 
@@ -39,9 +39,11 @@ class HeldCameras:
 
     Args:
         on_changed: told while what is held is not what is watched, again with each renewal, from the thread that renews.
+        shard: the share that this process takes, as people write it.
     """
 
-    def __init__(self, leases: CameraLeases, clock: Clock, on_changed: Callable[[], None]) -> None:
+    def __init__(self, leases: CameraLeases, clock: Clock, on_changed: Callable[[], None], shard: str = "") -> None:
+        self.shard = shard
         self._leases, self._clock, self._on_changed = leases, clock, on_changed
         self._lock = threading.Lock()
         self._in_force: frozenset[str] = frozenset()
@@ -56,6 +58,11 @@ class HeldCameras:
         self._refused = False
         self._stop, self._wake = threading.Event(), threading.Event()
         self._thread: threading.Thread | None = None
+
+    @property
+    def holder(self) -> str:
+        """The process's name among all of the site's."""
+        return self._leases.holder
 
     def share_of(self, config: Config) -> Config:
         """A configuration with the cameras alone that are this process's at present; those that it asks for are taken.
@@ -190,7 +197,7 @@ def held_cameras(
     database = open_database_of(config, folder)
     try:
         holder = f"shard {shard.name} of {_name_of(folder)}"
-        held = HeldCameras(CameraLeases(database, holder, clock=clock, lasts_s=LEASE_S), clock, on_changed)
+        held = HeldCameras(CameraLeases(database, holder, clock=clock, lasts_s=LEASE_S), clock, on_changed, shard.name)
         try:
             yield held
         finally:

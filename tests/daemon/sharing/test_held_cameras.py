@@ -18,14 +18,14 @@ from streamwatch.config.schema import Config
 from streamwatch.config.sharding import Shard
 from streamwatch.daemon.assembly import Components, Surroundings
 from streamwatch.daemon.config_file import ConfigFile, ConfigFollower
-from streamwatch.daemon.held_cameras import LEASE_S, HeldCameras
 from streamwatch.daemon.reconfigure import Reconfiguration
 from streamwatch.daemon.service import Service
+from streamwatch.daemon.sharing.held_cameras import LEASE_S, HeldCameras
 from streamwatch.detection.waiting import Publication
 from streamwatch.enums import EventType
 from streamwatch.errors import StoreError
 from streamwatch.records import EventChange
-from streamwatch.store.camera_leases import CameraLeases, all_leases
+from streamwatch.store.processes.leases import CameraLeases, all_leases
 from streamwatch.store.sessions import open_database
 from streamwatch.threads import ThreadGuard
 from tests.daemon.conftest import NoEngine
@@ -300,7 +300,7 @@ def test_a_daemon_that_lost_its_camera_writes_nothing_of_it(
 ) -> None:
     first, second = started("first"), started("second")
     assert (first.parts.fleet.cameras, second.parts.fleet.cameras) == (["yard"], [])
-    assert b"streamwatch_cameras_elsewhere 1.0" in second.parts.metrics.exposition("text/plain")[0]
+    assert b'streamwatch_cameras_elsewhere{shard="0/1"} 1.0' in second.parts.metrics.exposition("text/plain")[0]
     assert b'streamwatch_shard_info{shard="0/1"} 1.0' in second.parts.metrics.exposition("text/plain")[0]
     opened = event(camera="yard")
     first.tell(EventChange(EventType.ANOMALY_STARTED, opened, 101))

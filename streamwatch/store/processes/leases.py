@@ -64,7 +64,7 @@ class CameraLeases:
             _wait_for_nobody_long(connection)
             _make_rows(connection, wanted)
             rows = _locked(connection, sorted({*wanted, *self._tokens}))
-            now_s = self._now_s(connection)
+            now_s = database_now_s(connection, self._clock)
             tokens = {name: token for name in wanted if (token := self._token(rows[name], now_s)) is not None}
             _write(connection, self.holder, tokens, now_s + self.lasts_s)
             mine = [
@@ -88,11 +88,12 @@ class CameraLeases:
         ours_before = row["holder"] == self.holder and camera not in self._had
         return token + 1 if row["until_wall_s"] <= now_s or ours_before else None
 
-    def _now_s(self, connection: Connection) -> float:
-        """Of the database's server, which all processes share; a file's are on one machine."""
-        if connection.dialect.name != "postgresql":
-            return self._clock.wall_s()
-        return float(connection.scalar(select(func.extract("epoch", func.clock_timestamp()))) or 0.0)
+
+def database_now_s(connection: Connection, clock: Clock) -> float:
+    """Unix time by the database's server, which all processes share; those that share a file are on one machine."""
+    if connection.dialect.name != "postgresql":
+        return clock.wall_s()
+    return float(connection.scalar(select(func.extract("epoch", func.clock_timestamp()))) or 0.0)
 
 
 def require_token(connection: Connection, camera: str, token: int) -> None:
@@ -121,6 +122,13 @@ def all_leases(engine: Engine) -> list[CameraLease]:
     with reading(engine, "leases of cameras") as connection:
         rows = connection.execute(select(camera_leases).order_by(camera_leases.c.camera)).mappings()
         return [CameraLease(**row) for row in rows]
+
+
+def count_leased(engine: Engine, clock: Clock) -> int:
+    """How many cameras some process watches now; raises as ``all_leases``."""
+    with reading(engine, "leases of cameras") as connection:
+        held = camera_leases.c.until_wall_s > database_now_s(connection, clock)
+        return int(connection.scalar(select(func.count()).select_from(camera_leases).where(held)) or 0)
 
 
 def _locked(connection: Connection, cameras: list[str]) -> dict[str, RowMapping]:
