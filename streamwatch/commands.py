@@ -9,18 +9,19 @@ from collections.abc import Sequence
 
 
 def start_command(
-    arguments: Sequence[str], *, stdout: int = subprocess.DEVNULL, stderr: int | None = None
+    arguments: Sequence[str], *, stdout: int = subprocess.DEVNULL, stderr: int | None = None, threads: int | None = None
 ) -> subprocess.Popen[str]:
-    """Start ``streamwatch ARGUMENTS``, by this interpreter, with one thread unless the environment says otherwise.
+    """Start ``streamwatch ARGUMENTS``, by this interpreter.
 
     Args:
         stdout: where what it says goes: one of ``subprocess``'s constants, or a file descriptor.
         stderr: likewise; None for where ours goes.
+        threads: that it computes with; None is what the environment says, else one.
 
     Raises:
         OSError: it cannot be started.
     """
-    environment = {**os.environ, "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1")}
+    environment = {**os.environ, "OMP_NUM_THREADS": str(threads or os.environ.get("OMP_NUM_THREADS", "1"))}
     return subprocess.Popen(  # noqa: S603 - our own command, and no shell that could read more into its arguments
         (sys.executable, "-m", "streamwatch", *arguments),
         stdin=subprocess.DEVNULL,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import signal
 import threading
 from collections import Counter
@@ -35,6 +36,25 @@ from streamwatch.store.processes.reports import ProcessReport, living
 from streamwatch.store.sessions import database_of, require_database
 
 FOLLOWED_EVERY_S = 1.0
+BENCH = "bench"
+
+
+class Capacity(click.ParamType[float | str]):
+    """Frames a second, or ``bench``."""
+
+    name = "FPS|bench"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float | str:
+        """The number, or the word; a usage error for anything else."""
+        if value == BENCH:
+            return BENCH
+        try:
+            number = float(value)
+        except ValueError:
+            number = math.nan
+        if not 0 < number < math.inf:
+            self.fail(f"{value!r} is neither a number of frames a second nor `bench`", param, ctx)
+        return number
 
 
 @dataclass(frozen=True)
@@ -67,18 +87,20 @@ def command() -> None:
 @address_option
 @click.option(
     "--capacity",
-    "capacity_fps",
-    type=click.FloatRange(min=0, min_open=True),
-    help="Frames a second that one shard carries, as `streamwatch bench` says. [default: by each node's processors]",
+    type=Capacity(),
+    help="Frames a second that one shard carries; or `bench`: each node is measured for two minutes before it watches, and "
+    "what it came to is kept. [default: by each node's processors]",
 )
-def run(config_path: Path, address: str, capacity_fps: float | None) -> None:
+def run(config_path: Path, address: str, capacity: float | str | None) -> None:
     """Watch the cameras of a configuration on all nodes of a Ray cluster: one shard a node, or one a GPU.
 
     Ends by Ctrl-C or SIGTERM; the shards go on, of --address local they end, too.
     """
     config = load_config(config_path)
     require_shared_database(config, address)
-    options = ClusterOptions(config_path.absolute(), (config.data_dir / "cluster").absolute(), Path.cwd(), capacity_fps)
+    folder, measured = (config.data_dir / "cluster").absolute(), capacity == BENCH
+    given_fps = None if isinstance(capacity, str) else capacity
+    options = ClusterOptions(config_path.absolute(), folder, Path.cwd(), given_fps, measured)
     with connected(address) as ray, starting_to_stop() as stopping:  # Ray sets handlers of its own
         supervisor = begun_supervisor(ray, options)
         try:
@@ -141,7 +163,8 @@ def _follow(ray: Any, supervisor: Any, stopping: threading.Event) -> None:
 def _told(state: ClusterState) -> str:
     counts = Counter(state.placement.values())
     shards = [f"{name} {counts[name]}{_remark(state, name)}" for name in sorted(state.shards)]
-    return f"{len(state.placement)} cameras on {len(shards)} shards: {', '.join(shards) or 'none yet'}"
+    measured = f"; measuring {', '.join(sorted(state.measured))}" if state.measured else ""
+    return f"{len(state.placement)} cameras on {len(shards)} shards: {', '.join(shards) or 'none yet'}{measured}"
 
 
 def _remark(state: ClusterState, shard: str) -> str:

@@ -17,8 +17,10 @@ from typing import Any
 
 from streamwatch.clock import SystemClock
 from streamwatch.cluster.connection import ray_module
+from streamwatch.cluster.measured_capacity import MeasuredCapacity, bench_arguments
 from streamwatch.cluster.shard_process import ShardProcess, ShardState
 from streamwatch.cluster.supervisor import ClusterState, Supervisor
+from streamwatch.config.loading import load_config
 from streamwatch.errors import ClusterError
 from streamwatch.retry import caught
 
@@ -38,8 +40,8 @@ class ClusterOptions:
     """What the command line says.
 
     Attributes:
-        capacity_fps: what a shard carries (`streamwatch bench`); None takes each node's processors, so that only their shares
-            matter.
+        capacity_fps: what a shard carries; None takes each node's processors, so that only their shares matter.
+        measured: each shard's machine is measured by `streamwatch bench` before it watches.
         folder: where shards keep their files.
         started_in: what relative paths of the configuration are taken from, on every node.
     """
@@ -48,6 +50,7 @@ class ClusterOptions:
     folder: Path
     started_in: Path
     capacity_fps: float | None = None
+    measured: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +93,15 @@ class ShardActor:
 
     def __init__(self, name: str, options: ClusterOptions) -> None:
         self._process = ShardProcess(name, options.config, options.folder, started_in=options.started_in)
+        self._name, self._options = name, options
+        self._capacity: MeasuredCapacity | None = None
+
+    def capacity(self) -> float | None:
+        """What its machine carries; None while that is measured. Raises as ``MeasuredCapacity.now`` and ``load_config``."""
+        if self._capacity is None:
+            arguments = bench_arguments(load_config(self._options.config))
+            self._capacity = MeasuredCapacity(self._options.folder / f"{self._name}.capacity.json", arguments)
+        return self._capacity.now()
 
     def run_once(self, cameras: Collection[str] | None) -> ShardState:
         """See ``ShardProcess.run_once``."""
@@ -98,6 +110,8 @@ class ShardActor:
     def stop(self) -> None:
         """See ``ShardProcess.stop``."""
         self._process.stop()
+        if self._capacity:
+            self._capacity.stop()
 
 
 class RayShards:
@@ -107,24 +121,38 @@ class RayShards:
         self._ray, self._options = ray, options
         self._slots: dict[str, Slot] = {}
         self._actors: dict[str, Any] = {}
+        self._measured: dict[Slot, float] = {}
 
-    def capacities(self) -> Mapping[str, float]:
+    def capacities(self) -> Mapping[str, float | None]:
         """See ``Cluster``."""
         self._slots = {slot.name: slot for slot in slots_of(self._ray.nodes(), self._options.capacity_fps)}
         for name in self._actors.keys() - self._slots.keys():
             self._actors.pop(name).stop.remote()  # of a node that is gone, or that has another name by now: that one lives
-        return {name: slot.capacity for name, slot in self._slots.items()}
+        if not self._options.measured:
+            return {name: slot.capacity for name, slot in self._slots.items()}
+        self._ask_capacities()
+        return {name: self._measured.get(slot) for name, slot in self._slots.items()}
+
+    def _ask_capacities(self) -> None:
+        """Of those that are not known yet."""
+        asked = {self._actor(name).capacity.remote(): name for name, slot in self._slots.items() if slot not in self._measured}
+        for name, capacity in self._answers(asked).items():
+            if capacity is not None:
+                self._measured[self._slots[name]] = capacity
 
     def give(self, cameras: Mapping[str, Collection[str] | None]) -> Mapping[str, ShardState]:
         """See ``Cluster``."""
         asked = {self._actor(name).run_once.remote(mine): name for name, mine in cameras.items() if name in self._slots}
+        return {name: state for name, state in self._answers(asked).items() if state is not None}
+
+    def _answers(self, asked: Mapping[Any, str]) -> dict[str, Any]:
+        """What shards' workers say; None of one that cannot."""
         if not asked:
             return {}
         done, late = self._ray.wait(list(asked), num_returns=len(asked), timeout=ANSWERS_WITHIN_S)
-        states = {asked[reference]: self._state(asked[reference], reference) for reference in done}
         for reference in late:
             log.warning("shard %s: its worker does not answer", asked[reference])
-        return {name: state for name, state in states.items() if state is not None}
+        return {asked[reference]: self._answer(asked[reference], reference) for reference in done}
 
     def stop(self) -> None:
         """Ask every shard to end."""
@@ -135,16 +163,15 @@ class RayShards:
             self._ray.kill(actor)  # the next ones are of another configuration, or of another version
         self._actors = {}
 
-    def _state(self, name: str, reference: Any) -> ShardState | None:
+    def _answer(self, name: str, reference: Any) -> Any:
         try:
-            state: ShardState = self._ray.get(reference)
+            return self._ray.get(reference)
         except self._ray.exceptions.RayError as error:
             cause = getattr(error, "cause", None)
             log.warning("shard %s: %s", name, cause or f"its worker is lost ({type(error).__name__})")
             if cause is None:
                 self._actors.pop(name, None)
             return None
-        return state
 
     def _actor(self, name: str) -> Any:
         if name not in self._actors:
@@ -173,7 +200,7 @@ class SupervisorActor:
     def __init__(self, options: ClusterOptions) -> None:
         logging.basicConfig(level=logging.INFO)
         self._options, self._shards = options, RayShards(ray_module(), options)
-        self._supervisor = Supervisor(options.config, self._shards)
+        self._supervisor = Supervisor(options.config, self._shards, drained=options.folder / "drained.json")
         self._stopping, self._problem = threading.Event(), ""
         self._thread = threading.Thread(target=self._run_forever, name="supervisor", daemon=True)
         self._thread.start()

@@ -66,7 +66,7 @@ class ShardProcess:
             cameras: None only asks.
 
         Raises:
-            OSError: its files cannot be written, or the process cannot be begun.
+            UsageError: its files cannot be written; OSError: the process cannot be begun.
         """
         known = self._known()
         if cameras is not None and (known is None or set(known) != set(cameras)):

@@ -5,30 +5,32 @@ It knows nothing of Ray: ``Cluster`` is what it asks for shards, and tests give 
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from streamwatch.cluster.measured_capacity import NATIVE_FPS
 from streamwatch.cluster.placement import Placement, place
 from streamwatch.cluster.shard_process import ShardState
 from streamwatch.config.loading import load_config
 from streamwatch.config.schema import Config
 from streamwatch.errors import StreamwatchError
+from streamwatch.files import write_atomically
 
 log = logging.getLogger(__name__)
 DEAD_AFTER, TRIED_AGAIN_AFTER = 15, 315
 """Iterations: others take the cameras of a shard that does not come up, and five minutes later it may try again."""
-NATIVE_FPS = 25.0
-"""What a camera of ``fps: native`` is taken to send."""
 
 
 class Cluster(Protocol):
     """The shards that there are."""
 
-    def capacities(self) -> Mapping[str, float]:
-        """By name of every shard that could watch, what it carries, in frames a second."""
+    def capacities(self) -> Mapping[str, float | None]:
+        """By name of every shard that could watch, what it carries, in frames a second; None while that is measured."""
         ...
 
     def give(self, cameras: Mapping[str, Collection[str] | None]) -> Mapping[str, ShardState]:
@@ -41,6 +43,7 @@ class ClusterState:
     """What the supervisor knows.
 
     Attributes:
+        measured: shards of which it is not known yet what they carry.
         over: by shard that carries more than it can, by how many frames a second.
         problem: why the configuration in force is not the file's; None if it is.
     """
@@ -48,6 +51,7 @@ class ClusterState:
     shards: Mapping[str, ShardState] = field(default_factory=dict)
     placement: Mapping[str, str] = field(default_factory=dict)
     drained: frozenset[str] = frozenset()
+    measured: frozenset[str] = frozenset()
     over: Mapping[str, float] = field(default_factory=dict)
     problem: str | None = None
 
@@ -56,19 +60,30 @@ class Supervisor:
     """Reconciles.
 
     Args:
+        drained: keeps which shards are drained, over the supervisor's own end; None keeps nothing.
         load: reads the configuration; as ``load_config``.
     """
 
-    def __init__(self, config: Path, cluster: Cluster, load: Callable[[Path], Config] = load_config) -> None:
+    def __init__(
+        self, config: Path, cluster: Cluster, load: Callable[[Path], Config] = load_config, drained: Path | None = None
+    ) -> None:
         self._path, self._cluster, self._load = config, cluster, load
         self._loads: Mapping[str, float] | None = None
-        self._drained: frozenset[str] = frozenset()
+        self._drained_file = drained
+        self._drained = _read_names(drained) if drained else frozenset[str]()
         self._dead: dict[str, int] = {}
         self.state = ClusterState()
 
     def drain(self, shard: str, *, on: bool) -> None:
-        """Have a shard watch nothing, or let it watch again, from the next iteration on."""
-        self._drained = self._drained | {shard} if on else self._drained - {shard}
+        """Have a shard watch nothing, or let it watch again, from the next iteration on.
+
+        Raises:
+            UsageError: this cannot be written down; nothing has changed then.
+        """
+        drained = self._drained | {shard} if on else self._drained - {shard}
+        if self._drained_file:
+            write_atomically(self._drained_file, json.dumps(sorted(drained)))
+        self._drained = drained
 
     def run_once(self) -> ClusterState:
         """One iteration: who is there, what they have, and then the moves, each camera taken before it is given.
@@ -79,7 +94,8 @@ class Supervisor:
             StreamwatchError: there never was a configuration that could be used.
         """
         problem = self._follow()
-        capacities = self._cluster.capacities()
+        asked = self._cluster.capacities()
+        capacities = {name: capacity for name, capacity in asked.items() if capacity is not None}
         found = self._cluster.give(dict.fromkeys(capacities))
         before = {**_claimed(found, alive=False), **_claimed(found, alive=True), **self.state.placement}
         self._count_dead(found)
@@ -88,7 +104,9 @@ class Supervisor:
         found = {**found, **self._cluster.give(self._shrunk(found, placed))}
         found = {**found, **self._cluster.give({name: placed.cameras_of(name) for name in found})}
         self._tell(placed, problem)
-        self.state = ClusterState(found, placed.of, self._drained, placed.over, problem)
+        self.state = ClusterState(
+            found, placed.of, self._drained, frozenset(asked.keys() - capacities.keys()), placed.over, problem
+        )
         return self.state
 
     def _count_dead(self, found: Mapping[str, ShardState]) -> None:
@@ -136,6 +154,13 @@ def _claimed(found: Mapping[str, ShardState], *, alive: bool) -> dict[str, str]:
     """By camera the shard that was given it: what is dead may have been so long, and others watch its cameras."""
     shards = [state for _name, state in sorted(found.items()) if (state.pid is not None) == alive]
     return {camera: state.name for state in shards for camera in state.cameras}
+
+
+def _read_names(path: Path) -> frozenset[str]:
+    """Those that were written down; none of a file that is not there, or is damaged: a shard that watches is no harm."""
+    with suppress(OSError, ValueError, TypeError):
+        return frozenset(map(str, json.loads(path.read_text(encoding="utf-8"))))
+    return frozenset()
 
 
 def _load_of(config: Config, camera: str) -> float:

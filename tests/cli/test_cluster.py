@@ -43,6 +43,13 @@ def test_each_camera_with_the_process_that_watches_it(config: Path, cli: Cli) ->
     ]
 
 
+@pytest.mark.parametrize("capacity", ["none", "0", "-1", "nan", "inf"])
+def test_a_capacity_is_a_number_or_measured(config: Path, cli: Cli, capacity: str) -> None:
+    result = cli("cluster", "run", "-c", str(config), "--capacity", capacity)
+    assert result.code == 2
+    assert "neither a number of frames a second nor `bench`" in result.err
+
+
 def test_a_site_that_never_ran_is_said_so(config: Path, cli: Cli) -> None:
     result = cli("cluster", "status", "-c", str(config))
     assert result.code == 2

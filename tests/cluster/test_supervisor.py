@@ -15,7 +15,7 @@ from streamwatch.cluster.shard_process import ShardState
 from streamwatch.cluster.supervisor import DEAD_AFTER, TRIED_AGAIN_AFTER, Supervisor
 from streamwatch.config.loading import parse_config
 from streamwatch.config.schema import Config
-from streamwatch.errors import ConfigError
+from streamwatch.errors import ConfigError, UsageError
 
 PATH = Path("site.yaml")
 
@@ -29,12 +29,12 @@ class MadeUp:
     """Shards that remember their cameras while nobody answers for them, and never watch one camera twice."""
 
     def __init__(self, *names: str) -> None:
-        self.there = dict.fromkeys(names, 100.0)
+        self.there: dict[str, float | None] = dict.fromkeys(names, 100.0)
         self.has: dict[str, tuple[str, ...]] = {}
         self.alive = set(names)
         self.most_watching: dict[str, int] = {}
 
-    def capacities(self) -> Mapping[str, float]:
+    def capacities(self) -> Mapping[str, float | None]:
         return dict(self.there)
 
     def give(self, cameras: Mapping[str, Collection[str] | None]) -> Mapping[str, ShardState]:
@@ -109,6 +109,37 @@ def test_a_supervisor_that_is_begun_anew_moves_nothing() -> None:
     shards = MadeUp("a", "b", "c")
     before = Site(shards, CAMERAS).supervisor.run_once().placement
     assert Site(shards, CAMERAS).supervisor.run_once().placement == before
+
+
+def test_who_is_still_measured_watches_nothing_yet() -> None:
+    shards = MadeUp("a", "b")
+    shards.there["b"] = None
+    site = Site(shards, CAMERAS)
+    state = site.supervisor.run_once()
+    assert (set(state.placement.values()), state.measured) == ({"a"}, frozenset({"b"}))
+    shards.there["b"] = 300.0
+    state = site.supervisor.run_once()
+    assert (len(shards.has["a"]), len(shards.has["b"]), state.measured) == (3, 9, frozenset())
+
+
+def test_what_is_drained_stays_so_over_the_supervisors_end(tmp_path: Path) -> None:
+    shards, kept = MadeUp("a", "b"), tmp_path / "drained.json"
+    config = config_of(CAMERAS)
+    Supervisor(PATH, shards, lambda _: config, kept).drain("a", on=True)
+    again = Supervisor(PATH, shards, lambda _: config, kept)
+    assert set(again.run_once().placement.values()) == {"b"}
+    again.drain("a", on=False)
+    assert set(Supervisor(PATH, shards, lambda _: config, kept).run_once().placement.values()) == {"a", "b"}
+    kept.write_text("damaged")
+    assert not Supervisor(PATH, shards, lambda _: config, kept).run_once().drained
+
+
+def test_what_cannot_be_written_down_is_not_drained(tmp_path: Path) -> None:
+    config = config_of(CAMERAS)
+    supervisor = Supervisor(PATH, MadeUp("a", "b"), lambda _: config, tmp_path / "missing" / "drained.json")
+    with pytest.raises(UsageError, match="No such file"):
+        supervisor.drain("a", on=True)
+    assert not supervisor.run_once().drained
 
 
 def test_what_is_drained_has_nothing_until_that_is_undone() -> None:
