@@ -15,7 +15,7 @@ from streamwatch.cluster.connection import connected
 from streamwatch.cluster.mapper import RayMapper
 from streamwatch.inference.factory import EngineSpec
 from streamwatch.learning.by_clip.clip_part import engine_for
-from streamwatch.learning.by_clip.fit import Workers, learn_scene_by_clip
+from streamwatch.learning.by_clip.fit import ClippedFootage, Workers
 from streamwatch.learning.footage import Footage
 from streamwatch.model.embedding.identity import BackboneSpec
 from streamwatch.model.scene import SceneModel
@@ -36,7 +36,7 @@ def ready(spec: EngineSpec, _number: int) -> None:
 def learned(mapper: RayMapper, footage: Footage) -> tuple[SceneModel, float]:
     """The model, and how long it took."""
     began_s = time.perf_counter()
-    result = learn_scene_by_clip(footage, engine_for(SPEC), Workers(mapper, SPEC), PyAvOpener(), policy=CalibrationPolicy())
+    result = ClippedFootage(footage, engine_for(SPEC), Workers(mapper, SPEC), PyAvOpener()).learn(CalibrationPolicy())
     return result.model, time.perf_counter() - began_s
 
 

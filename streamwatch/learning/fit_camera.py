@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 
 from streamwatch.clock import SystemClock
 from streamwatch.config.schema import Config
 from streamwatch.errors import NotEnoughFrames, UsageError
 from streamwatch.inference.engine import Engine
-from streamwatch.learning.by_clip.fit import Workers, learn_scene_by_clip
+from streamwatch.learning.by_clip.fit import ClippedFootage, Workers
 from streamwatch.learning.feedback import FeedbackJournal
 from streamwatch.learning.fit import FitResult, FrameSelection, learn_scene
 from streamwatch.learning.footage import Footage, Progress, expected_frames
@@ -147,13 +148,10 @@ def require_clips(task: FitTask) -> None:
     """Check that a task can be learned clip by clip.
 
     Raises:
-        UsageError: it is of a live camera, or which frames are learned follows from those before them.
+        UsageError: it is of a live camera.
     """
     if task.footage.limit_s is not None or any(source.live for source in task.footage.sources):
         raise UsageError(f"{task.label}: a live source is learned by one process", hint="leave out --engine ray")
-    if task.by_regime:
-        hint = "leave out --engine ray, or set `regimes: off` for a camera that has no infrared night"
-        raise UsageError(f"{task.label}: `regimes: auto` is learned by one process", hint=hint)
 
 
 def fit_task(
@@ -212,17 +210,8 @@ class _Learner:
         base = self._base(sorter) if self.update else None
         seen = expected or expected_frames(task.footage, opener, task.excluded)
         with self.progress(f"fit {task.label}", seen) as advance:
-            if self.workers:
-                return learn_scene_by_clip(
-                    task.footage,
-                    self.engine,
-                    self.workers,
-                    opener,
-                    base=base,
-                    policy=task.policy,
-                    excluded=task.excluded,
-                    on_frames=advance,
-                )
+            if self._clips:
+                return self._clips.learn(task.policy, base=base, sorter=sorter, on_frames=advance)
             return learn_scene(
                 task.footage,
                 self.engine,
@@ -233,6 +222,14 @@ class _Learner:
                 selection=FrameSelection(sorter, task.excluded, expected, task.cache_folder),
                 on_frames=advance,
             )
+
+    @cached_property
+    def _clips(self) -> ClippedFootage | None:
+        """The footage as workers have it; None where this process reads it."""
+        task = self.task
+        if self.workers is None:
+            return None
+        return ClippedFootage(task.footage, self.engine, self.workers, PyAvOpener(task.stream), task.excluded)
 
     def write(self, result: FitResult) -> Fitted:
         """Put a model where the regime of what it saw belongs."""

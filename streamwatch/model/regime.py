@@ -80,7 +80,10 @@ class RegimeSwitch:
         Args:
             at_s: when, in seconds; the first picture of a ``RegimeSwitch`` without a start changes nothing.
         """
-        statistics = image_statistics(pixels)
+        return self.follow(image_statistics(pixels), at_s)
+
+    def follow(self, statistics: ImageStatistics, at_s: float) -> str | None:
+        """The same of a picture whose look is known."""
         found = regime_of(statistics, self._regime)
         if found not in self._told_apart:
             self._other = None
@@ -117,7 +120,11 @@ class RegimeSorter:
 
     def takes(self, pixels: UInt8Array, at_s: float) -> bool:
         """Whether a frame is of the wanted regime; without one, the first frame's is wanted."""
-        self._switch.observe(pixels, at_s)
+        return self.sorts(image_statistics(pixels), at_s)
+
+    def sorts(self, statistics: ImageStatistics, at_s: float) -> bool:
+        """The same of a frame whose look is known."""
+        self._switch.follow(statistics, at_s)
         regime = self._switch.settled
         if regime is None:
             return False

@@ -98,14 +98,12 @@ class TestMapper:
         assert threads == 1
 
 
-def test_regimes_that_follow_from_what_came_before_are_learned_by_one_process(
-    cli: Cli, footage: list[Path], tmp_path: Path
-) -> None:
+def test_a_live_source_is_learned_by_one_process(cli: Cli, tmp_path: Path) -> None:
     config = tmp_path / "site.yaml"
-    config.write_text(f"version: 1\ncameras:\n  yard: {{source: {footage[0]}, normal: [{footage[0]}]}}\n")
-    result = cli("fit", "-c", config, "yard", "--engine", "ray")
+    config.write_text("version: 1\ncameras:\n  yard: {source: rtsp://127.0.0.1:9/yard}\n")
+    result = cli("fit", "-c", config, "yard", "--live", "1m", "--engine", "ray")
     assert result.code == 2
-    assert "`regimes: auto` is learned by one process; leave out --engine ray, or set `regimes: off`" in result.error_line
+    assert "a live source is learned by one process; leave out --engine ray" in result.error_line
 
 
 class NoProcessors:

@@ -183,11 +183,17 @@ class _Numbered:
 
     def _frames(self, reader: FrameReader) -> Iterator[tuple[Frame, int | None]]:
         selection = self._work.selection
-        for number, frame in enumerate(self._included(reader.frames())):
+        for number, frame in enumerate(self._taken(reader.frames())):
             place = selection.place_of(self._clip.first + number)
             if place is not None:
                 self._part.frames += 1
                 yield frame, selection.held_block(place) if number < self._clip.frames else None
+
+    def _taken(self, frames: Iterable[Frame]) -> Iterator[Frame]:
+        taken = self._clip.taken
+        for number, frame in enumerate(self._included(frames)):
+            if taken is None or number in taken:
+                yield frame
 
     def _included(self, frames: Iterable[Frame]) -> Iterator[Frame]:
         for frame in frames:

@@ -25,11 +25,13 @@ class Clip:
         source: of one segment.
         first: how many frames of all come before it.
         frames: how many it declares.
+        taken: the numbers of those that count, where not all do; the others are as if they were not there.
     """
 
     source: Source
     first: int
     frames: int
+    taken: frozenset[int] | None = None
 
 
 def clips_of(sources: Sequence[Source], frames: Sequence[int]) -> list[Clip]:

@@ -14,7 +14,7 @@ from streamwatch.clock import SystemClock
 from streamwatch.errors import NotEnoughFrames
 from streamwatch.inference.engine import Engine
 from streamwatch.inference.factory import EngineSpec
-from streamwatch.learning.by_clip.fit import Workers, learn_scene_by_clip
+from streamwatch.learning.by_clip.fit import ClippedFootage, Workers
 from streamwatch.learning.by_clip.mapper import InTurn
 from streamwatch.learning.fit import FitResult, learn_scene
 from streamwatch.learning.footage import Footage
@@ -76,8 +76,9 @@ def one_pass(engine: Engine, footage: Footage, **more: Any) -> FitResult:
 
 
 def by_clip(engine: Engine, footage: Footage, mapper: Any = None, **more: Any) -> FitResult:
-    workers = Workers(mapper or InTurn(), SPEC)
-    return learn_scene_by_clip(footage, engine, workers, PyAvOpener(), policy=CalibrationPolicy(), **more)
+    excluded = more.pop("excluded", ())
+    clips = ClippedFootage(footage, engine, Workers(mapper or InTurn(), SPEC), PyAvOpener(), excluded)
+    return clips.learn(CalibrationPolicy(), **more)
 
 
 def same_bits(a: FitResult, b: FitResult) -> None:
