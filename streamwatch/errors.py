@@ -15,7 +15,8 @@
     |-- ModelError                   exit 1   a model file, or learning one, failed
     |   |-- ModelFileError           exit 1   truncated, altered, or another format version
     |   |-- ModelMismatch            exit 1   made with another backbone, weights or channels
-    |   `-- NotEnoughFrames          exit 1   too little footage to learn from
+    |   |-- NotEnoughFrames          exit 1   too little footage to learn from
+    |   `-- SharedModelsError        exit 1   the models that machines share cannot be reached
     |-- WeightsError                 exit 1   backbone weights missing, altered, or not finite
     |-- EngineFailure                exit 1   the device fails, and does not come back
     |-- StoreError                   exit 1   the event database cannot be used
@@ -140,6 +141,10 @@ class ModelMismatch(ModelError):
 
 class NotEnoughFrames(ModelError):
     """Too few frames to learn a Gaussian from."""
+
+
+class SharedModelsError(ModelError):
+    """The models that several machines share cannot be reached."""
 
 
 class WeightsError(StreamwatchError):

@@ -17,6 +17,7 @@ from streamwatch.inference.factory import engine_of
 from streamwatch.learning.calibrate import calibrate_camera
 from streamwatch.scenes.model_files import camera_model_paths
 from streamwatch.scenes.policy import budgets_of
+from streamwatch.scenes.shared_models import shared
 from streamwatch.scenes.statements import statements, thresholds_document
 from streamwatch.video.sources import Source, camera_source
 
@@ -38,6 +39,11 @@ def command(camera: str, sources: tuple[str, ...], config_path: Path, add: bool,
     require_camera(config, camera)
     sources_of_it = _sources(config, camera, sources)
     warn_if_untrained(config.backbone.weights)
+    with shared(config, camera):
+        _calibrate(config, camera, sources_of_it, add=add, as_json=as_json)
+
+
+def _calibrate(config: Config, camera: str, sources_of_it: tuple[Source, ...], *, add: bool, as_json: bool) -> None:
     engine, budgets, documents = engine_of(config), budgets_of(config, camera), []
     paths = camera_model_paths(config, camera)
     for at in paths:

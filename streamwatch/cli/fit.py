@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import click
@@ -44,6 +47,7 @@ from streamwatch.learning.segment_index import parse_exclusion
 from streamwatch.model.embedding.identity import BackboneSpec
 from streamwatch.model.scoring.fusion import Features
 from streamwatch.model.scoring.motion_field import PX_PER_CELL, MotionField
+from streamwatch.scenes.shared_models import shared
 
 
 @click.command("fit")
@@ -134,7 +138,7 @@ def _fit_configured(
     else:
         tasks = [camera_task(config, _camera_name(config, arguments), arguments[1:], live_s)]
     tasks = [options.applied(task) for task in tasks]
-    _learn_all(tasks, EngineSpec.of(config), update, replace(by, device=config.device))
+    _learn_all(tasks, EngineSpec.of(config), update, replace(by, device=config.device), partial(shared, config))
 
 
 def _camera_name(config: Config, arguments: tuple[str, ...]) -> str:
@@ -155,24 +159,33 @@ def _spec(choice: BackboneChoice, existing: Path | None) -> BackboneSpec:
     )
 
 
-def _learn_all(tasks: list[FitTask], spec: EngineSpec, update: bool, by: WorkerChoice) -> None:
+Sharing = Callable[[str], AbstractContextManager[None]]
+"""Within it a camera's model is changed."""
+
+
+def _unshared(_camera: str) -> AbstractContextManager[None]:
+    return nullcontext()
+
+
+def _learn_all(tasks: list[FitTask], spec: EngineSpec, update: bool, by: WorkerChoice, sharing: Sharing = _unshared) -> None:
     for task in tasks if by.engine == "ray" else ():
         require_clips(task)
     with by.mapper() as mapper:
         engine = spec.build()
         warn_if_untrained(engine.identity.weights)
         workers = Workers(mapper, spec) if mapper else None
-        _learn_each(tasks, engine, update, workers)
+        for task in tasks:
+            with sharing(task.label):
+                _learn(task, engine, update, workers)
 
 
-def _learn_each(tasks: list[FitTask], engine: Engine, update: bool, workers: Workers | None) -> None:
-    for task in tasks:
-        for done in fit_task(task, engine, update=update, progress=frame_progress, workers=workers):
-            if isinstance(done, Fitted):
-                _report(done, engine)
-            else:
-                what = f"{done.frames} frames of a {done.regime} picture left out"
-                click.echo(f"note: {what}: learn them from a longer recording", err=True)
+def _learn(task: FitTask, engine: Engine, update: bool, workers: Workers | None) -> None:
+    for done in fit_task(task, engine, update=update, progress=frame_progress, workers=workers):
+        if isinstance(done, Fitted):
+            _report(done, engine)
+        else:
+            what = f"{done.frames} frames of a {done.regime} picture left out"
+            click.echo(f"note: {what}: learn them from a longer recording", err=True)
 
 
 def _report(done: Fitted, engine: Engine) -> None:

@@ -31,6 +31,7 @@ from streamwatch.scenes.model_facts import model_facts
 from streamwatch.scenes.model_files import other_regimes, path_for
 from streamwatch.scenes.model_history import read_history
 from streamwatch.scenes.policy import budgets_of
+from streamwatch.scenes.shared_models import fetch, shared
 from streamwatch.scenes.statements import statements, thresholds_document
 
 
@@ -88,7 +89,8 @@ def rollback(camera: str, config_path: Path, regime: str | None, thresholds: boo
         text = undo_thresholds(config, camera, path, now_s)
         click.echo(f"{camera}: thresholds from {text}; a running daemon takes them up within a minute")
         return
-    roll_back(path, now_s)
+    with shared(config, camera):
+        roll_back(path, now_s)
     click.echo(f"{path}: the model of {iso_time(read_metadata(path)['provenance']['fitted_at_s'])} is back")
     click.echo(f"the other one is kept as {previous_path(path)}; a running daemon takes it up when it is reloaded", err=True)
 
@@ -134,7 +136,8 @@ def update(cameras: tuple[str, ...], config_path: Path, all_cameras: bool, gentl
         torch.set_num_threads(1)
     engine = engine_of(config)
     for camera in chosen:
-        updates = list(update_camera(config, camera, engine, clock=SystemClock()))
+        with shared(config, camera):
+            updates = list(update_camera(config, camera, engine, clock=SystemClock()))
         for done in updates:
             click.echo(f"{done.path}: {_update_text(done.result)}")
         if not updates:
@@ -155,6 +158,7 @@ def _update_text(result: UpdateResult) -> str:
 
 def _path_of(config: Config, camera: str) -> Path:
     require_camera(config, camera)
+    fetch(config, camera)
     return config.model_path(camera)
 
 

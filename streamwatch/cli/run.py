@@ -28,6 +28,7 @@ from streamwatch.errors import StreamwatchError, UsageError
 from streamwatch.logs import CLOSE_S, set_level, written_behind
 from streamwatch.logs.line_writer import LineWriter, writing_to
 from streamwatch.records import EventChange, Notice
+from streamwatch.scenes.shared_models import fetch
 
 
 @click.command("run")
@@ -61,7 +62,7 @@ def command(
 def _share(shard: str | None, placement: Path | None) -> Share | None:
     if shard and placement:
         raise UsageError("--shard and --placement both say which cameras", hint="give one of them")
-    return Shard.parse(shard) if shard else PlacedShare(placement) if placement else None
+    return Shard.parse(shard) if shard else PlacedShare(placement, fetch) if placement else None
 
 
 def _run(file: ConfigFile, reload_asked: threading.Event, *, until_eof: bool) -> None:

@@ -12,6 +12,7 @@ from streamwatch.model.regime import image_statistics, regime_of
 from streamwatch.records import Event
 from streamwatch.scenes.model_files import camera_model_paths, other_regimes
 from streamwatch.scenes.policy import budgets_of
+from streamwatch.scenes.shared_models import shared
 from streamwatch.scenes.statements import rate_text
 
 MUCH_OF_THE_PICTURE = 0.25
@@ -28,10 +29,16 @@ def teach(config: Config, event: Event, label: str) -> str:
     Raises:
         ModelFileError, ModelMismatch: the model cannot be read or written, or is of another backbone.
     """
-    if event.camera not in config.cameras or not config.model_path(event.camera).is_file():
+    if event.camera not in config.cameras:
         return "; its camera has no model to teach"
-    inputs = config.data_dir / "inputs"
+    with shared(config, event.camera):
+        if not config.model_path(event.camera).is_file():
+            return "; its camera has no model to teach"
+        return _taught(config, event, label)
 
+
+def _taught(config: Config, event: Event, label: str) -> str:
+    inputs = config.data_dir / "inputs"
     if label != "normal":
         paths = camera_model_paths(config, event.camera)
         forgotten = [journal_of(config, event.camera, path).forget(event.id) for path in paths]

@@ -27,6 +27,7 @@ ON_RELOAD: Mapping[str, Effect] = {
     "precision": Effect.RESTART,
     "backbone": Effect.RESTART,
     "database": Effect.RESTART,
+    "shared_models": Effect.RESTART,
     "alerts": Effect.LIVE,
     "metrics.listen": Effect.RESTART,
     "web.listen": Effect.RESTART,

@@ -284,6 +284,11 @@ class Config(Model):
     device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d{1,3})?)$", description="auto | cpu | cuda | cuda:1")
     precision: Precision = Field("auto", description="auto | float32 | bf16 | fp16 | reference")
     backbone: BackboneConfig = BackboneConfig()
+    shared_models: SecretStr | None = Field(
+        None,
+        description="where machines share the cameras' models: a folder, or a URL that fsspec opens (s3://BUCKET/SITE); "
+        "null = they are in data_dir alone",
+    )
     database: SecretStr | None = Field(None, description="SQLAlchemy URL; unset = data_dir/events.db")
     defaults: CameraDefaults = CameraDefaults()
     cameras: dict[CameraName, CameraConfig] = Field(min_length=1)

@@ -6,7 +6,7 @@ import hashlib
 import json
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -77,9 +77,11 @@ class PlacedShare:
 
     Attributes:
         path: JSON, {"cameras": [NAME, ...]}; its name is the process's.
+        fetch: told of a camera whose model is not here, before it is left out.
     """
 
     path: Path
+    fetch: Callable[[Config, str], object] = lambda _config, _camera: None
 
     @property
     def name(self) -> str:
@@ -112,10 +114,16 @@ class PlacedShare:
                 f"no list of cameras ({error})", where=self.path, hint='write {"cameras": ["front-door"]}'
             ) from None
         named = {name: camera for name, camera in config.cameras.items() if name in mine}
-        for name in [name for name, camera in named.items() if camera.enabled and not config.model_path(name).is_file()]:
+        for name in [name for name, camera in named.items() if camera.enabled and not self._has_model(config, name)]:
             log.error("camera %s has no model here, and is not watched: learn it with `streamwatch fit`", name)
             del named[name]
         return config.model_copy(update={"cameras": named})
+
+    def _has_model(self, config: Config, camera: str) -> bool:
+        path = config.model_path(camera)
+        if not path.is_file():
+            self.fetch(config, camera)
+        return path.is_file()
 
 
 class Share(Protocol):

@@ -20,11 +20,13 @@ from streamwatch.daemon.process.signals import handling_signals
 from streamwatch.daemon.process.systemd import notify
 from streamwatch.daemon.reconfigure import Reconfiguration
 from streamwatch.daemon.sharing.held_cameras import held_cameras
+from streamwatch.daemon.sharing.model_sync import ModelSync
 from streamwatch.daemon.site import FollowedFile, with_servers
 from streamwatch.daemon.supervisor import Supervisor
 from streamwatch.enums import EndReason
 from streamwatch.errors import StoreError, StreamwatchError
 from streamwatch.files import locked
+from streamwatch.scenes.shared_models import shared_models_of
 from streamwatch.threads import long_lived
 
 log = logging.getLogger(__name__)
@@ -91,10 +93,12 @@ class Service:
                 self._stack.enter_context(long_lived())
             parts = assemble(config, around, self._stack, self._stop, until_eof=until_eof)
             self.parts: Components = with_servers(parts, around.evidence_dir or config.data_dir, watched, self._stack)
+            store = shared_models_of(config) if followed else None
         except BaseException:
             self._stack.close()
             raise
         self._reconfiguration = Reconfiguration(self.parts, ConfigFollower(followed, asked))
+        self._models = ModelSync(store, lambda: parts.fleet.cameras, asked.set, around.clock) if store else None
         self._nightly = NightlyProcess(around.clock, partial(start_update, followed.path)) if followed else None
         self._supervisor = Supervisor(self.parts, self._reconfiguration, self._nightly, self._stop)
 
@@ -146,6 +150,8 @@ class Service:
             parts.held.start(parts.guard)
         if parts.registration:
             parts.registration.start(parts.guard)
+        if self._models:
+            self._models.start(parts.guard)
         parts.persistence.start(parts.guard, retain=not self._until_eof)
         parts.writer.start(parts.guard)
         parts.publisher.start(parts.guard)
@@ -167,6 +173,8 @@ class Service:
         parts, config = self.parts, self.parts.config.value
         if self._nightly:
             self._nightly.stop()
+        if self._models:
+            self._models.stop()
         if parts.jobs:
             parts.jobs.stop()
         timeout_s = config.shutdown_timeout / 2

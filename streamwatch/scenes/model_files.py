@@ -15,6 +15,7 @@ from streamwatch.model.artifact.serialization import Provenance, load_model, rea
 from streamwatch.model.regime import REGIMES
 from streamwatch.model.scene import SceneModel
 from streamwatch.model.scoring.temporal import remaining_noise
+from streamwatch.scenes.shared_models import fetch
 
 log = logging.getLogger(__name__)
 Versions = tuple[tuple[str, int, int], ...]
@@ -63,13 +64,15 @@ def load_scenes(config: Config, cameras: Iterable[str], kept: Kept = as_it_is) -
         kept: makes of each what is kept of it, one after the other (``Engine.prepared``).
 
     Raises:
-        ModelMissing: a camera has none; ModelFileError: one cannot be used; whatever ``kept`` raises.
+        ModelMissing: a camera has none; ModelFileError: one cannot be used; ConfigError: see ``SharedModels``; whatever
+            ``kept`` raises.
     """
     return {camera: _load(config, camera, kept) for camera in cameras}
 
 
 def _load(config: Config, camera: str, kept: Kept) -> CameraScenes:
     path = config.model_path(camera)
+    fetch(config, camera)
     if not path.is_file():
         raise ModelMissing(
             f"camera {camera} has no model", where=path, hint=f"learn it with `streamwatch fit -c CONFIG {camera}`"

@@ -95,6 +95,7 @@ BY_HAND: dict[str, Any] = {
     "version": None,  # there is one
     "device": "cuda:7",
     "database": SecretStr("postgresql://h/d"),
+    "shared_models": SecretStr("/srv/models"),
     "backbone.dims": 7,
     "alerts.webhooks": [{"name": "ops", "url": "https://example.org"}],
     "alerts.mqtt.discovery": "other",

@@ -25,7 +25,8 @@ RELAYED = "x-streamwatch-relayed"
 MAX_ASKED = 16
 """Of so many processes an event's evidence is asked for: a camera may have moved since."""
 TIMEOUT = httpx.Timeout(30.0, connect=2.0)
-_CAMERA = re.compile(r"/api/v1/cameras/([^/]+)/.+")
+_CAMERA = re.compile(r"/api/v1/(?:cameras/(?=[^/]+/.)|models/)([^/]+)(?:/.*)?")
+"""What of a camera is its process's own: all but its document, which travels by itself."""
 _EVENT = re.compile(r"/api/v1/events/([0-9a-f-]{36})(?:/(?:evidence/([a-z]+)|label))?")
 _OF_ONE_HOP = frozenset(
     ("connection", "keep-alive", "transfer-encoding", "te", "trailer", "upgrade", "host", "origin", "content-length")

@@ -21,7 +21,7 @@ from streamwatch.learning.by_clip.fit import ClippedFootage, Workers
 from streamwatch.learning.by_clip.mapper import InTurn
 from streamwatch.learning.by_clip.regimes import ClipLook, taken_by
 from streamwatch.learning.fit import FrameSelection, learn_scene
-from streamwatch.learning.fit_camera import Fitted, FitTask, RegimeLeftOut, fit_task
+from streamwatch.learning.fit_camera import FitTask, Fitted, RegimeLeftOut, fit_task
 from streamwatch.learning.footage import SOURCE_GAP_S, Footage
 from streamwatch.learning.segment_index import Exclusion
 from streamwatch.model.embedding.identity import BackboneSpec
