@@ -24,6 +24,8 @@ _QUERY = re.compile(r"(?<=\?)\S+?(?=[:,;)'\"]*(?:\s|$))")
 _URL = re.compile(r"[a-z][a-z0-9+.-]*://\S+", re.IGNORECASE)
 _CREDENTIALS_ALONE = re.compile(r"(?:[a-z][\w+.-]*:/{0,2})?[^/\s:@]+:(.+)@[^@\s]+", re.IGNORECASE | re.DOTALL)
 """``user:password@host/path``, its scheme forgotten or mistyped."""
+_AS_A_PATH = re.compile(r"\b([a-z][a-z0-9+.-]+:/)(?!/)[^/\s:@]+:\S+@", re.IGNORECASE)
+"""A URL that was taken for a file's name, in which two slashes are one."""
 IN_USER_INFO = "!$&'()*+,;=~-._"
 """What may stand in a URL's user and password as it is (RFC 3986, section 3.2.1)."""
 _WHOLE_URL = re.compile(r"\s*([a-z][a-z0-9+.-]*)://(.*)", re.IGNORECASE | re.DOTALL)
@@ -98,7 +100,8 @@ def mask_credentials(text: str) -> str:
 
     So are known secrets, ``/user=admin&password=secret`` in a path, and a part of a path that looks like a token.
     """
-    return _URL.sub(lambda url: _masked(url[0]), _known.mask(text))
+    shown = _AS_A_PATH.sub(rf"\1{SHOWN}@", _known.mask(text))
+    return _URL.sub(lambda url: _masked(url[0]), shown)
 
 
 def mask_url(url: str) -> str:

@@ -67,8 +67,8 @@ class DueFrame(Protocol):
         """As ``Frame.captured_at_s``."""
         ...
 
-    def captured(self, at_s: float) -> DueFrame:
-        """The same, captured at another time."""
+    def captured(self, at_s: float, earlier_s: float = 0.0) -> DueFrame:
+        """The same, captured at another time, and of a wall time that is so much earlier."""
         ...
 
     def make(self) -> Frame:
@@ -109,9 +109,9 @@ class Frame:
         if self.pixels.shape != (INPUT_SIZE_PX, INPUT_SIZE_PX, 3) or self.pixels.dtype != np.uint8:
             raise ValueError(f"pixels must be (256, 256, 3) uint8, not {self.pixels.shape} {self.pixels.dtype}")
 
-    def captured(self, at_s: float) -> Frame:
-        """The same frame, captured at another time."""
-        return replace(self, captured_at_s=at_s)
+    def captured(self, at_s: float, earlier_s: float = 0.0) -> Frame:
+        """The same frame, captured at another time, and of a wall time that is so much earlier."""
+        return replace(self, captured_at_s=at_s, wall_s=self.wall_s - earlier_s)
 
     def make(self) -> Frame:
         """Itself, as a frame that is due and already made (``DueFrame``)."""

@@ -17,6 +17,7 @@ from streamwatch.errors import ConfigError, StreamwatchError
 from streamwatch.logs import set_up_logging
 from streamwatch.masking import SHOWN, mask_credentials, mask_url, remember, secrets_in, split_user_info
 from streamwatch.video.sources import parse_source
+from tests.conftest import Cli
 
 PRINTABLE = "".join(c for c in string.printable if c.isprintable())
 HARD = ["pa ss-word", "pa/ss-word", "pa#ss?wo&rd", "p%41ssword", "q\"uo'te\\d", "ümläut-€", PRINTABLE]
@@ -192,3 +193,29 @@ def test_a_variable_that_is_a_name_or_a_host_is_no_secret(tmp_path: Path) -> Non
     config = load_config(path, Secrets({"HOST": "camera-7.example", "NAME": "main/stream_2"}, ()))
     assert config.cameras["cam"].source.get_secret_value() == "rtsp://camera-7.example:554/live/main/stream_2"
     assert mask_credentials("camera-7.example gives main/stream_2") == "camera-7.example gives main/stream_2"
+
+
+URL = "rtsp://viewer:hunter2secret@10.0.0.5/s1"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("simulate", URL),
+        ("run", "-c", URL),
+        ("check", URL),
+        ("backup", "-c", URL, "x.tar"),
+        ("model", "show", URL),
+        ("score", "--model", URL, "x.mp4"),
+        ("restore", URL, "--to", "x"),
+    ],
+)
+def test_a_url_that_is_taken_for_a_file_shows_no_password(arguments: tuple[str, ...], cli: Cli) -> None:
+    result = cli(*arguments)
+    assert result.code != 0
+    assert "hunter2" not in result.out + result.err
+
+
+def test_what_only_looks_like_a_path_with_a_password_is_shown() -> None:
+    for text in ("C:/Users/a@b", "see yard:/x", "at 10:/5, a@b", "file:/srv/a:b"):
+        assert mask_credentials(text) == text

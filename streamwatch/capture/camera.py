@@ -115,14 +115,15 @@ class CameraWorker:
             SourceError: it could not be opened or read.
         """
         self._beat()
-        started_s = self._context.clock.monotonic_s()
+        started_s, left_out_s = self._context.clock.monotonic_s(), 0.0
         for frame in self._reader.due_frames() if self.playing.deferred else self._reader.frames():
-            started_s -= skipped_s(self.name, frame, self._lead_s(frame, started_s), self.playing)
+            gap_s = skipped_s(self.name, frame, self._lead_s(frame, started_s), self.playing)
+            started_s, left_out_s = started_s - gap_s, left_out_s + gap_s
             if self.playing.paced and self._context.clock.wait(self._stop, self._lead_s(frame, started_s)):
                 return
             self._beat()
             if self.playing.paced:  # it was decoded ahead of its time: what it waited for that is no latency
-                self._hand_over(frame.captured(self._context.clock.monotonic_s()))
+                self._hand_over(frame.captured(self._context.clock.monotonic_s(), left_out_s))
             else:
                 self._hand_over(frame)
             if self._stop.is_set():

@@ -51,11 +51,16 @@ class _Seen:
         if now_s - since_s <= self.offline_after_s or (not self.online and comes == self.unusable):
             return None
         self.online, self.unusable = False, comes
-        reason = self.reasons.most_common(1)[0][0] if comes else None
+        reason = self._reason() if comes else None
         pictures = self.reasons.total() if comes else 0
         if not comes:
             self.unusable_since_s = None
         return LivenessChange(camera, False, now_s - self.at_s, reason, pictures)
+
+    def _reason(self) -> DropReason:
+        """The most common; that a key frame is waited for follows from what is wrong with those that come."""
+        causes = Counter({reason: count for reason, count in self.reasons.items() if reason != DropReason.AWAIT_KEYFRAME})
+        return (causes or self.reasons).most_common(1)[0][0]
 
 
 class Liveness:

@@ -119,7 +119,7 @@ def _counted(replays: Iterable[Replayed], advance: Callable[[int], None]) -> Ite
 
 def _expected(config: Config, camera: str, sources: Sequence[str]) -> int | None:
     settings = config.settings(camera)
-    parsed = tuple(camera_source(source, settings) for source in sources)
+    parsed = tuple(camera_source(source, settings, footage=True) for source in sources)
     if any(source.live for source in parsed):
         raise UsageError("a live source never ends", hint="record it first")
     return expected_frames(Footage(parsed, fps=None if settings.fps == "native" else settings.fps), PyAvOpener())

@@ -69,7 +69,7 @@ def _sources(config: Config, camera: str, texts: tuple[str, ...]) -> tuple[Sourc
     texts = texts or config.cameras[camera].normal
     if not texts:
         raise UsageError(f"camera {camera}: no footage to calibrate on", hint="give a SOURCE, or set `normal`")
-    parsed = tuple(camera_source(text, config.settings(camera)) for text in texts)
+    parsed = tuple(camera_source(text, config.settings(camera), footage=True) for text in texts)
     if any(source.live for source in parsed):
         raise UsageError("a live source never ends", hint="record it first, or use `fit --live`")
     return parsed

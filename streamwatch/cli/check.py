@@ -35,12 +35,12 @@ def _probe_all(config: Config) -> None:
     failed: list[str] = []
     for name, camera in config.cameras.items():
         sources = (camera.source.get_secret_value(), *camera.normal)
-        failed += [name for text in sources if not _opens(config, name, text)]
+        failed += [name for at, text in enumerate(sources) if not _opens(config, name, text, footage=at > 0)]
     if failed:
         raise SourceError(f"{len(failed)} source(s) cannot be opened: {', '.join(dict.fromkeys(failed))}")
 
 
-def _opens(config: Config, camera: str, text: str) -> bool:
+def _opens(config: Config, camera: str, text: str, *, footage: bool) -> bool:
     """Open one source of a camera, the one that is watched or one that is learned from, and say what came of it."""
     from streamwatch.learning.footage import probe
     from streamwatch.video.sources import camera_source
@@ -48,7 +48,7 @@ def _opens(config: Config, camera: str, text: str) -> bool:
 
     settings = config.settings(camera)
     try:
-        source = camera_source(text, settings)
+        source = camera_source(text, settings, footage=footage)
         extent = probe(source, PyAvOpener(stream_options(settings)))
     except StreamwatchError as error:
         click.echo(f"camera {camera}: {error}", err=True)

@@ -11,6 +11,7 @@ from typing import Literal
 import click
 
 from streamwatch.errors import UsageError
+from streamwatch.masking import mask_url
 from streamwatch.simulator.authentication import Credentials
 from streamwatch.simulator.faults import KINDS, parse_fault
 from streamwatch.simulator.media import load_track
@@ -18,7 +19,7 @@ from streamwatch.simulator.server import SimulatedCamera
 
 
 @click.command("simulate")
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8554, show_default=True, help="0 takes a free one.")
 @click.option("--fault", "faults", multiple=True, metavar="KIND[:VALUE][@START]", help=f"What goes wrong: {', '.join(KINDS)}.")
@@ -26,7 +27,7 @@ from streamwatch.simulator.server import SimulatedCamera
 @click.option("--password", envvar="STREAMWATCH_SIMULATE_PASSWORD", help="And this password.")
 @click.option("--auth", type=click.Choice(["digest", "basic"]), default="digest", show_default=True, help="How to ask.")
 def command(
-    file: Path,
+    file: str,
     host: str,
     port: int,
     faults: tuple[str, ...],
@@ -46,7 +47,9 @@ def command(
         raise UsageError("--user and --password go together")
     planned = tuple(parse_fault(part) for text in faults for part in text.split(","))
     credentials = Credentials(user, password, auth) if user and password else None
-    camera = SimulatedCamera(load_track(file), host=host, port=port, faults=planned, credentials=credentials)
+    if "://" in file:
+        raise UsageError("a file is served, and this is a URL", where=mask_url(file), hint="record it first")
+    camera = SimulatedCamera(load_track(Path(file)), host=host, port=port, faults=planned, credentials=credentials)
     camera.start()
     width, height = camera.track.size_px
     click.echo(f"{camera.url} serves {file} ({camera.track.codec}, {width}x{height}, {camera.track.duration_s:.1f} s, looped)")

@@ -132,7 +132,7 @@ def model_task(path: Path, sources: tuple[str, ...], live_s: float | None, frame
 
 
 def _footage(texts: tuple[str, ...], live_s: float | None, frame_rate: float, stream: int | None = None) -> Footage:
-    sources = tuple(parse_source(text, frame_rate_hz=frame_rate, stream=stream) for text in texts)
+    sources = tuple(parse_source(text, frame_rate_hz=frame_rate, stream=stream, stream_optional=True) for text in texts)
     if any(source.live for source in sources) and live_s is None:
         raise UsageError("a live source never ends", hint="say how long to learn with --live 20m")
     return Footage(sources, limit_s=live_s)

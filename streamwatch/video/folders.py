@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -27,6 +28,11 @@ NEITHER = _suffixes(
 )
 """What lies beside recordings; FFmpeg takes some of it for video: text is animated by its `tty` format."""
 _NAMED = 3
+_OF_THE_SYSTEM = frozenset(
+    ("@eaDir", "#recycle", "#snapshot", "$RECYCLE.BIN", "System Volume Information", "lost+found", "__MACOSX", "Thumbnails")
+)
+"""Folders that storage and file managers make for themselves: thumbnails, and what was deleted."""
+MAX_FOLDERS = 100_000
 
 
 def natural_key(path: Path) -> tuple[tuple[tuple[tuple[int, str], ...], ...], str]:
@@ -42,10 +48,15 @@ def _natural(text: str) -> tuple[tuple[int, str], ...]:
 def visible_files(folder: Path, pattern: str = "*") -> list[Path]:
     """The files of a folder that are not hidden, in natural order; a link that leads nowhere is one that cannot be read.
 
+    A link to another of them, as `latest.jpg` is, is left out: it would be read twice.
+
     Raises:
         OSError: it cannot be read.
     """
-    return in_order(path for path in folder.glob(pattern) if not path.is_dir() and not path.name.startswith("."))
+    next(folder.iterdir(), None)  # glob takes a folder that may not be read for an empty one
+    files = [path for path in folder.glob(pattern) if not path.is_dir() and not path.name.startswith(".")]
+    own = {path.resolve() for path in files if not path.is_symlink()}
+    return in_order(path for path in files if not path.is_symlink() or path.resolve() not in own)
 
 
 def in_order(paths: Iterable[Path]) -> list[Path]:
@@ -55,11 +66,16 @@ def in_order(paths: Iterable[Path]) -> list[Path]:
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """Files that are read together: pictures or recordings, never both; and what is left out beside them."""
+    """Files that are read together: pictures or recordings, never both; and what is left out beside them.
+
+    Attributes:
+        guessed: no name says that these are recordings; none says that they are something else.
+    """
 
     pictures: tuple[Path, ...] = ()
     recordings: tuple[Path, ...] = ()
     left_out: tuple[Path, ...] = ()
+    guessed: bool = False
 
 
 def contents_of(files: Sequence[Path]) -> Contents:
@@ -68,13 +84,75 @@ def contents_of(files: Sequence[Path]) -> Contents:
     Recordings, if there are any: pictures beside them are their thumbnails. Else pictures; and if there are none either,
     whatever is not known to be something else may be a recording under a name of its own.
     """
-    by_suffix = [(path, path.suffix.lower()) for path in files]
+    by_suffix = [(path, path.suffix.lower()) for path in files if path.is_file() or path.is_symlink()]  # no pipe, no socket
     recordings = tuple(path for path, suffix in by_suffix if suffix in RECORDINGS)
     pictures = () if recordings else tuple(path for path, suffix in by_suffix if suffix in PICTURES)
-    if not recordings and not pictures:
+    guessed = not recordings and not pictures
+    if guessed:
         recordings = tuple(path for path, suffix in by_suffix if suffix not in NEITHER)
     taken = {*recordings, *pictures}
-    return Contents(pictures, recordings, tuple(path for path in files if path not in taken))
+    return Contents(pictures, recordings, tuple(path for path in files if path not in taken), guessed)
+
+
+@dataclass(frozen=True)
+class Tree:
+    """What a folder holds, and its subfolders.
+
+    Attributes:
+        contents: of each folder with files, the folder itself first, in natural order.
+        remarks: what could not be looked at.
+    """
+
+    contents: tuple[tuple[Path, Contents], ...]
+    remarks: tuple[str, ...] = ()
+
+    def chosen(self) -> tuple[tuple[Path, Contents], ...]:
+        """Those that are read: recordings, if there are any; else pictures; else what may be a recording.
+
+        What lies in the folder itself is meant, if it is of that kind; else what lies below it.
+        """
+        kinds = (
+            [one for one in self.contents if one[1].recordings and not one[1].guessed],
+            [one for one in self.contents if one[1].pictures],
+            [one for one in self.contents if one[1].recordings],
+        )
+        best = next((kind for kind in kinds if kind), [])
+        return tuple(best[:1] if best and best[0][0] == self.contents[0][0] else best)
+
+
+def tree_of(folder: Path) -> Tree:
+    """Look at a folder and all below it, each once, whatever links lead to it; what may not be entered is told.
+
+    Raises:
+        OSError: the folder itself cannot be read.
+    """
+    contents, remarks = list[tuple[Path, Contents]](), list[str]()
+    own = {Path(place).resolve() for place, _, _ in os.walk(folder)}
+    seen, waiting = {folder.resolve()}, [folder]
+    while waiting and len(contents) < MAX_FOLDERS:
+        place = waiting.pop()
+        try:
+            files, inner = visible_files(place), _folders_in(place)
+        except OSError as error:
+            if place == folder:
+                raise
+            remarks.append(f"{place}: left out: {error.strerror}")
+            continue
+        contents.append((place, contents_of(files)))
+        # A folder of the tree is read in its own place, and not where a link leads to it.
+        fresh = dict[Path, Path]()
+        for sub in inner:
+            if not (sub.is_symlink() and sub.resolve() in own) and sub.resolve() not in seen:
+                fresh.setdefault(sub.resolve(), sub)
+        waiting.extend(reversed(fresh.values()))
+        seen |= fresh.keys()
+    return Tree(tuple(contents), tuple(remarks))
+
+
+def _folders_in(folder: Path) -> list[Path]:
+    """Of those that people made, in natural order."""
+    inner = (path for path in folder.iterdir() if path.name not in _OF_THE_SYSTEM and not path.name.startswith("."))
+    return in_order(path for path in inner if path.is_dir())
 
 
 def say_unreadable(paths: Sequence[Path]) -> str | None:
@@ -91,6 +169,13 @@ def say_left_out(place: str, left_out: Sequence[Path]) -> str | None:
     """Which files beside others are not read, in words; None if there are none."""
     if not left_out:
         return None
-    thumbnails = any(path.suffix.lower() in PICTURES for path in left_out)
-    why = "pictures beside recordings, or neither" if thumbnails else "neither pictures nor recordings"
+    suffixes = {path.suffix.lower() for path in left_out}
+    if any(not path.is_file() and not path.is_symlink() for path in left_out):
+        why = "pipes or devices, or neither pictures nor recordings"
+    elif suffixes & RECORDINGS:
+        why = "below a folder that has recordings itself"
+    elif suffixes & PICTURES:
+        why = "pictures beside recordings, below other pictures, or neither"
+    else:
+        why = "neither pictures nor recordings"
     return f"{place}: {len(left_out)} file(s) left out, {why}: {_names(left_out)}"

@@ -47,9 +47,9 @@ class DeferredFrame:
     picture: DecodedPicture | None
     gate: MotionGate | None = None
 
-    def captured(self, at_s: float) -> DeferredFrame:
-        """The same, captured at another time."""
-        return replace(self, captured_at_s=at_s)
+    def captured(self, at_s: float, earlier_s: float = 0.0) -> DeferredFrame:
+        """The same, captured at another time, and of a wall time that is so much earlier."""
+        return replace(self, captured_at_s=at_s, wall_s=self.wall_s - earlier_s)
 
     def make(self) -> Frame:
         """The frame; once, and of one camera's frames in their order, by any thread.

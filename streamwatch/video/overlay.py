@@ -118,6 +118,8 @@ def _draw_boxes(picture: UInt8Array, boxes: Sequence[Box]) -> None:
 def _draw_bar(picture: UInt8Array, low: float, high: float) -> None:
     """A colour bar along the right edge, with the values of its ends."""
     height, width = picture.shape[:2]
+    if width < _BAR_WIDTH_PX + 6:
+        return  # of a picture that is a strip itself
     top, bottom = height // 8, height - height // 8
     ramp = np.linspace(1, 0, bottom - top, dtype=np.float32)[:, None].repeat(_BAR_WIDTH_PX, axis=1)
     picture[top:bottom, width - _BAR_WIDTH_PX - 6 : width - 6] = heat_colours(ramp)

@@ -13,7 +13,7 @@ from urllib.parse import quote, unquote
 from streamwatch.config.schema import CameraDefaults
 from streamwatch.errors import SourceEmpty, SourceNotFound
 from streamwatch.masking import IN_USER_INFO, looks_like_credentials, mask_url, remember, split_user_info
-from streamwatch.video.folders import ANIMATED, PICTURES, contents_of, in_order, say_left_out, visible_files
+from streamwatch.video.folders import ANIMATED, PICTURES, Contents, contents_of, in_order, say_left_out, tree_of
 
 DEFAULT_FRAME_RATE_HZ = 10.0
 _MEMORY = Path("/dev") / "shm"
@@ -32,6 +32,7 @@ class Segment:
         images: the picture files of an ``images`` segment, in order.
         frame_rate_hz: pictures per second of an ``images`` segment, and of a recording that holds neither times nor a rate.
         stream: which of several video streams, counted from 0; None leaves it to us.
+        stream_optional: one that has no such stream is read all the same.
     """
 
     kind: Kind
@@ -39,6 +40,7 @@ class Segment:
     images: tuple[Path, ...] = ()
     frame_rate_hz: float = DEFAULT_FRAME_RATE_HZ
     stream: int | None = None
+    stream_optional: bool = False
 
     @property
     def label(self) -> str:
@@ -68,7 +70,12 @@ class Source:
 
 
 def parse_source(
-    text: str, *, frame_rate_hz: float = DEFAULT_FRAME_RATE_HZ, stream: int | None = None, awaited: bool = False
+    text: str,
+    *,
+    frame_rate_hz: float = DEFAULT_FRAME_RATE_HZ,
+    stream: int | None = None,
+    awaited: bool = False,
+    stream_optional: bool = False,
 ) -> Source:
     """Resolve a file, a folder of images or videos, a glob, a device or a URL.
 
@@ -76,25 +83,35 @@ def parse_source(
     become segments in natural order, and the images of one folder one segment.
 
     Args:
-        frame_rate_hz, stream: see Segment.
+        frame_rate_hz, stream, stream_optional: see Segment.
         awaited: a device may be absent: it is opened again and again, as a camera on the network is.
 
     Raises:
         SourceNotFound: nothing is there.
         SourceEmpty: a folder without pictures or videos.
     """
-    how = _How(frame_rate_hz, stream)
+    how = _How(frame_rate_hz, stream, stream_optional)
+    try:
+        return _parsed(text, how, awaited=awaited)
+    except OSError as error:  # a name that is too long, a folder that may not be entered
+        reason = "this user may not read it" if isinstance(error, PermissionError) else error.strerror
+        raise SourceNotFound(
+            f"cannot be looked at ({reason})", where=mask_url(text), hint="check the path and its rights"
+        ) from None
+
+
+def _parsed(text: str, how: _How, *, awaited: bool) -> Source:
     if not text.strip():
         raise SourceNotFound("no source is named", hint="give a file, a folder, a device or a URL")
     if url := _URL.match(text):
         if url[1].lower() == "file":
             return _file_source(text, how)
         location = url[1].lower() + "://" + _quoted(url[2].removeprefix("://"))
-        return Source(mask_url(location), (Segment("live", location, stream=stream),))
+        return Source(mask_url(location), (Segment("live", location, stream=how.stream),))
     if _FILE_URL.match(text) and not Path(text).exists():
         return _file_source(text, how)
     if _is_device(text):
-        return _device_source(text, stream, awaited=awaited)
+        return _device_source(text, how.stream, awaited=awaited)
     paths = _paths_of(text)
     if not paths:
         if looks_like_credentials(text):
@@ -116,9 +133,14 @@ def _quoted(rest: str) -> str:
     return f"{quote(user, safe=safe)}{colon}{quote(password, safe=safe + ':')}@{after}"
 
 
-def camera_source(text: str, settings: CameraDefaults, *, awaited: bool = False) -> Source:
-    """Resolve a name as a camera's settings have it read; raises as ``parse_source``."""
-    return parse_source(text, frame_rate_hz=settings.frame_rate, stream=settings.stream, awaited=awaited)
+def camera_source(text: str, settings: CameraDefaults, *, awaited: bool = False, footage: bool = False) -> Source:
+    """Resolve a name as a camera's settings have it read; raises as ``parse_source``.
+
+    Args:
+        footage: it is not the camera itself, but recordings of what it shows: they need not have its second stream.
+    """
+    rate_hz, stream = settings.frame_rate, settings.stream
+    return parse_source(text, frame_rate_hz=rate_hz, stream=stream, awaited=awaited, stream_optional=footage)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,12 +149,13 @@ class _How:
 
     frame_rate_hz: float
     stream: int | None
+    stream_optional: bool = False
 
     def pictures(self, folder: Path, images: tuple[Path, ...]) -> Segment:
         return Segment("images", str(folder), images, self.frame_rate_hz)
 
     def recording(self, path: Path) -> Segment:
-        return Segment("video", str(path), (), self.frame_rate_hz, self.stream)
+        return Segment("video", str(path), (), self.frame_rate_hz, self.stream, self.stream_optional)
 
 
 def _file_source(text: str, how: _How) -> Source:
@@ -186,15 +209,21 @@ def _source_of(label: str, paths: list[Path], how: _How) -> Source:
 def _segments(place: str, files: list[Path], how: _How, remarks: list[str | None]) -> list[Segment]:
     found = contents_of(files)
     remarks.append(say_left_out(place, found.left_out))
-    if found.pictures:
-        return [how.pictures(found.pictures[0].parent, found.pictures)]
-    return [how.recording(path) for path in found.recordings]
+    return _of_place(found.pictures[0].parent, found, how) if found.pictures else _of_place(Path(), found, how)
 
 
 def _folder_segments(folder: Path, how: _How, remarks: list[str | None]) -> list[Segment]:
-    """A folder's recordings, else its images as one segment, else what its subfolders hold."""
-    segments = _segments(str(folder), visible_files(folder), how, remarks)
-    if segments:
-        return segments
-    inner = in_order(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
-    return [segment for sub in inner for segment in _folder_segments(sub, how, remarks)]
+    """A folder's recordings, else what its subfolders hold of them, else its pictures, else those of its subfolders."""
+    tree = tree_of(folder)
+    chosen = dict(tree.chosen())
+    remarks.extend(tree.remarks)
+    for place, found in tree.contents:
+        left_out = found.left_out if place in chosen else (*found.recordings, *found.pictures, *found.left_out)
+        remarks.append(say_left_out(str(place), left_out))
+    return [segment for place, found in chosen.items() for segment in _of_place(place, found, how)]
+
+
+def _of_place(place: Path, found: Contents, how: _How) -> list[Segment]:
+    if found.recordings:
+        return [how.recording(path) for path in found.recordings]
+    return [how.pictures(place, found.pictures)]

@@ -36,10 +36,15 @@ class Sending(FakeStream):
 
 
 def a_worker(
-    tmp_path: Path, pictures: Iterator[tuple[float, DropReason | None]], came: list[DropReason | None], *, paced: bool
+    tmp_path: Path,
+    pictures: Iterator[tuple[float, DropReason | None]],
+    came: list[DropReason | None],
+    *,
+    paced: bool,
+    status: FleetStatus | None = None,
 ) -> tuple[CameraWorker, FakeClock]:
     clock, metrics = FakeClock(), Metrics()
-    status = FleetStatus(metrics)
+    status = status or FleetStatus(metrics)
     (tmp_path / "a.mp4").touch()
     context = CameraContext(
         slots=FrameSlots(depth=1, lossless=False, on_drop=status.drop),
@@ -82,3 +87,19 @@ def test_a_gap_in_a_paced_recording_is_told_and_skipped(tmp_path: Path, caplog: 
         worker.run_once()
     assert clock.now_s == pytest.approx(1.9 + MAX_PACED_WAIT_S + 1.9, abs=0.01)
     assert "nothing was recorded for 7200 s" in caplog.text
+
+
+def test_what_comes_after_a_gap_that_was_skipped_is_seen_now_and_not_in_two_hours(tmp_path: Path) -> None:
+    times_s = [*(n / 10 for n in range(20)), *(7202 + n / 10 for n in range(20)), *(9203 + n / 10 for n in range(20))]
+    ahead_s = list[float]()
+
+    class Noting(FleetStatus):
+        def receive(self, camera: str, wall_s: float | None = None) -> None:
+            super().receive(camera, wall_s)
+            ahead_s.append((wall_s or 0.0) - clock.wall_s())
+
+    pictures = ((t, None) for t in times_s)
+    worker, clock = a_worker(tmp_path, pictures, [], paced=True, status=Noting(Metrics()))
+    worker.run_once()
+    assert len(ahead_s) == 60
+    assert ahead_s == pytest.approx([0.0] * 60, abs=0.01)

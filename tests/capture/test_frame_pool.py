@@ -27,7 +27,7 @@ class Due:
     wall_s: float = 0.0
     captured_at_s: float = 0.0
 
-    def captured(self, at_s: float) -> Due:
+    def captured(self, at_s: float, earlier_s: float = 0.0) -> Due:
         """The same, captured at another time."""
         return replace(self, captured_at_s=at_s)
 

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import getpass
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -138,3 +143,119 @@ def test_a_camera_by_capitals_is_a_camera() -> None:
     source = parse_source("RTSP://10.0.0.9/Main")
     assert source.live
     assert source.segments[0].location == "rtsp://10.0.0.9/Main"
+
+
+def write_tree(folder: Path, *names: str) -> None:
+    """Recordings and pictures of these names."""
+    for name in names:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.suffix == ".mp4":
+            write_recording(path, UPRIGHT_MATRIX)
+        elif path.suffix == ".jpg":
+            write_picture(path)
+        else:
+            path.write_text("notes")
+
+
+@pytest.mark.parametrize(
+    ("names", "recordings", "told"),
+    [
+        (["cover.jpg", "09/9.mp4", "09/10.mp4"], ["9.mp4", "10.mp4"], ["cover.jpg"]),
+        (["now.mp4", "old/1.mp4"], ["now.mp4"], ["1.mp4"]),
+        (["@eaDir/now.mp4/thumb.jpg", "2026/1.mp4"], ["1.mp4"], []),
+        (["stills/1.jpg", "films/1.mp4"], ["1.mp4"], ["1.jpg"]),
+        (["2/1.mp4", "10/1.mp4", "10/a/2.mp4"], ["2/1.mp4", "10/1.mp4", "10/a/2.mp4"], []),
+        (["films/LICENSE", "films/1.mp4"], ["1.mp4"], ["LICENSE"]),
+    ],
+)
+def test_recordings_anywhere_below_are_meant_and_what_is_left_out_is_named(
+    names: list[str], recordings: list[str], told: list[str], tmp_path: Path
+) -> None:
+    write_tree(tmp_path, *names)
+    source = parse_source(str(tmp_path))
+    assert [segment.kind for segment in source.segments] == ["video"] * len(recordings)
+    assert all(s.location.endswith(name) for s, name in zip(source.segments, recordings, strict=True))
+    assert all(any(name in remark for remark in source.remarks) for name in told)
+
+
+def test_pictures_of_a_folder_are_one_film_and_those_below_them_are_named(tmp_path: Path) -> None:
+    write_tree(tmp_path, "1.jpg", "2.jpg", "old/3.jpg", "notes/LICENSE")
+    count, said = read(str(tmp_path))
+    assert count == 2
+    assert any("3.jpg" in line for line in said)
+
+
+@pytest.mark.parametrize("link", ["self", "day1/again"])
+def test_a_link_that_leads_back_is_followed_once(link: str, tmp_path: Path) -> None:
+    write_tree(tmp_path, "day1/a.mp4", "day2/b.mp4")
+    (tmp_path / link).symlink_to(tmp_path)
+    assert len(parse_source(str(tmp_path)).segments) == 2
+
+
+def test_what_two_names_lead_to_is_read_once(tmp_path: Path) -> None:
+    write_tree(tmp_path, "day1/a.mp4", "day1/b.mp4")
+    (tmp_path / "latest").symlink_to("day1")
+    (tmp_path / "day1/0-newest.mp4").symlink_to("b.mp4")
+    assert [Path(s.location).name for s in parse_source(str(tmp_path)).segments] == ["a.mp4", "b.mp4"]
+
+
+def test_a_link_to_another_disk_is_followed(tmp_path: Path) -> None:
+    write_tree(tmp_path, "disk/a.mp4", "site/day1/b.mp4")
+    (tmp_path / "site/day0").symlink_to(tmp_path / "disk")
+    (tmp_path / "site/day2").symlink_to(tmp_path / "disk")
+    assert [Path(s.location).name for s in parse_source(str(tmp_path / "site")).segments] == ["a.mp4", "b.mp4"]
+
+
+def test_a_loop_with_nothing_in_it_holds_nothing(tmp_path: Path) -> None:
+    (tmp_path / "self").symlink_to(tmp_path)
+    with pytest.raises(SourceEmpty, match="holds no pictures or videos"):
+        parse_source(str(tmp_path))
+
+
+def test_a_pipe_beside_recordings_is_left_out(tmp_path: Path) -> None:
+    write_tree(tmp_path, "a.mp4")
+    os.mkfifo(tmp_path / "b.mp4")
+    count, said = read(str(tmp_path))
+    assert count == 6
+    assert "pipes or devices" in said[0]
+
+
+def test_a_name_that_is_none_is_told(tmp_path: Path) -> None:
+    with pytest.raises(SourceNotFound, match="cannot be looked at"):
+        parse_source(str(tmp_path / ("a" * 300)))
+
+
+@pytest.mark.parametrize("what", ["{}/closed/a.mp4", "{}/closed", "file://{}/closed/a.mp4", "{}/closed/*.mp4"])
+def test_what_this_user_may_not_read_is_told(what: str, tmp_path: Path) -> None:
+    write_tree(tmp_path, "closed/a.mp4")
+    with as_another_user(tmp_path / "closed"), pytest.raises((SourceNotFound, SourceEmpty)) as refused:
+        parse_source(what.format(tmp_path))
+    assert "internal" not in str(refused.value)
+
+
+def test_a_closed_folder_of_several_is_left_out_and_told(tmp_path: Path) -> None:
+    write_tree(tmp_path, "closed/a.mp4", "open/b.mp4")
+    with as_another_user(tmp_path / "closed"):
+        source = parse_source(str(tmp_path))
+    assert [Path(s.location).name for s in source.segments] == ["b.mp4"]
+    assert "closed: left out: Permission denied" in source.remarks[0]
+
+
+@contextmanager
+def as_another_user(closed: Path) -> Iterator[None]:
+    """A folder that may not be entered; root may, and so is somebody else meanwhile."""
+    user = os.geteuid()
+    parents = [closed.parent, *closed.parent.parents][:4]
+    modes = [(path, stat.S_IMODE(path.stat().st_mode)) for path in (closed, *parents) if path.owner() == getpass.getuser()]
+    for path, mode in modes:
+        path.chmod(mode | 0o055)
+    closed.chmod(0)
+    if user == 0:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(user)
+        for path, mode in modes:
+            path.chmod(mode)

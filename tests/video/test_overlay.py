@@ -45,3 +45,11 @@ def test_a_written_picture_reads_back_in_its_colours(tmp_path: Path) -> None:
 def test_an_unwritable_picture_is_an_os_error(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="cannot write"):
         write_picture(str(tmp_path / "none" / "r.png"), PICTURE)
+
+
+@pytest.mark.parametrize("width", [1, 6, 14, 19, 20, 40])
+def test_a_picture_that_is_a_strip_is_drawn_on_as_far_as_there_is_room(width: int) -> None:
+    strip = np.full((1280, width, 3), 100, np.uint8)
+    overlay = heat_overlay(strip, np.full((64, 64), 2, np.float32), low=1, high=2, boxes=[Box(0, 0, 1, 1)], caption="strip")
+    assert overlay.shape[0] % 1280 == 0
+    assert (overlay != 100).any()

@@ -14,18 +14,21 @@ from streamwatch.errors import SourceEmpty, SourceError
 _STILL = Disposition.attached_pic | Disposition.still_image | Disposition.timed_thumbnails
 
 
-def choose_stream(streams: Sequence[VideoStream], wanted: int | None, label: str) -> VideoStream:
+def choose_stream(streams: Sequence[VideoStream], wanted: int | None, label: str, *, optional: bool = False) -> VideoStream:
     """The stream that is wanted; else of those that move the default one, the largest of several, the first of equals.
 
     Args:
         wanted: which one, counted from 0 as FFmpeg's ``v:0`` is; None leaves it to us.
         label: of the source, for errors.
+        optional: the wanted one need not be there: it is another source's number.
 
     Raises:
         SourceEmpty: there is none, or nothing but cover art; SourceError: the wanted one is not there.
     """
     if not streams:
         raise SourceEmpty("holds no video stream", where=label, hint="give a source with video in it")
+    if wanted is not None and wanted >= len(streams) and optional:
+        wanted = None
     if wanted is not None and wanted >= len(streams):
         there = "it holds one, 0" if len(streams) == 1 else f"it holds 0 to {len(streams) - 1}"
         raise SourceError(f"has no video stream {wanted}", where=label, hint=f"{there}; correct `stream`")

@@ -22,8 +22,13 @@ Decoded = TypeVar("Decoded")
 
 
 def listen() -> None:
-    """Have FFmpeg say what it finds wrong: it is silent by default."""
+    """Have FFmpeg say what it finds wrong, before a stream is opened: it is silent by default.
+
+    And each time that it finds it: PyAV keeps back what is said twice in a row, by whichever stream, until another thing is
+    said, so that the second damage would be nobody's, and later somebody else's.
+    """
     av.logging.set_level(av.logging.WARNING)
+    av.logging.set_skip_repeated(False)
 
 
 def heard(work: Callable[[], Decoded]) -> tuple[Decoded, bool]:

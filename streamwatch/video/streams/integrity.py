@@ -82,9 +82,13 @@ class Harm:
     def __init__(self) -> None:
         self._read: int | None = None
         self._at: int | None = None
+        self._dts: int | None = None
 
     def read(self, packet: av.Packet[VideoStream]) -> None:
-        """A packet is decoded next."""
+        """A packet is decoded next; where the clock was set back, as where recordings were joined, what was harmed is over."""
+        if packet.dts is not None:
+            self._at = None if self._dts is not None and packet.dts < self._dts else self._at
+            self._dts = packet.dts
         self._read = packet.pts if packet.pts is not None else self._read
 
     def note(self) -> None:

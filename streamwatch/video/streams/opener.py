@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +16,7 @@ from streamwatch.clock import Clock, SystemClock
 from streamwatch.config.schema import CameraDefaults
 from streamwatch.errors import SourceEmpty, SourceError, SourceNotFound, StreamwatchError
 from streamwatch.video.sources import Segment
+from streamwatch.video.streams.complaints import listen
 from streamwatch.video.streams.decoded import Decoded, reason_of
 from streamwatch.video.streams.live import LiveStream, open_live
 from streamwatch.video.streams.pictures import ImageStream
@@ -120,20 +121,22 @@ class PyAvOpener:
             container.close()
 
     def _open_container(self, segment: Segment) -> InputContainer:
-        try:
-            if segment.kind == "device":
-                return av.open(segment.location, format="v4l2")
-            if segment.kind == "live":
-                timeout_s = (self._options.open_timeout_s, self._options.read_timeout_s)
-                return open_live(segment, transport=self._options.transport, timeout_s=timeout_s)
-            _require_bytes(segment)
-            return _open_file(segment)
-        except av.error.FFmpegError as error:
-            raise open_error(segment, error) from None
+        with av.logging.Capture(local=True) as said:
+            try:
+                if segment.kind == "device":
+                    return av.open(segment.location, format="v4l2")
+                if segment.kind == "live":
+                    timeout_s = (self._options.open_timeout_s, self._options.read_timeout_s)
+                    return open_live(segment, transport=self._options.transport, timeout_s=timeout_s)
+                _require_bytes(segment)
+                return _open_file(segment)
+            except av.error.FFmpegError as error:
+                raise open_error(segment, error, [text for _, _, text in said]) from None
 
 
 def _open_file(segment: Segment) -> InputContainer:
     """Open a local file, whatever its name looks like: ``cam:1.mp4`` is no protocol."""
+    listen()
     container = av.open(f"file:{segment.location}", metadata_errors="replace")
     if container.format.name in _TEXT_FORMATS:
         container.close()
@@ -141,10 +144,10 @@ def _open_file(segment: Segment) -> InputContainer:
     return container
 
 
-def open_error(segment: Segment, error: av.error.FFmpegError) -> StreamwatchError:
-    """FFmpeg's reason for not opening ``segment``, in our words and without credentials."""
+def open_error(segment: Segment, error: av.error.FFmpegError, said: Sequence[str] = ()) -> StreamwatchError:
+    """FFmpeg's reason for not opening ``segment``, in our words and without credentials; it said so much meanwhile."""
     if segment.kind in ("live", "device"):
-        return refused(segment, error)
+        return refused(segment, error, said)
     if isinstance(error, av.error.FileNotFoundError):
         return SourceNotFound("no such file", where=segment.label, hint="check the path")
     return SourceError(

@@ -14,7 +14,7 @@ from streamwatch.errors import SourceError
 from streamwatch.video.orientation import TurnedStream
 from streamwatch.video.sources import Segment
 from streamwatch.video.streams.choice import choose_stream, say_choice
-from streamwatch.video.streams.complaints import heard, listen
+from streamwatch.video.streams.complaints import heard
 from streamwatch.video.streams.decoded import Decoded, has_clock, limit_size, reason_of
 from streamwatch.video.streams.frame_numbers import numbers_of
 from streamwatch.video.streams.integrity import ALONE, Harm, IntegrityGuard
@@ -48,10 +48,9 @@ class RecordingStream:
         self.decode_errors = 0
         self.on_packet: Callable[[av.Packet[VideoStream]], None] = lambda _packet: None
         self._container, self._segment = container, segment
-        self._stream = choose_stream(container.streams.video, segment.stream, segment.label)
+        self._stream = choose_stream(container.streams.video, segment.stream, segment.label, optional=segment.stream_optional)
         self._stream.thread_count = 1
         limit_size(self._stream, segment.label)
-        listen()
         # AVI stores no presentation times, and FFmpeg hands decode times out in their place, which B-frames
         # put out of order; decode times are in order.
         self._use_dts = container.format.name == "avi"
@@ -63,6 +62,7 @@ class RecordingStream:
         self._numbers = numbers_of(self._stream)
         self._harm = Harm()
         self._key_before_start = False
+        self._before_key: int | None = 0
         self._loses = container.format.name == "mpegts"  # a gap in the times of other containers is what was recorded
 
     @property
@@ -100,10 +100,11 @@ class RecordingStream:
     def _own_duration_s(self) -> float:
         """Of the video; 0 where only the container's is known, which is that of its longest stream: one of sound, say."""
         stream = self._stream
-        if stream.duration and stream.time_base:
-            return float(stream.duration * stream.time_base)
+        # Matroska's own word first: where probing met no picture, FFmpeg gives the stream the container's duration.
         if (said_s := _clock_s(stream.metadata.get("DURATION", ""))) is not None:
             return max(said_s - self._start_s, 0.0)
+        if stream.duration and stream.time_base:
+            return float(stream.duration * stream.time_base)
         alone = len(self._container.streams) == 1
         return (self._container.duration or 0) / av.time_base if alone else 0.0
 
@@ -159,6 +160,8 @@ class RecordingStream:
                 return
             if damaged and not frames:  # HEVC shows nothing of what it cannot decode
                 self.decode_errors += 1
+            if frames:
+                self._before_key = None  # what comes before a key frame and can be decoded is counted as pictures
             for frame in frames:
                 yield _Picture(frame, self._damaged, self._key_before_start or self._harm.restarts(frame))
                 self._damaged = self._key_before_start = False
@@ -171,6 +174,7 @@ class RecordingStream:
                 return None
             self._damaged |= packet.is_corrupt
             self._harm.read(packet)
+            self._count_before_key(packet)
             self.on_packet(packet)
             # A film that was cut without being coded anew begins with a key frame that is decoded and not shown (edit list).
             self._key_before_start |= packet.is_discard and packet.is_keyframe
@@ -185,6 +189,16 @@ class RecordingStream:
             return None
         except av.error.FFmpegError as error:
             raise SourceError(f"reading failed ({reason_of(error)})", where=self._segment.label) from None
+
+    def _count_before_key(self, packet: av.Packet[VideoStream]) -> None:
+        """A recording that begins in mid-group: pictures before its first key frame cannot be decoded, and are left out."""
+        if self._before_key is None or not packet.size:
+            return
+        if packet.is_keyframe:
+            self.decode_errors += self._before_key
+            self._before_key = None
+        else:
+            self._before_key += 1
 
     @property
     def _start_s(self) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import socket
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -21,10 +22,13 @@ _REFUSALS: dict[int, tuple[str, str]] = {
     400: ("the camera does not understand the request", "check port, path and protocol"),
     _FORBIDDEN: ("the camera forbids it to this user", "give the user the right to watch, or wait if it was locked out"),
     404: ("the camera has no such stream", "correct the path of `source`"),
+    405: ("the camera takes no such request there", "correct the path of `source`: it is no stream's"),
+    429: ("the camera is asked too often", "it is tried again; close other viewers"),
     453: ("the camera has not enough bandwidth for another viewer", "close another viewer, or use a smaller stream"),
     454: ("the camera does not know the session any more", "it is tried again"),
     461: ("the camera does not support this transport", "change `transport` between tcp and udp"),
     500: ("the camera has a fault", "restart it if that goes on"),
+    502: ("what is before the camera does not reach it", "look at the proxy or recorder that `source` names"),
     503: ("the camera is too busy, or not ready yet", "it is tried again; it may have too many viewers"),
 }
 _STATUS = re.compile(r"(?:failed:|error|status|code)\D{0,10}([45]\d\d)\b", re.IGNORECASE)
@@ -33,7 +37,6 @@ _OF_ERROR: tuple[tuple[type[av.error.FFmpegError], int], ...] = (
     (av.error.HTTPUnauthorizedError, _UNAUTHORIZED),
     (av.error.HTTPForbiddenError, _FORBIDDEN),
     (av.error.HTTPNotFoundError, 404),
-    (av.error.HTTPServerError, 503),
 )
 _ASK_WITHIN_S = 3.0
 _MAX_ANSWER_BYTES = 16_384
@@ -53,9 +56,37 @@ class _Refusal:
     hint: str
 
 
-def refused(segment: Segment, error: av.error.FFmpegError) -> SourceDisconnected:
-    """FFmpeg's reason for not connecting to a live source, without credentials."""
-    status, kind = _status_of(error), disconnect_kind(error, opening=True)
+_WITHOUT_STATUS: tuple[tuple[type[av.error.FFmpegError], _Refusal], ...] = (
+    (
+        av.error.HTTPServerError,
+        _Refusal("the camera has a fault, or is too busy (5xx)", "it is tried again; restart it if that goes on"),
+    ),
+    (
+        av.error.HTTPTooManyRequestsError,
+        _Refusal("the camera is asked too often (429)", "it is tried again; close other viewers"),
+    ),
+    (
+        av.error.HTTPOtherClientError,
+        _Refusal("the camera refuses the request (4xx)", "correct the path of `source`: it may be no stream's"),
+    ),
+    (
+        av.error.InvalidDataError,
+        _Refusal(
+            "something answers, and what it sends is no stream",
+            "correct protocol, port and path of `source`: it may be a web page, or another service",
+        ),
+    ),
+)
+"""Errors of which FFmpeg does not say the status, or that have none."""
+
+
+def refused(segment: Segment, error: av.error.FFmpegError, said: Sequence[str] = ()) -> SourceDisconnected:
+    """FFmpeg's reason for not connecting to a live source, without credentials.
+
+    Args:
+        said: what it logged meanwhile.
+    """
+    status, kind = _status_of(error, said), disconnect_kind(error, opening=True)
     refusal = _refusal_of(status, segment, error)
     slowly = status in (_UNAUTHORIZED, _FORBIDDEN)
     return SourceDisconnected(
@@ -63,11 +94,11 @@ def refused(segment: Segment, error: av.error.FFmpegError) -> SourceDisconnected
     )
 
 
-def _status_of(error: av.error.FFmpegError) -> int | None:
-    """The status that the camera answered; FFmpeg's own errors tell a few of them apart, its log all."""
-    said = _STATUS.search(str(error.log))  # (level, name, message), or None
-    if said:
-        return int(said[1])
+def _status_of(error: av.error.FFmpegError, said: Sequence[str]) -> int | None:
+    """The status that the camera answered last; FFmpeg's own errors tell a few of them apart, its log all."""
+    for line in (str(error.log), *reversed(said)):  # (level, name, message), or None
+        if found := _STATUS.search(line):
+            return int(found[1])
     return next((status for kind, status in _OF_ERROR if isinstance(error, kind)), None)
 
 
@@ -82,7 +113,8 @@ def _refusal_of(status: int | None, segment: Segment, error: av.error.FFmpegErro
     if isinstance(error, av.error.ProtocolNotFoundError):
         protocol = segment.location.partition("://")[0]
         return _Refusal(f"the FFmpeg that is installed does not know the protocol {protocol}", "use rtsp:// or http://")
-    return _Refusal(f"cannot connect ({reason_of(error)})", "check address and power")
+    unknown = _Refusal(f"cannot connect ({reason_of(error)})", "check address and power")
+    return next((refusal for kind, refusal in _WITHOUT_STATUS if isinstance(error, kind)), unknown)
 
 
 def _unauthorized(segment: Segment) -> _Refusal:

@@ -61,7 +61,7 @@ def test_a_live_stream_of_which_nothing_can_be_decoded_is_lost_after_a_while() -
         while True:
             clock.now_s += 1.0
             read.append(clock.now_s)
-            yield SimpleNamespace(is_corrupt=False, size=0, pts=None, decode=list)
+            yield SimpleNamespace(is_corrupt=False, size=0, pts=None, dts=None, decode=list)
 
     coded = SimpleNamespace(
         codec_context=SimpleNamespace(width=64, height=48, options={}, name="h264", extradata=None),

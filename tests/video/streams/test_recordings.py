@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
+from functools import partial
+from io import BytesIO
 from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,14 +17,29 @@ import cv2
 import numpy as np
 import pytest
 from av.stream import Disposition
+from PIL import Image
 
-from benchmarks.damaged_recordings import CODECS, COUNT, KEY_EVERY, OPTIONS, RATE_HZ, differs, encoded, scene, write
+from benchmarks.damaged_recordings import (
+    CODECS,
+    COUNT,
+    KEY_EVERY,
+    OPTIONS,
+    RATE_HZ,
+    differs,
+    encoded,
+    scene,
+    write,
+    write_damaged,
+)
 from streamwatch.clock import SystemClock
+from streamwatch.config.schema import CameraDefaults
 from streamwatch.errors import SourceEmpty, SourceError, SourceNotFound
 from streamwatch.records import Frame
+from streamwatch.retry import caught
 from streamwatch.video.reader import FrameReader
-from streamwatch.video.sources import parse_source
+from streamwatch.video.sources import camera_source, parse_source
 from streamwatch.video.streams.choice import choose_stream, say_choice
+from streamwatch.video.streams.complaints import heard, listen
 from streamwatch.video.streams.frame_numbers import FrameNumbers
 from streamwatch.video.streams.opener import PyAvOpener
 
@@ -150,8 +168,9 @@ def test_half_a_picture_of_an_mjpeg_recording_is_left_out(tmp_path: Path) -> Non
 def test_a_stream_joined_in_mid_group_is_read_from_its_first_key_frame(tmp_path: Path) -> None:
     packets, _ = packets_of("h264")
     (tmp_path / "mid.h264").write_bytes(b"".join(bytes(packet) for packet in packets[5:]))
-    frames, _ = read(tmp_path / "mid.h264")
+    frames, reader = read(tmp_path / "mid.h264")
     assert len(frames) == COUNT - KEY_EVERY
+    assert reader.summary().decode_errors == KEY_EVERY - 5, "what cannot be decoded before it is counted"
 
 
 @pytest.mark.parametrize("codec", ["h264", "hevc"])
@@ -296,3 +315,81 @@ def test_a_url_without_its_protocol_is_told_and_its_password_is_not() -> None:
 def test_a_short_file_url_is_one(tmp_path: Path) -> None:
     (tmp_path / "0 1.jpg").write_bytes(coded_picture())
     assert len(parse_source(f"file:{tmp_path}/0%201.jpg").segments) == 1
+
+
+def test_damage_that_ffmpeg_words_alike_is_heard_each_time() -> None:
+    listen()
+
+    def damaged() -> None:
+        av.logging.log(av.logging.ERROR, "rtsp", "RTP: missed 1 packets\n")
+
+    assert [heard(damaged)[1] for _ in range(4)] == [True] * 4
+    with ThreadPoolExecutor(1) as another:
+        assert another.submit(heard, damaged).result()[1], "and whichever stream it is of"
+        assert not another.submit(heard, lambda: None).result()[1], "and of no other"
+
+
+def test_each_of_several_pictures_that_are_cut_is_left_out(tmp_path: Path) -> None:
+    for number in range(20):
+        content = BytesIO()
+        Image.fromarray(scene(number)).save(content, "GIF")
+        whole = content.getvalue()
+        (tmp_path / f"{number}.gif").write_bytes(whole[: len(whole) // 2] if 5 <= number < 15 else whole)
+    frames, reader = read(tmp_path)
+    assert len(frames) == 10
+    assert reader.summary().decode_errors == 10
+
+
+def test_a_damaged_recording_reads_alike_however_often_it_is_read(tmp_path: Path) -> None:
+    for seed in range(6):
+        path, _ = write_damaged(tmp_path, seed, scene)
+        first, second = ([f.time_s for f in read(path)[0]] if caught(partial(read, path)) is None else [] for _ in range(2))
+        assert first == second
+
+
+def test_recordings_that_were_joined_are_both_read(tmp_path: Path) -> None:
+    write(tmp_path / "one.ts", "h264")
+    whole = (tmp_path / "one.ts").read_bytes()
+    (tmp_path / "twice.ts").write_bytes(whole + whole)
+    frames, _ = read(tmp_path / "twice.ts")
+    assert len(frames) >= 2 * COUNT - 4, "where they were joined a packet or two may be damaged"
+    damaged = bytearray(whole)
+    damaged[-400:-200] = bytes(200)
+    (tmp_path / "damaged.ts").write_bytes(bytes(damaged) + whole)
+    frames, _ = read(tmp_path / "damaged.ts")
+    assert len(frames) >= 2 * COUNT - KEY_EVERY - 4, "damage before the clock was set back is not after it"
+
+
+def test_a_film_that_begins_late_is_not_cut_off(tmp_path: Path) -> None:
+    """FFmpeg's Matroska gives a stream of which probing saw no picture the duration of the whole file."""
+    path = tmp_path / "late.mkv"
+    with av.open(str(path), "w") as container:
+        stream: Any = container.add_stream("libx264", rate=RATE_HZ, options=OPTIONS["h264"])
+        sound: Any = container.add_stream("aac", rate=8000)
+        packets = list(encoded(stream))
+        silence = [
+            av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono") for _ in range(110)
+        ]
+        for number, frame in enumerate(silence):
+            frame.sample_rate, frame.pts = 8000, number * 1024
+            container.mux(sound.encode(frame))
+        container.mux(sound.encode(None))
+        for packet in packets:
+            packet.pts, packet.dts = (packet.pts or 0) + 8 * RATE_HZ, (packet.dts or 0) + 8 * RATE_HZ
+            container.mux(packet)
+    frames, reader = read(path)
+    assert len(frames) == COUNT
+    assert reader.summary().warnings == ()
+
+
+def test_footage_need_not_have_the_second_stream_of_its_camera(tmp_path: Path) -> None:
+    write(tmp_path / "one.mp4", "h264")
+    settings = CameraDefaults(stream=1)
+    opener = PyAvOpener()
+    with opener.open(camera_source(str(tmp_path / "one.mp4"), settings, footage=True).segments[0]) as stream:
+        assert len(list(stream.pictures())) == COUNT
+    with (
+        pytest.raises(SourceError, match="has no video stream 1"),
+        opener.open(camera_source(str(tmp_path / "one.mp4"), settings).segments[0]),
+    ):
+        pass

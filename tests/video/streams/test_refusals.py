@@ -124,3 +124,48 @@ def test_a_password_that_ffmpeg_cuts_off_is_not_called_wrong() -> None:
 
 def test_a_protocol_that_is_not_known_is_named() -> None:
     assert "does not know the protocol foo; use rtsp:// or http://" in refusal("foo://127.0.0.1/a")
+
+
+class _Answering(http.server.BaseHTTPRequestHandler):
+    """Answers with the status that its path names, or with a page."""
+
+    def do_GET(self) -> None:
+        named = self.path.rsplit("/", 1)[1]
+        body = b"" if named.isdigit() or named == "empty" else b"<html>login</html>"
+        self.send_response(int(named) if named.isdigit() else 200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Says nothing."""
+
+
+@pytest.fixture(scope="module")
+def web() -> Iterator[str]:
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Answering) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("400", "does not understand the request (400)"),
+        ("405", "takes no such request there (405)"),
+        ("418", "the camera refuses (418)"),
+        ("429", "is asked too often (429)"),
+        ("500", "has a fault (500)"),
+        ("502", "does not reach it (502)"),
+        ("503", "too busy, or not ready yet (503)"),
+        ("page", "something answers, and what it sends is no stream"),
+        ("empty", "something answers, and what it sends is no stream"),
+    ],
+)
+def test_each_answer_of_http_is_told_as_itself(web: str, path: str, said: str) -> None:
+    assert said in refusal(f"http://{web}/{path}")
+
+
+def test_another_service_at_the_port_of_a_camera_is_not_taken_for_a_dead_one(web: str) -> None:
+    assert "something answers, and what it sends is no stream" in refusal(f"rtsp://{web}/main")
