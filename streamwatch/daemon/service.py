@@ -24,8 +24,9 @@ from streamwatch.daemon.sharing.model_sync import ModelSync
 from streamwatch.daemon.site import FollowedFile, with_servers
 from streamwatch.daemon.supervisor import Supervisor
 from streamwatch.enums import EndReason
-from streamwatch.errors import StoreError, StreamwatchError
+from streamwatch.errors import SourceNotFound, StoreError, StreamwatchError
 from streamwatch.files import locked
+from streamwatch.retry import caught
 from streamwatch.scenes.shared_models import shared_models_of
 from streamwatch.threads import long_lived
 
@@ -71,6 +72,8 @@ class Service:
         surroundings: Surroundings | None = None,
     ) -> None:
         around = surroundings or Surroundings()
+        if around.shard and around.shard.files:
+            config = _with_sources(config)
         self._until_eof = until_eof
         self._stop = threading.Event()
         self._stack = ExitStack()
@@ -86,7 +89,9 @@ class Service:
             _lock_folder(folder, around.shard, self._stack)
             if around.shard and followed:
                 held = self._stack.enter_context(held_cameras(config, around.shard, folder, around.clock, asked.set))
-                config, followed = held.share_of(config), replace(followed, narrow=held.share_of)
+                placed = bool(around.shard.files)
+                narrow = (lambda new: held.share_of(_with_sources(new))) if placed else held.share_of
+                config, followed = held.share_of(config), replace(followed, narrow=narrow)
                 around = replace(around, held=held)
                 held.took_up()
             if not until_eof:
@@ -199,6 +204,16 @@ class Service:
         received = {camera: status.received(camera) for camera in cameras}
         scored = {camera: status.scored(camera) for camera in cameras}
         return RunResult(received, scored, failures, stopped)
+
+
+def _with_sources(config: Config) -> Config:
+    """Without the cameras whose recordings are not here, of which whoever placed them knows nothing: the others are watched."""
+    found = {camera: caught(partial(source_of, config, camera)) for camera in config.enabled_cameras}
+    missing = {camera: error for camera, error in found.items() if isinstance(error, SourceNotFound)}
+    for camera, error in missing.items():
+        log.error("camera %s is not watched: %s", camera, error, extra={"camera": camera})
+    there = {camera: of for camera, of in config.cameras.items() if camera not in missing}
+    return config.model_copy(update={"cameras": there})
 
 
 def _lock_folder(folder: Path, shard: Share | None, stack: ExitStack) -> None:

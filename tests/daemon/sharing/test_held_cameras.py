@@ -15,7 +15,7 @@ from sqlalchemy import Engine
 
 from streamwatch.clock import SystemClock
 from streamwatch.config.schema import Config
-from streamwatch.config.sharding import Shard
+from streamwatch.config.sharding import PlacedShare, Shard
 from streamwatch.daemon.assembly import Components, Surroundings
 from streamwatch.daemon.config_file import ConfigFile, ConfigFollower
 from streamwatch.daemon.reconfigure import Reconfiguration
@@ -316,3 +316,36 @@ def test_a_daemon_that_lost_its_camera_writes_nothing_of_it(
     assert first.renew() == []
     second.tell(EventChange(EventType.ANOMALY_STARTED, event(300.0, "yard"), 301))
     assert len(store.list_events()) == 2
+
+
+def test_a_placed_camera_whose_recording_is_missing_keeps_nobody_else_from_being_watched(
+    tmp_path: Path, model: Path, video: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whoever placed it knows of no files; a process that would not start leaves all of its cameras unwatched."""
+    (tmp_path / "models").mkdir()
+    for name in ("yard", "gone"):
+        (tmp_path / f"models/{name}.safetensors").hardlink_to(model)
+    placement, path = tmp_path / "north.json", tmp_path / "site.yaml"
+    placement.write_text(json.dumps({"cameras": ["yard", "gone", "unlearned"]}))
+    cameras = {"yard": {"source": str(video)}, "gone": {"source": str(tmp_path / "gone.mp4")}, "unlearned": {"source": "x"}}
+    document = {
+        "version": 1,
+        "data_dir": str(tmp_path),
+        "backbone": {"weights": "untrained", "dims": 5},
+        "cameras": cameras,
+        "metrics": {"listen": None},
+        "web": {"listen": None},
+    }
+    path.write_text(json.dumps(document))
+    file = ConfigFile(path, PlacedShare(placement))
+    around = Surroundings(engine_factory=lambda *_: NoEngine(), clock=FakeClock(), shard=file.shard)
+    service = Service(file.load(), until_eof=False, config_file=file, surroundings=around)
+    daemon = Daemon(service, file)
+    try:
+        assert daemon.parts.fleet.cameras == ["yard"]
+        assert "camera gone is not watched" in caplog.text
+        assert "camera unlearned has no model here" in caplog.text
+        (tmp_path / "gone.mp4").hardlink_to(video)
+        assert daemon.renew() == ["yard", "gone"]
+    finally:
+        service.close()
