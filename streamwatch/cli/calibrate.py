@@ -17,7 +17,7 @@ from streamwatch.inference.factory import engine_of
 from streamwatch.learning.calibrate import calibrate_camera
 from streamwatch.scenes.model_files import camera_model_paths
 from streamwatch.scenes.policy import budgets_of
-from streamwatch.scenes.shared_models import shared
+from streamwatch.scenes.shared_models.use import shared
 from streamwatch.scenes.statements import statements, thresholds_document
 from streamwatch.video.sources import Source, camera_source
 

@@ -28,7 +28,7 @@ from streamwatch.cli.statements import print_thresholds
 from streamwatch.cli.workers import WorkerChoice, engine_options, workers_option
 from streamwatch.config.loading import load_config
 from streamwatch.config.schema import Config
-from streamwatch.errors import UsageError
+from streamwatch.errors import SharedModelsError, UsageError
 from streamwatch.inference.engine import Engine
 from streamwatch.inference.factory import EngineSpec
 from streamwatch.learning.advice import advice_for
@@ -47,7 +47,7 @@ from streamwatch.learning.segment_index import parse_exclusion
 from streamwatch.model.embedding.identity import BackboneSpec
 from streamwatch.model.scoring.fusion import Features
 from streamwatch.model.scoring.motion_field import PX_PER_CELL, MotionField
-from streamwatch.scenes.shared_models import shared
+from streamwatch.scenes.shared_models.use import gathering, shared
 
 
 @click.command("fit")
@@ -174,9 +174,12 @@ def _learn_all(tasks: list[FitTask], spec: EngineSpec, update: bool, by: WorkerC
         engine = spec.build()
         warn_if_untrained(engine.identity.weights)
         workers = Workers(mapper, spec) if mapper else None
+        unshared = list[SharedModelsError]()
         for task in tasks:
-            with sharing(task.label):
+            with gathering(unshared), sharing(task.label):
                 _learn(task, engine, update, workers)
+    if unshared:
+        raise unshared[0]
 
 
 def _learn(task: FitTask, engine: Engine, update: bool, workers: Workers | None) -> None:

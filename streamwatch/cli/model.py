@@ -17,7 +17,7 @@ from streamwatch.clock import SystemClock
 from streamwatch.config.loading import load_config
 from streamwatch.config.schema import Config
 from streamwatch.documents import iso_time
-from streamwatch.errors import UsageError
+from streamwatch.errors import SharedModelsError, UsageError
 from streamwatch.inference.factory import engine_of
 from streamwatch.learning.nightly import UpdateResult
 from streamwatch.learning.nightly_update import update_camera
@@ -31,7 +31,7 @@ from streamwatch.scenes.model_facts import model_facts
 from streamwatch.scenes.model_files import other_regimes, path_for
 from streamwatch.scenes.model_history import read_history
 from streamwatch.scenes.policy import budgets_of
-from streamwatch.scenes.shared_models import fetch, shared
+from streamwatch.scenes.shared_models.use import fetch, gathering, shared
 from streamwatch.scenes.statements import statements, thresholds_document
 
 
@@ -135,13 +135,16 @@ def update(cameras: tuple[str, ...], config_path: Path, all_cameras: bool, gentl
         os.nice(19)
         torch.set_num_threads(1)
     engine = engine_of(config)
+    unshared = list[SharedModelsError]()
     for camera in chosen:
-        with shared(config, camera):
+        with gathering(unshared), shared(config, camera):
             updates = list(update_camera(config, camera, engine, clock=SystemClock()))
-        for done in updates:
-            click.echo(f"{done.path}: {_update_text(done.result)}")
-        if not updates:
-            click.echo(f"{camera}: no frames were kept as normal")
+            for done in updates:
+                click.echo(f"{done.path}: {_update_text(done.result)}")
+            if not updates:
+                click.echo(f"{camera}: no frames were kept as normal")
+    if unshared:
+        raise unshared[0]
 
 
 def _update_text(result: UpdateResult) -> str:

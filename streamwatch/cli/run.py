@@ -28,7 +28,7 @@ from streamwatch.errors import StreamwatchError, UsageError
 from streamwatch.logs import CLOSE_S, set_level, written_behind
 from streamwatch.logs.line_writer import LineWriter, writing_to
 from streamwatch.records import EventChange, Notice
-from streamwatch.scenes.shared_models import fetch
+from streamwatch.scenes.shared_models.use import fetch
 
 
 @click.command("run")

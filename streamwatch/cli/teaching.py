@@ -12,7 +12,7 @@ from streamwatch.model.regime import image_statistics, regime_of
 from streamwatch.records import Event
 from streamwatch.scenes.model_files import camera_model_paths, other_regimes
 from streamwatch.scenes.policy import budgets_of
-from streamwatch.scenes.shared_models import shared
+from streamwatch.scenes.shared_models.use import shared
 from streamwatch.scenes.statements import rate_text
 
 MUCH_OF_THE_PICTURE = 0.25

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from streamwatch import __version__
-from streamwatch.clock import Clock, SystemClock
 from streamwatch.commands import start_command
 from streamwatch.config.schema import Config
 from streamwatch.files import write_atomically
@@ -20,8 +19,8 @@ from streamwatch.files import write_atomically
 log = logging.getLogger(__name__)
 TRIAL_S = 8.0
 """Of each of the bench's trials, of which it takes two to seven."""
-AGAIN_AFTER_S = 300.0
-"""A measurement that failed is done again."""
+UNMEASURED_FPS = 1.0
+"""A machine that could not be measured is used last, and not left alone: it may be the only one."""
 NATIVE_FPS = 25.0
 """What a camera of ``fps: native`` is taken to send."""
 
@@ -68,24 +67,28 @@ class MeasuredCapacity:
         start: starts a command of ours.
     """
 
-    def __init__(self, path: Path, arguments: Sequence[str], *, start: Start = start_bench, clock: Clock | None = None) -> None:
-        self._path, self._arguments, self._start, self._clock = path, list(arguments), start, clock or SystemClock()
+    def __init__(self, path: Path, arguments: Sequence[str], *, start: Start = start_bench) -> None:
+        self._path, self._arguments, self._start = path, list(arguments), start
         self._running: Running | None = None
-        self._not_before_s = float("-inf")
+        self._failed = False
 
-    def now(self) -> float | None:
+    def now(self, *, busy: bool = False) -> float | None:
         """Frames a second that it carries; None until that is measured, which this begins and does not wait for.
+
+        Args:
+            busy: a shard is at work already: it is not measured beside that, and what was measured last holds.
 
         Raises:
             UsageError: what was measured cannot be written; OSError: the command cannot be started.
         """
-        if self._running is None:
-            known = self._known()
-            if known is None and self._clock.monotonic_s() >= self._not_before_s:
-                log.info("measuring what this machine carries: %s", " ".join(self._arguments))
-                self._running = self._start(self._arguments)
-            return known
-        return self._measured() if self._running.poll() is not None else None
+        if self._running is not None:
+            return self._measured() if self._running.poll() is not None else None
+        known = self._known(of_now=not busy)
+        if known is None and not busy and not self._failed:
+            log.info("measuring what this machine carries: %s", " ".join(self._arguments))
+            self._running = self._start(self._arguments)
+            return None
+        return known or UNMEASURED_FPS
 
     def stop(self) -> None:
         """Measure no more."""
@@ -96,19 +99,20 @@ class MeasuredCapacity:
 
     def _measured(self) -> float | None:
         said, _ = self._running.communicate() if self._running else ("", None)
-        self._running, self._not_before_s = None, self._clock.monotonic_s() + AGAIN_AFTER_S
+        self._running = None
         carried = _carried(said)
         if carried is None:
-            log.error("what this machine carries could not be measured; it is tried again in %g s", AGAIN_AFTER_S)
-            return None
+            self._failed = True
+            log.error("what this machine carries could not be measured: it is given as little as can be; see `--capacity`")
+            return UNMEASURED_FPS
         write_atomically(self._path, json.dumps({**self._of, "fps": carried}))
         return carried
 
-    def _known(self) -> float | None:
+    def _known(self, *, of_now: bool) -> float | None:
         with suppress(OSError, ValueError, KeyError, TypeError):
             document = json.loads(self._path.read_text(encoding="utf-8"))
             fps = float(document.pop("fps")) if isinstance(document, dict) else 0.0
-            return fps if document == self._of and fps > 0 else None
+            return fps if fps > 0 and (document == self._of or not of_now) else None
         return None
 
     @property

@@ -29,6 +29,7 @@ SUPERVISOR = "supervisor"
 EVERY_S = 1.0
 HEAD = "node:__internal_head__"
 STARTS_WITHIN_S = 60.0
+DRAINED = "drained.json"
 GPU_SHARE = 0.01
 """Enough to be given a GPU: `fit --engine ray` beside the shards takes the rest."""
 ANSWERS_WITHIN_S = 10.0
@@ -101,7 +102,7 @@ class ShardActor:
         if self._capacity is None:
             arguments = bench_arguments(load_config(self._options.config))
             self._capacity = MeasuredCapacity(self._options.folder / f"{self._name}.capacity.json", arguments)
-        return self._capacity.now()
+        return self._capacity.now(busy=self._process.pid is not None)
 
     def run_once(self, cameras: Collection[str] | None) -> ShardState:
         """See ``ShardProcess.run_once``."""
@@ -200,7 +201,7 @@ class SupervisorActor:
     def __init__(self, options: ClusterOptions) -> None:
         logging.basicConfig(level=logging.INFO)
         self._options, self._shards = options, RayShards(ray_module(), options)
-        self._supervisor = Supervisor(options.config, self._shards, drained=options.folder / "drained.json")
+        self._supervisor = Supervisor(options.config, self._shards, drained=options.folder / DRAINED)
         self._stopping, self._problem = threading.Event(), ""
         self._thread = threading.Thread(target=self._run_forever, name="supervisor", daemon=True)
         self._thread.start()
@@ -233,6 +234,7 @@ class SupervisorActor:
         self._stopping.set()
         self._thread.join(2 * ANSWERS_WITHIN_S)
         self._shards.stop()
+        (self._options.folder / DRAINED).unlink(missing_ok=True)  # whoever begins the cluster anew knows nothing of it
 
 
 def begun_supervisor(ray: Any, options: ClusterOptions) -> Any:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
+import threading
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -69,7 +70,7 @@ class Supervisor:
     ) -> None:
         self._path, self._cluster, self._load = config, cluster, load
         self._loads: Mapping[str, float] | None = None
-        self._drained_file = drained
+        self._drained_file, self._draining = drained, threading.Lock()
         self._drained = _read_names(drained) if drained else frozenset[str]()
         self._dead: dict[str, int] = {}
         self.state = ClusterState()
@@ -80,10 +81,11 @@ class Supervisor:
         Raises:
             UsageError: this cannot be written down; nothing has changed then.
         """
-        drained = self._drained | {shard} if on else self._drained - {shard}
-        if self._drained_file:
-            write_atomically(self._drained_file, json.dumps(sorted(drained)))
-        self._drained = drained
+        with self._draining:
+            drained = self._drained | {shard} if on else self._drained - {shard}
+            if self._drained_file:
+                write_atomically(self._drained_file, json.dumps(sorted(drained)))
+            self._drained = drained
 
     def run_once(self) -> ClusterState:
         """One iteration: who is there, what they have, and then the moves, each camera taken before it is given.

@@ -55,6 +55,7 @@ from streamwatch.recalibration.task import RecalibrationTask
 from streamwatch.retry import Backoff
 from streamwatch.scenes.calibration_status import CalibrationStatus
 from streamwatch.scenes.model_files import UsedModelFiles, load_scenes, log_mismatches
+from streamwatch.scenes.shared_models.use import fetch_missing
 from streamwatch.threads import GUARD_BACKOFF, ThreadGuard
 from streamwatch.video.clips.ring import ClipRing
 from streamwatch.video.streams.opener import Opener
@@ -212,7 +213,8 @@ class _Assembly:
         config, clock = self._config.value, self._around.clock
         engine = ResilientEngine(self._make_engine, batch_frames=max_batch_frames(self._device))
         held = self._around.held
-        scenes = load_scenes(config, config.enabled_cameras, held.renewing(engine.prepared) if held else engine.prepared)
+        kept = held.renewing(engine.prepared) if held else engine.prepared
+        scenes = load_scenes(config, config.enabled_cameras, kept, fetch_missing)
         persistence = self._persistence()
         rings: dict[str, ClipRing] = {}
         clips = self._clips(rings)

@@ -51,17 +51,19 @@ class WholeFile:
     def __init__(self, path: Path, known: Config) -> None:
         self._path, self._known = path, known
         self._stamp: tuple[int, int] | None = None
+        self._reading = threading.Lock()
 
     def read(self) -> Config:
-        """The configuration, as the file has it."""
-        try:
-            stat = self._path.stat()
-            stamp = stat.st_mtime_ns, stat.st_size
-            if stamp != self._stamp:
-                self._stamp, self._known = stamp, load_config(self._path)
-        except (OSError, StreamwatchError):
+        """The configuration, as the file has it; asked from any thread."""
+        with self._reading:
+            try:
+                stat = self._path.stat()
+                before, self._stamp = self._stamp, (stat.st_mtime_ns, stat.st_size)
+                if self._stamp != before:  # one that cannot be used is tried once, and not at each question
+                    self._known = load_config(self._path)
+            except (OSError, StreamwatchError):
+                return self._known
             return self._known
-        return self._known
 
 
 class CurrentConfig:

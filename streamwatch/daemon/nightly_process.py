@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import UTC, datetime, time
 from pathlib import Path
 from typing import Protocol
@@ -26,13 +26,17 @@ class Running(Protocol):
         ...
 
 
-def start_update(config_path: Path) -> Running:
-    """Start ``streamwatch model update --all --gently``.
+def start_update(config_path: Path, cameras: Callable[[], Collection[str]] | None = None) -> Running:
+    """Start ``streamwatch model update --gently``.
+
+    Args:
+        cameras: those that are this process's at present; None is all of the configuration.
 
     Raises:
         OSError: it cannot be started.
     """
-    return start_command(("model", "update", "--all", "--gently", "-c", str(config_path)))
+    chosen = ("--all",) if cameras is None else tuple(cameras())
+    return start_command(("model", "update", *chosen, "--gently", "-c", str(config_path)))
 
 
 class NightlyProcess:

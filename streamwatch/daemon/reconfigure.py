@@ -14,6 +14,7 @@ from streamwatch.errors import StreamwatchError
 from streamwatch.logs import set_level
 from streamwatch.retry import caught
 from streamwatch.scenes.model_files import load_scenes
+from streamwatch.scenes.shared_models.use import fetch_missing
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +56,7 @@ class Reconfiguration:
     def _apply(self, new: Config, change: ConfigChange) -> None:
         """Touch the cameras that changed and no other; everything that can fail comes first."""
         parts = self._parts
-        scenes = load_scenes(new, (*change.added, *change.restarted, *change.retuned), parts.engine.prepared)
+        scenes = load_scenes(new, (*change.added, *change.restarted, *change.retuned), parts.engine.prepared, fetch_missing)
         begun = (*change.added, *change.restarted)
         plans = {camera: camera_plan(new, camera, scenes[camera].first) for camera in begun}
         prepared = {camera: parts.setup.prepare(new, camera, scenes[camera]) for camera in begun}

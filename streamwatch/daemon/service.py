@@ -24,10 +24,10 @@ from streamwatch.daemon.sharing.model_sync import ModelSync
 from streamwatch.daemon.site import FollowedFile, with_servers
 from streamwatch.daemon.supervisor import Supervisor
 from streamwatch.enums import EndReason
-from streamwatch.errors import SourceNotFound, StoreError, StreamwatchError
+from streamwatch.errors import SourceEmpty, SourceNotFound, StoreError, StreamwatchError
 from streamwatch.files import locked
 from streamwatch.retry import caught
-from streamwatch.scenes.shared_models import shared_models_of
+from streamwatch.scenes.shared_models.use import shared_models_of
 from streamwatch.threads import long_lived
 
 log = logging.getLogger(__name__)
@@ -104,7 +104,8 @@ class Service:
             raise
         self._reconfiguration = Reconfiguration(self.parts, ConfigFollower(followed, asked))
         self._models = ModelSync(store, lambda: parts.fleet.cameras, asked.set, around.clock) if store else None
-        self._nightly = NightlyProcess(around.clock, partial(start_update, followed.path)) if followed else None
+        updated = partial(_nightly_cameras, parts) if around.held else None  # another process updates what it watches
+        self._nightly = NightlyProcess(around.clock, partial(start_update, followed.path, updated)) if followed else None
         self._supervisor = Supervisor(self.parts, self._reconfiguration, self._nightly, self._stop)
 
     def run(self) -> RunResult:
@@ -206,10 +207,16 @@ class Service:
         return RunResult(received, scored, failures, stopped)
 
 
+def _nightly_cameras(parts: Components) -> list[str]:
+    """Of those that are watched here, the ones that have a nightly update."""
+    config = parts.config.value
+    return [camera for camera in parts.fleet.cameras if config.settings(camera).nightly_update]
+
+
 def _with_sources(config: Config) -> Config:
     """Without the cameras whose recordings are not here, of which whoever placed them knows nothing: the others are watched."""
     found = {camera: caught(partial(source_of, config, camera)) for camera in config.enabled_cameras}
-    missing = {camera: error for camera, error in found.items() if isinstance(error, SourceNotFound)}
+    missing = {camera: error for camera, error in found.items() if isinstance(error, SourceNotFound | SourceEmpty)}
     for camera, error in missing.items():
         log.error("camera %s is not watched: %s", camera, error, extra={"camera": camera})
     there = {camera: of for camera, of in config.cameras.items() if camera not in missing}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import socket
 import threading
 from collections.abc import Callable, Collection
@@ -18,6 +19,7 @@ from streamwatch.daemon.config_file import WholeFile
 from streamwatch.daemon.sharing.held_cameras import HeldCameras
 from streamwatch.daemon.sharing.registration import Registration, reached_at
 from streamwatch.store.event_store import EventStore
+from streamwatch.store.processes.leases import count_leased
 from streamwatch.store.processes.reports import ProcessReport
 from streamwatch.store.sessions import open_database_of
 from streamwatch.web.access.policy import access_policy, require_somebody
@@ -53,7 +55,7 @@ def with_servers(parts: Components, folder: Path, followed: FollowedFile | None,
         ListenError: an address is taken; ConfigError: nobody could log in where a login is asked for, or TLS cannot be used.
     """
     config, servers = parts.config.value, list[WebServer]()
-    names = partial(own_names, lambda: parts.config.value.web.public_url)
+    names = partial(_names, parts)
     if config.metrics.listen:
         servers.append(WebServer(telemetry_app(parts.metrics, parts.health, parts.readiness), config.metrics.listen, names))
         stack.callback(servers[-1].stop)
@@ -67,6 +69,12 @@ def with_servers(parts: Components, folder: Path, followed: FollowedFile | None,
         stack.callback(servers[-1].stop)
         address = reached_at(config, servers[-1].port)
     return replace(parts, servers=tuple(servers), jobs=jobs, registration=_registration(parts, context, address, stack))
+
+
+def _names(parts: Components) -> frozenset[str]:
+    """Those that this process's listeners answer to."""
+    web = parts.config.value.web
+    return own_names(lambda: web.public_url) | own_names(lambda: web.peer_url)
 
 
 def _site_server(context: SiteContext, web: WebConfig, listen: str, names: Callable[[], Collection[str]]) -> WebServer:
@@ -86,8 +94,11 @@ def _registration(parts: Components, context: SiteContext, address: str | None, 
         parts.held.holder, context.shard, socket.gethostname(), address, __version__, context.began_wall_s, report={}
     )
 
-    def show_unwatched(leased: int) -> None:
-        parts.metrics.cameras_unwatched.set(max(len(context.config().enabled_cameras) - leased, 0))
+    def show_unwatched() -> None:
+        cameras = context.config().enabled_cameras
+        parts.metrics.cameras_unwatched.set(math.nan)  # unless the database says how many
+        leased = count_leased(context.stores.database, parts.clock, cameras)
+        parts.metrics.cameras_unwatched.set(len(cameras) - leased)
 
     told = Registration(context.stores.database, process, partial(report_of, context), parts.clock, show_unwatched)
     stack.callback(told.stop)

@@ -15,7 +15,7 @@ from streamwatch.model.artifact.serialization import Provenance, load_model, rea
 from streamwatch.model.regime import REGIMES
 from streamwatch.model.scene import SceneModel
 from streamwatch.model.scoring.temporal import remaining_noise
-from streamwatch.scenes.shared_models import fetch
+from streamwatch.scenes.shared_models.use import fetch
 
 log = logging.getLogger(__name__)
 Versions = tuple[tuple[str, int, int], ...]
@@ -25,6 +25,7 @@ calibrated and 5 watched are 1.4; 10 and 0.56 are 2.4, and levels of normal foot
 
 
 Kept = Callable[[str, WatchedScene], WatchedScene]
+Fetched = Callable[[Config, str], object]
 
 
 @dataclass(frozen=True)
@@ -57,22 +58,25 @@ def as_it_is(_camera: str, scene: WatchedScene) -> WatchedScene:
     return scene
 
 
-def load_scenes(config: Config, cameras: Iterable[str], kept: Kept = as_it_is) -> dict[str, CameraScenes]:
+def load_scenes(
+    config: Config, cameras: Iterable[str], kept: Kept = as_it_is, fetched: Fetched = fetch
+) -> dict[str, CameraScenes]:
     """The cameras' models.
 
     Args:
+        fetched: has what machines share of a camera's here before it is read.
         kept: makes of each what is kept of it, one after the other (``Engine.prepared``).
 
     Raises:
         ModelMissing: a camera has none; ModelFileError: one cannot be used; ConfigError: see ``SharedModels``; whatever
             ``kept`` raises.
     """
-    return {camera: _load(config, camera, kept) for camera in cameras}
+    return {camera: _load(config, camera, kept, fetched) for camera in cameras}
 
 
-def _load(config: Config, camera: str, kept: Kept) -> CameraScenes:
+def _load(config: Config, camera: str, kept: Kept, fetched: Fetched) -> CameraScenes:
     path = config.model_path(camera)
-    fetch(config, camera)
+    fetched(config, camera)
     if not path.is_file():
         raise ModelMissing(
             f"camera {camera} has no model", where=path, hint=f"learn it with `streamwatch fit -c CONFIG {camera}`"

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,8 +55,9 @@ def visible_files(folder: Path, pattern: str = "*") -> list[Path]:
     """
     next(folder.iterdir(), None)  # glob takes a folder that may not be read for an empty one
     files = [path for path in folder.glob(pattern) if not path.is_dir() and not path.name.startswith(".")]
-    own = {path.resolve() for path in files if not path.is_symlink()}
-    return in_order(path for path in files if not path.is_symlink() or path.resolve() not in own)
+    links = {path for path in files if path.is_symlink()}
+    own = {path.resolve() for path in files if path not in links} if links else set[Path]()
+    return in_order(path for path in files if path not in links or path.resolve() not in own)
 
 
 def in_order(paths: Iterable[Path]) -> list[Path]:
@@ -127,7 +128,7 @@ def tree_of(folder: Path) -> Tree:
         OSError: the folder itself cannot be read.
     """
     contents, remarks = list[tuple[Path, Contents]](), list[str]()
-    own = {Path(place).resolve() for place, _, _ in os.walk(folder)}
+    own = _OwnFolders(folder)
     seen, waiting = {folder.resolve()}, [folder]
     while waiting and len(contents) < MAX_FOLDERS:
         place = waiting.pop()
@@ -139,14 +140,36 @@ def tree_of(folder: Path) -> Tree:
             remarks.append(f"{place}: left out: {error.strerror}")
             continue
         contents.append((place, contents_of(files)))
+        if place == folder and contents[0][1].recordings and not contents[0][1].guessed:
+            below = f"{folder}: {len(inner)} folder(s) below its recordings left out: {_names(inner)}"
+            return Tree(tuple(contents), (below,) if inner else ())
         # A folder of the tree is read in its own place, and not where a link leads to it.
         fresh = dict[Path, Path]()
         for sub in inner:
-            if not (sub.is_symlink() and sub.resolve() in own) and sub.resolve() not in seen:
+            if not (sub.is_symlink() and own.has(sub)) and sub.resolve() not in seen:
                 fresh.setdefault(sub.resolve(), sub)
         waiting.extend(reversed(fresh.values()))
         seen |= fresh.keys()
     return Tree(tuple(contents), tuple(remarks))
+
+
+class _OwnFolders:
+    """Which folders lie in a tree without any link; walked through once, when the first link is met."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._known: set[Path] | None = None
+
+    def has(self, link: Path) -> bool:
+        """Whether a link leads to one of them."""
+        if self._known is None:
+            self._known, waiting = set(), [self._folder]
+            while waiting and len(self._known) < MAX_FOLDERS:
+                place = waiting.pop()
+                self._known.add(place.resolve())
+                with suppress(OSError):
+                    waiting.extend(sub for sub in _folders_in(place) if not sub.is_symlink())
+        return link.resolve() in self._known
 
 
 def _folders_in(folder: Path) -> list[Path]:

@@ -129,6 +129,11 @@ class SiteContext:
         """Whether this process watches a camera."""
         return self.live is not None and camera in self.live.cameras.names()
 
+    def may_be_of_others(self, camera: str, start_wall_s: float) -> bool:
+        """Whether what is kept of a camera's event may lie with another process: a camera may have moved since."""
+        ours = self.watches(camera) and start_wall_s >= self.began_wall_s
+        return self.others is not None and not ours and bool(self.others.all())
+
     def require_camera(self, camera: str) -> str:
         """The name of a camera of the configuration.
 

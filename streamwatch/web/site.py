@@ -71,7 +71,8 @@ def guarded(app: FastAPI, context: SiteContext, policy: AccessPolicy) -> ASGIApp
         record_action(stores.database, action)
 
     once: ASGIApp = IdempotentReplies(app, stores.database, clock)
-    here = Relay(once, context, context.others) if context.others else once
+    user_header = policy.proxy.header if policy.proxy else None
+    here = Relay(once, context, context.others, user_header) if context.others else once
     gate = AccessGate(here, policy, stores.access, FailureLimiter(clock), clock=clock, record=record)
     app.state.gate = gate
     return SecurityHeaders(BodyLimit(gate), secure=policy.secure)

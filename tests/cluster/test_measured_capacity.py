@@ -10,9 +10,8 @@ from pathlib import Path
 import pytest
 
 from streamwatch.cli.bench import command as bench
-from streamwatch.cluster.measured_capacity import AGAIN_AFTER_S, MeasuredCapacity, bench_arguments
+from streamwatch.cluster.measured_capacity import UNMEASURED_FPS, MeasuredCapacity, bench_arguments
 from streamwatch.config.schema import Config
-from tests.test_retry import FakeClock
 
 CARRIES = json.dumps({"cameras": 6, "carried": True, "camera": {"fps": 5.0}})
 
@@ -41,7 +40,6 @@ class Machine:
 
     path: Path
     said: str = CARRIES
-    clock: FakeClock = field(default_factory=FakeClock)
     begun: list[Bench] = field(default_factory=list)
 
     def start(self, _arguments: Sequence[str]) -> Bench:
@@ -49,7 +47,7 @@ class Machine:
         return self.begun[-1]
 
     def capacity(self, *arguments: str) -> MeasuredCapacity:
-        return MeasuredCapacity(self.path, arguments or ("bench",), start=self.start, clock=self.clock)
+        return MeasuredCapacity(self.path, arguments or ("bench",), start=self.start)
 
 
 @pytest.fixture
@@ -79,17 +77,24 @@ def test_another_question_is_another_measurement(machine: Machine) -> None:
 @pytest.mark.parametrize(
     "said", ["", "no JSON", "{}", json.dumps({"cameras": 0, "carried": False, "camera": {"fps": 5.0}})], ids=repr
 )
-def test_what_could_not_be_measured_is_tried_again_later(machine: Machine, said: str) -> None:
+def test_a_machine_that_could_not_be_measured_is_used_last_and_measured_no_more(machine: Machine, said: str) -> None:
     machine.said = said
     capacity = machine.capacity()
     capacity.now()
     machine.begun[0].returncode = 1
-    assert [capacity.now(), capacity.now()] == [None, None]
+    assert [capacity.now(), capacity.now()] == [UNMEASURED_FPS, UNMEASURED_FPS]
     assert len(machine.begun) == 1
-    machine.clock.now_s += AGAIN_AFTER_S
-    assert capacity.now() is None
-    assert len(machine.begun) == 2
     assert not machine.path.exists()
+
+
+def test_nothing_is_measured_beside_a_shard_that_works(machine: Machine) -> None:
+    assert machine.capacity().now(busy=True) == UNMEASURED_FPS
+    first = machine.capacity()
+    first.now()
+    machine.begun[0].returncode = 0
+    first.now()
+    assert machine.capacity("bench", "--fps", "2").now(busy=True) == 30.0, "what was measured last holds"
+    assert len(machine.begun) == 1
 
 
 @pytest.mark.parametrize("kept", ["", "[]", '{"fps": 5}', '{"fps": -1}'])

@@ -18,7 +18,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from streamwatch.config.schema import Config
 from streamwatch.errors import ConfigError, ModelFileError, SharedModelsError
-from streamwatch.scenes.shared_models import SharedModels, Sync, fetch, shared
+from streamwatch.scenes.shared_models.store import SharedModels, Sync
+from streamwatch.scenes.shared_models.use import fetch, fetch_missing, shared, shared_models_of
 
 STORES = ("folder", "memory")
 
@@ -98,7 +99,8 @@ def test_what_two_changed_is_as_it_was_shared_first_and_the_other_is_kept(
     with caplog.at_level(logging.ERROR):
         assert second.sync() == Sync.PULLED
     assert second.holds["dock.safetensors"] == "from the first"
-    assert (second.folder / ".dock.safetensors.own").read_text() == "from the second"
+    (aside,) = second.folder.glob(".dock.safetensors.*.own")
+    assert aside.read_text() == "from the second"
     assert "was changed here and elsewhere" in caplog.text
 
 
@@ -106,8 +108,122 @@ def test_two_that_have_the_same_already_move_nothing(two: tuple[Machine, Machine
     first, second = two
     for machine in two:
         machine.learn("copied by hand")
-    assert [first.sync(), second.sync(), second.sync()] == [Sync.PUSHED, Sync.PULLED, Sync.SAME]
+    assert [first.sync(), second.sync(), second.sync()] == [Sync.PUSHED, Sync.SAME, Sync.SAME]
     assert not list(second.folder.glob("*.own"))
+
+
+def test_what_two_changed_of_different_files_is_no_conflict(two: tuple[Machine, Machine]) -> None:
+    first, second = two
+    for name in ("dock.safetensors", "dock@grey.safetensors"):
+        first.learn("0", name)
+    first.sync()
+    second.sync()
+    first.learn("a night", "dock@grey.safetensors")
+    second.learn("a label")
+    assert [first.sync(), second.sync(), first.sync()] == [Sync.PUSHED, Sync.PULLED, Sync.PULLED]
+    assert first.holds == second.holds == {"dock.safetensors": "a label", "dock@grey.safetensors": "a night"}
+    assert not [*first.folder.glob(".*.own"), *second.folder.glob(".*.own")]
+
+
+def test_a_model_that_was_removed_here_comes_back_and_is_removed_nowhere(two: tuple[Machine, Machine]) -> None:
+    first, second = two
+    for name in ("dock.safetensors", "dock.history.jsonl"):
+        first.learn("1", name)
+    first.sync()
+    second.sync()
+    (second.folder / "dock.safetensors").unlink()
+    assert second.sync() == Sync.PULLED
+    for path in second.folder.glob("dock*"):
+        path.unlink()
+    assert second.sync() == Sync.PULLED
+    assert second.holds["dock.safetensors"] == first.holds["dock.safetensors"] == "1"
+
+
+def test_a_store_that_lost_what_it_had_is_not_taken_for_an_empty_one(two: tuple[Machine, Machine], url: str) -> None:
+    """As a folder that is not mounted: what is written there then is nobody's, and hides the true one's history."""
+    first, _ = two
+    first.learn("1")
+    first.sync()
+    files, root = fsspec.core.url_to_fs(url)
+    files.rm(root, recursive=True)
+    with pytest.raises(SharedModelsError, match="is it mounted"):
+        first.sync()
+    (first.folder / ".dock.shared.json").unlink()
+    assert first.sync() == Sync.PUSHED
+
+
+def test_a_file_that_is_replaced_while_it_is_sent_is_shared_under_no_wrong_name(
+    two: tuple[Machine, Machine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = two
+    first.learn("version 1")
+    real = first.models._files
+
+    class Meanwhile(Failing):
+        def __getattr__(self, name: str) -> Any:
+            if name == "put_file":
+                replacement = first.folder / "new"
+                replacement.write_text("version 2")
+                replacement.replace(first.folder / "dock.safetensors")
+            return super().__getattr__(name)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(first.models, "_files", Meanwhile(real, 1000))
+        assert first.sync() == Sync.SAME
+    assert second.sync() == Sync.SAME, "nothing was shared"
+    assert [first.sync(), second.sync()] == [Sync.PUSHED, Sync.PULLED]
+    assert second.holds == {"dock.safetensors": "version 2"}
+
+
+def test_a_file_that_is_replaced_while_another_is_fetched_is_not_overwritten(
+    two: tuple[Machine, Machine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = two
+    first.learn("1")
+    first.sync()
+    second.sync()
+    first.learn("2, elsewhere")
+    first.sync()
+    real = second.models._files
+
+    class Meanwhile(Failing):
+        def __getattr__(self, name: str) -> Any:
+            if name == "get_file":
+                second.learn("2, here")
+            return super().__getattr__(name)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(second.models, "_files", Meanwhile(real, 1000))
+        assert second.sync() == Sync.SAME
+    assert second.holds == {"dock.safetensors": "2, here"}
+    assert second.sync() == Sync.PULLED, "a conflict, of which nothing is lost"
+    assert [path.read_text() for path in second.folder.glob(".*.own")] == ["2, here"]
+
+
+def test_whatever_a_kind_of_store_raises_is_one_error(two: tuple[Machine, Machine], monkeypatch: pytest.MonkeyPatch) -> None:
+    class Cloud(Failing):
+        def __getattr__(self, name: str) -> Any:
+            raise RuntimeError("no credentials for s3cret-bucket at https://u:pass-word@cloud.example")
+
+    two[0].learn("1")
+    monkeypatch.setattr(two[0].models, "_files", Cloud(None, 0))
+    with pytest.raises(SharedModelsError, match="RuntimeError: no credentials") as raised:
+        two[0].sync()
+    assert "pass-word" not in str(raised.value)
+
+
+def test_who_watches_asks_the_store_for_what_is_missing_alone(tmp_path: Path) -> None:
+    config = config_of(tmp_path / "a", str(tmp_path / "store"))
+    other = Machine(tmp_path / "b", str(tmp_path / "store"))
+    other.learn("1")
+    other.sync()
+    assert fetch_missing(config, "dock") == Sync.PULLED
+    other.learn("2")
+    other.sync()
+    assert fetch_missing(config, "dock") == Sync.SAME
+    store = shared_models_of(config)
+    assert store
+    assert store.sync("dock") == Sync.PULLED
 
 
 def test_a_damaged_file_is_not_taken(two: tuple[Machine, Machine], url: str) -> None:

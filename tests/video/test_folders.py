@@ -162,7 +162,7 @@ def write_tree(folder: Path, *names: str) -> None:
     ("names", "recordings", "told"),
     [
         (["cover.jpg", "09/9.mp4", "09/10.mp4"], ["9.mp4", "10.mp4"], ["cover.jpg"]),
-        (["now.mp4", "old/1.mp4"], ["now.mp4"], ["1.mp4"]),
+        (["now.mp4", "old/1.mp4"], ["now.mp4"], ["old"]),
         (["@eaDir/now.mp4/thumb.jpg", "2026/1.mp4"], ["1.mp4"], []),
         (["stills/1.jpg", "films/1.mp4"], ["1.mp4"], ["1.jpg"]),
         (["2/1.mp4", "10/1.mp4", "10/a/2.mp4"], ["2/1.mp4", "10/1.mp4", "10/a/2.mp4"], []),

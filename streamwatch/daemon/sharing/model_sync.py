@@ -9,7 +9,7 @@ from typing import Protocol
 
 from streamwatch.clock import Clock
 from streamwatch.errors import StreamwatchError
-from streamwatch.scenes.shared_models import Sync
+from streamwatch.scenes.shared_models.store import Sync
 from streamwatch.threads import ThreadGuard
 
 log = logging.getLogger(__name__)
@@ -69,5 +69,6 @@ class ModelSync:
         return result
 
     def _keep(self) -> None:
-        while not self._clock.wait(self._stop, EVERY_S):
-            self.run_once()
+        while not self._stop.is_set():
+            self.run_once()  # at once: what a daemon begins with may be older
+            self._clock.wait(self._stop, EVERY_S)

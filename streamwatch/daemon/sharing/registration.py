@@ -16,12 +16,12 @@ from streamwatch.clock import Clock
 from streamwatch.config.addresses import is_loopback
 from streamwatch.config.schema import Config
 from streamwatch.errors import StoreError
-from streamwatch.store.processes.leases import count_leased
-from streamwatch.store.processes.reports import ProcessReport, remove_report, write_report
+from streamwatch.retry import caught
+from streamwatch.store.processes.reports import ProcessReport, forget_old, remove_report, write_report
 from streamwatch.threads import ThreadGuard
 
 log = logging.getLogger(__name__)
-TOLD_EVERY_S = 2.0
+TOLD_EVERY_S = 4.0
 """As old as what the other processes' pages show of this one's cameras is, at most, and a second more."""
 STOP_S = 5.0
 ANYWHERE = ("", "0.0.0.0", "::")  # noqa: S104 - what a listener may be told, and nothing is bound here
@@ -35,7 +35,7 @@ class Registration:
     Args:
         process: who this is.
         report: what it watches now.
-        on_leased: told how many of the site's cameras some process watches.
+        on_told: done after each time.
     """
 
     def __init__(
@@ -44,10 +44,10 @@ class Registration:
         process: ProcessReport,
         report: Callable[[], Mapping[str, Any]],
         clock: Clock,
-        on_leased: Callable[[int], None],
+        on_told: Callable[[], None] = lambda: None,
     ) -> None:
         self._engine, self._process, self._report, self._clock = engine, process, report, clock
-        self._on_leased = on_leased
+        self._on_told = on_told
         self._refused = False
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
@@ -65,9 +65,11 @@ class Registration:
     def run_once(self) -> None:
         """Tell once; raises StoreError."""
         write_report(self._engine, replace(self._process, report=self._report()), self._clock)
-        self._on_leased(count_leased(self._engine, self._clock))
+        self._on_told()
 
     def _keep(self) -> None:
+        if failure := caught(lambda: forget_old(self._engine, self._clock)):
+            log.debug("%s", failure)
         while not self._stop.is_set():
             self._try()
             self._clock.wait(self._stop, TOLD_EVERY_S)
@@ -97,19 +99,20 @@ def reached_at(config: Config, port: int) -> str:
     if config.web.peer_url:
         return config.web.peer_url.rstrip("/")
     host = (config.web.listen or "").rpartition(":")[0].strip("[]")
-    host = _address_towards(config) if host in ANYWHERE else host
+    host = _address_towards(config, socket.AF_UNSPEC if host == "::" else socket.AF_INET) if host in ANYWHERE else host
     return f"{'https' if config.web.tls else 'http'}://{f'[{host}]' if ':' in host else host}:{port}"
 
 
-def _address_towards(config: Config) -> str:
-    """This machine's own address on the way to the database; a file is on this machine."""
+def _address_towards(config: Config, family: int) -> str:
+    """This machine's own address, of the kind that is listened on, on the way to the database; a file is on this machine."""
     url = make_url(config.database.get_secret_value()) if config.database else None
     host = url.host if url else None
     if not url or not host or is_loopback(host) or host.startswith("/"):
         return "127.0.0.1"
     try:
-        family, kind, protocol, _, address = socket.getaddrinfo(host, url.port or _SOME_PORT, type=socket.SOCK_DGRAM)[0]
-        with socket.socket(family, kind, protocol) as asking:
+        found = socket.getaddrinfo(host, url.port or _SOME_PORT, family=family, type=socket.SOCK_DGRAM)
+        kind, _, protocol, _, address = found[0]
+        with socket.socket(kind, socket.SOCK_DGRAM, protocol) as asking:
             asking.connect(address)
             return str(asking.getsockname()[0])
     except OSError:

@@ -124,11 +124,15 @@ def all_leases(engine: Engine) -> list[CameraLease]:
         return [CameraLease(**row) for row in rows]
 
 
-def count_leased(engine: Engine, clock: Clock) -> int:
-    """How many cameras some process watches now; raises as ``all_leases``."""
+def count_leased(engine: Engine, clock: Clock, cameras: Collection[str]) -> int:
+    """How many of these cameras some process watches now; raises as ``all_leases``."""
+    c, count = camera_leases.c, 0
     with reading(engine, "leases of cameras") as connection:
-        held = camera_leases.c.until_wall_s > database_now_s(connection, clock)
-        return int(connection.scalar(select(func.count()).select_from(camera_leases).where(held)) or 0)
+        now_s = database_now_s(connection, clock)
+        for names in _parts(sorted(set(cameras))):
+            held = select(func.count()).select_from(camera_leases).where(c.camera.in_(names), c.until_wall_s > now_s)
+            count += int(connection.scalar(held) or 0)
+    return count
 
 
 def _locked(connection: Connection, cameras: list[str]) -> dict[str, RowMapping]:

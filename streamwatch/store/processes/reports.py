@@ -44,8 +44,15 @@ class ProcessReport:
     report: Mapping[str, Any]
 
 
+def forget_old(engine: Engine, clock: Clock) -> None:
+    """Drop what was said a day ago by processes that never came back; raises as ``write_report``."""
+    with writing(engine, "what old processes said could not be forgotten") as connection:
+        since_s = database_now_s(connection, clock) - FORGOTTEN_AFTER_S
+        connection.execute(delete(processes).where(processes.c.seen_wall_s < since_s))
+
+
 def write_report(engine: Engine, told: ProcessReport, clock: Clock) -> None:
-    """Replace what the process said before; what was said a day ago by others is forgotten.
+    """Replace what the process said before.
 
     Raises:
         StoreError: the database refused.
@@ -53,7 +60,6 @@ def write_report(engine: Engine, told: ProcessReport, clock: Clock) -> None:
     values = {name: getattr(told, name) for name in ProcessReport.__slots__}
     with writing(engine, "what this process watches could not be told") as connection:
         now_s = database_now_s(connection, clock)
-        connection.execute(delete(processes).where(processes.c.seen_wall_s < now_s - FORGOTTEN_AFTER_S))
         dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
         row = dialect.insert(processes).values(**values, seen_wall_s=now_s)
         changed = {name: row.excluded[name] for name in (*values, "seen_wall_s") if name != "name"}

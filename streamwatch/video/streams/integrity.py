@@ -17,6 +17,8 @@ from streamwatch.enums import DropReason
 AWAIT_AT_MOST_S = 20.0
 """Cameras exist that send a key frame every few minutes: after this long, pictures are taken as they are."""
 JUMP_S = 10.0
+SET_BACK_S = 1.0
+"""A damaged packet's time may be a little before the last one's; a clock that was set back by more begins another recording."""
 LEAST_STEP_S = 1e-6
 """Less than a tick of any clock of video (90 kHz): what is left of a repeated time after it was shifted."""
 ALONE = frozenset({"mjpeg"})
@@ -86,8 +88,9 @@ class Harm:
 
     def read(self, packet: av.Packet[VideoStream]) -> None:
         """A packet is decoded next; where the clock was set back, as where recordings were joined, what was harmed is over."""
-        if packet.dts is not None:
-            self._at = None if self._dts is not None and packet.dts < self._dts else self._at
+        if packet.dts is not None and packet.time_base is not None:
+            back_s = 0.0 if self._dts is None else float((self._dts - packet.dts) * packet.time_base)
+            self._at = None if back_s > SET_BACK_S else self._at
             self._dts = packet.dts
         self._read = packet.pts if packet.pts is not None else self._read
 

@@ -93,7 +93,7 @@ class AccessGate:
         except StoreError as error:
             await problem_of(error).answer()(scope, receive, send)
             return
-        scope.setdefault("state", {}).update(principal=principal, address=claim.address)
+        scope.setdefault("state", {}).update(principal=principal, address=claim.address, proxied=claim.proxied is not None)
         await self._answer(scope, receive, send, principal)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send, principal: Principal | None) -> None:

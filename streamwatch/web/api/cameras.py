@@ -14,7 +14,7 @@ from streamwatch.errors import UnusablePicture
 from streamwatch.store.snoozes import list_snoozes, set_snooze
 from streamwatch.web.access.principals import OPERATOR, VIEWER
 from streamwatch.web.api.answers.bytes import picture_answer
-from streamwatch.web.api.answers.present import camera_document
+from streamwatch.web.api.answers.present import camera_document, snoozed_until
 from streamwatch.web.api.budgets import budget_choices
 from streamwatch.web.api.documents.cameras import BudgetsDocument, CameraDocument, LevelPoint, LevelsDocument, Snooze
 from streamwatch.web.context import Site, SiteContext
@@ -56,8 +56,14 @@ def own_cameras(site: SiteContext) -> list[CameraDocument]:
 
 
 def cameras_elsewhere(site: SiteContext) -> Mapping[str, CameraDocument]:
-    """Those that other processes watch, as they say."""
-    return site.others.cameras() if site.others else {}
+    """Those that other processes watch, as they say; what is switched off is known here."""
+    if site.others is None:
+        return {}
+    snoozed, now_s = list_snoozes(site.stores.database), site.clock.wall_s()
+    return {
+        name: camera.model_copy(update={"snoozed_until": snoozed_until(snoozed, name, now_s)})
+        for name, camera in site.others.cameras().items()
+    }
 
 
 @router.get("", dependencies=[VIEWER])

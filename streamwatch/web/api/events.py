@@ -19,7 +19,6 @@ from streamwatch.web.access.principals import OPERATOR, VIEWER
 from streamwatch.web.api.answers.bytes import file_answer
 from streamwatch.web.api.answers.paging import MAX_PAGE, event_cursor, link_next, without_nul
 from streamwatch.web.api.answers.present import SHOWN, delivery_document, job_document, stored_event
-from streamwatch.web.api.cameras import cameras_elsewhere
 from streamwatch.web.api.documents.deliveries import DeliveryDocument
 from streamwatch.web.api.documents.events import (
     BulkLabelRequest,
@@ -74,8 +73,7 @@ def list_events(
     found = site.stores.events.list_events(_query(asked))
     if len(found) == asked.limit:
         link_next(request, response, [found[-1].start_wall_s, found[-1].id])
-    elsewhere = cameras_elsewhere(site)
-    return [stored_event(event, site.folder, watched_elsewhere=event.camera in elsewhere) for event in found]
+    return [shown_event(site, event) for event in found]
 
 
 @router.get("/events/export", dependencies=[VIEWER], responses=EXPORTED, response_class=StreamingResponse)
@@ -89,7 +87,7 @@ def export_events(site: Site, asked: Annotated[ExportFilter, Query()]) -> Stream
 @router.get("/events/{event_id}", dependencies=[VIEWER])
 def get_event(event_id: EventId, site: Site) -> EventDocument:
     """One event."""
-    return stored_event(find_event(site, event_id), site.folder)
+    return shown_event(site, find_event(site, event_id))
 
 
 @router.get("/events/{event_id}/evidence/{kind}", dependencies=[VIEWER], responses=FILES, response_class=Response)
@@ -151,6 +149,11 @@ def _query(asked: EventFilter) -> EventQuery:
         before=event_cursor(asked.cursor) if asked.cursor else None,
         limit=asked.limit,
     )
+
+
+def shown_event(site: SiteContext, event: Event) -> EventDocument:
+    """An event with what is known of it, here and elsewhere."""
+    return stored_event(event, site.folder, of_others=site.may_be_of_others(event.camera, event.start_wall_s))
 
 
 def find_event(site: SiteContext, event_id: str) -> Event:

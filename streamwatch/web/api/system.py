@@ -13,6 +13,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 
 from streamwatch import __version__
+from streamwatch.config.schema import Config
 from streamwatch.documents import iso_time
 from streamwatch.evidence.layout import KINDS
 from streamwatch.store.audit import list_actions
@@ -106,9 +107,9 @@ def _shard_document(process: OtherProcess) -> ShardDocument:
 
 def capacity_of(site: SiteContext, live: LiveView) -> CapacityDocument:
     """What this process scores now, and what that leaves room for."""
-    cameras, load = live.cameras.all(), live.load.now()
-    asked_per_s = sum(asked for camera in cameras if (asked := asked_rate(site, camera.name)) is not None)
-    usual = site.config().defaults.fps
+    cameras, load, config = live.cameras.all(), live.load.now(), site.config()
+    asked_per_s = sum(asked for camera in cameras if (asked := asked_rate(config, live, camera.name)) is not None)
+    usual = config.defaults.fps
     each_per_s = asked_per_s / len(cameras) if cameras else (0.0 if usual == "native" else float(usual))
     room = None
     if load.frames_per_busy_s and each_per_s:
@@ -124,12 +125,12 @@ def capacity_of(site: SiteContext, live: LiveView) -> CapacityDocument:
     )
 
 
-def asked_rate(site: SiteContext, camera: str) -> float | None:
+def asked_rate(config: Config, live: LiveView, camera: str) -> float | None:
     """Frames a second that are to be scored of a camera; of one that gives every frame, as many as it gave lately."""
-    if camera not in site.config().cameras:
+    if camera not in config.cameras:
         return None
-    fps = site.config().settings(camera).fps
-    return site.require_live().levels.rate_per_s(camera) if fps == "native" else float(fps)
+    fps = config.settings(camera).fps
+    return live.levels.rate_per_s(camera) if fps == "native" else float(fps)
 
 
 @router.get("/system", dependencies=[VIEWER])

@@ -10,8 +10,8 @@ from streamwatch.enums import CameraState, Severity
 from streamwatch.evidence.layout import KINDS, path_of
 from streamwatch.web.access.principals import ADMIN, OPERATOR, VIEWER
 from streamwatch.web.api.answers.bytes import file_answer
-from streamwatch.web.api.answers.present import SHOWN, stored_event
-from streamwatch.web.api.events import find_event
+from streamwatch.web.api.answers.present import SHOWN
+from streamwatch.web.api.events import find_event, shown_event
 from streamwatch.web.context import Site
 from streamwatch.web.pages.rendering import render
 from streamwatch.web.problems import not_found
@@ -45,7 +45,7 @@ def events(request: Request, site: Site) -> Response:
 def event_page(event_id: str, request: Request, site: Site) -> Response:
     """One event."""
     event = find_event(site, event_id)
-    return render(request, site, "event.html.j2", event=stored_event(event, site.folder).model_dump(mode="json"))
+    return render(request, site, "event.html.j2", event=shown_event(site, event).model_dump(mode="json"))
 
 
 @router.get("/deliveries", dependencies=[VIEWER])

@@ -28,11 +28,13 @@ class EventsElsewhere:
         self._store, self._is_own, self._tell = store, is_own, tell
         self._looking = threading.Lock()
         self._open: dict[str, bool] | None = None
+        self._looked_s = float("-inf")
 
     def look(self, now_wall_s: float) -> None:
         """Tell what began or ended since the last look; raises StoreError."""
         with self._looking:
-            known = self._open
+            known = self._open if now_wall_s - self._looked_s <= OVERLAP_S else None  # what nobody looked at is no news
+            self._looked_s = now_wall_s
             events = self._found(now_wall_s, known or {})
             self._open = {event.id: event.end_wall_s is None for event in events}
         if known is not None:

@@ -10,7 +10,7 @@ import pytest
 
 from streamwatch.daemon.sharing.model_sync import ModelSync
 from streamwatch.errors import SharedModelsError
-from streamwatch.scenes.shared_models import Sync
+from streamwatch.scenes.shared_models.store import Sync
 from streamwatch.threads import ThreadGuard
 from tests.test_retry import FakeClock
 

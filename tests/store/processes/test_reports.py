@@ -13,6 +13,7 @@ from streamwatch.store.processes.reports import (
     FORGOTTEN_AFTER_S,
     SILENT_AFTER_S,
     ProcessReport,
+    forget_old,
     living,
     remove_report,
     write_report,
@@ -45,6 +46,7 @@ def test_who_says_nothing_is_left_out_and_in_the_end_forgotten(tmp_path: Path) -
     assert len(living(engine, clock)) == 2
     clock.now_s += FORGOTTEN_AFTER_S
     write_report(engine, SOUTH, clock)
+    forget_old(engine, clock)
     clock.now_s -= FORGOTTEN_AFTER_S
     assert living(engine, clock) == [SOUTH]
     engine.dispose()
@@ -64,5 +66,7 @@ def test_leases_that_have_ended_count_no_camera(open_store_database: OpenDatabas
     CameraLeases(engine, "north", clock=clock, lasts_s=15.0).hold(["dock", "yard"])
     ended = CameraLeases(engine, "south", clock=clock, lasts_s=0.0)
     ended.hold(["gate"])
-    assert count_leased(engine, clock) == 2
+    assert count_leased(engine, clock, ["dock", "yard", "gate"]) == 2
+    assert count_leased(engine, clock, ["dock", "gate"]) == 1, "what another site has is none of ours"
+    assert count_leased(engine, clock, []) == 0
     engine.dispose()

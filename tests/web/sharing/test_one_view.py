@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
@@ -15,7 +16,7 @@ import pytest
 from playwright.sync_api import Browser, expect
 from sqlalchemy import Engine
 
-from streamwatch.config.schema import WebConfig
+from streamwatch.config.schema import Proxy, WebConfig
 from streamwatch.enums import Role
 from streamwatch.store.processes.reports import ProcessReport, remove_report, write_report
 from streamwatch.web.context import Stores
@@ -130,9 +131,9 @@ def test_an_event_of_another_process_is_seen_with_its_evidence(two: TwoProcesses
     two.tell("south")
     with two.north.http() as http:
         (listed,) = http.get("/api/v1/events").json()
+        assert http.get(f"/api/v1/events/{event.id}").json() == listed
         assert "clips" in {link["kind"] for link in listed["evidence"]}
-        one = http.get(f"/api/v1/events/{event.id}").json()
-        assert {link["kind"] for link in one["evidence"]} == {"snapshots", "clips"}
+        assert f"{event.id}/evidence/clips" in http.get(f"/events/{event.id}").text
         clip = f"/api/v1/events/{event.id}/evidence/clips"
         assert http.get(clip).content == b"0123456789" * 100
         part = http.get(clip, headers={"range": "bytes=2-5"})
@@ -144,8 +145,30 @@ def test_evidence_of_a_camera_that_has_moved_is_found_where_it_was_written(two: 
     event = two.south.event(camera="gate")  # the gate is the northern process's by now
     two.tell("south")
     with two.north.http() as http:
+        assert "clips" in {link["kind"] for link in http.get(f"/api/v1/events/{event.id}").json()["evidence"]}
         assert http.get(f"/api/v1/events/{event.id}/evidence/clips").status_code == 200
         assert http.get(f"/api/v1/events/{event.id}/evidence/maps").status_code == 404
+
+
+def test_a_label_is_learned_where_the_event_was_seen_and_its_job_is_found_from_here(two: TwoProcesses) -> None:
+    event = two.south.event(camera="quay")
+    two.tell("south")
+    with two.north.http() as http:
+        (job,) = http.put(f"/api/v1/events/{event.id}/label", json={"label": "normal"}).json()["jobs"]
+        assert http.get(f"/api/v1/jobs/{job['id']}").json()["subject"] == "quay"
+        assert two.south.commands.arguments
+        assert not two.north.commands.arguments
+        assert http.get("/api/v1/jobs/" + "0" * 32).status_code == 404
+
+
+def test_a_process_that_is_not_reached_keeps_nobody_from_events_and_labels(two: TwoProcesses) -> None:
+    event = two.south.event(camera="quay")
+    two.tell("south", "http://127.0.0.1:9")
+    with two.north.http() as http:
+        assert http.get(f"/api/v1/events/{event.id}").status_code == 200
+        assert http.put(f"/api/v1/events/{event.id}/label", json={"label": "normal"}).status_code == 200
+        assert http.put("/api/v1/cameras/quay/snooze", json={"duration": "1h"}).status_code == 200
+        assert http.get(f"/api/v1/events/{event.id}/evidence/clips").status_code == 404
 
 
 def test_events_of_another_process_come_with_the_stream(two: TwoProcesses) -> None:
@@ -161,14 +184,68 @@ def test_who_asks_is_asked_by_both(two_locked: TwoProcesses) -> None:
     two = two_locked
     two.south.score("quay")
     two.tell("south")
-    levels, snooze = "/api/v1/cameras/quay/levels", "/api/v1/cameras/quay/snooze"
+    event = two.south.event(camera="quay")
+    levels, label = "/api/v1/cameras/quay/levels", f"/api/v1/events/{event.id}/label"
     with two.north.http() as nobody:
         assert nobody.get(levels).status_code == 401
     with two.north.http(two.north.token(Role.VIEWER)) as viewer:
         assert viewer.get(levels).status_code == 200
-        assert viewer.put(snooze, json={"duration": "1h"}).status_code == 403
+        assert viewer.put(label, json={"label": "normal"}).status_code == 403
     with two.north.http(two.north.token(Role.OPERATOR)) as operator:
-        assert operator.put(snooze, json={"duration": "1h"}).status_code == 200
+        assert operator.put(label, json={"label": "normal"}).status_code == 200
+    assert two.south.commands.arguments
+
+
+PROXY = Proxy(header="X-Forwarded-User", networks=["127.0.0.1/32"], role=Role.ADMIN)
+
+
+def test_nobody_becomes_a_proxys_user_by_a_header_that_is_handed_on(tmp_path: Path) -> None:
+    made = TwoProcesses(tmp_path)
+    with running(made.north, WebConfig(login="required")), running(made.south, WebConfig(login="required", proxy=PROXY)):
+        made.tell("south")
+        event = made.south.event(camera="quay")
+        forged = {"x-forwarded-user": "admin", "x-forwarded-for": "10.0.0.1"}
+        with made.north.http(made.north.token(Role.VIEWER)) as viewer:
+            answer = viewer.put(f"/api/v1/events/{event.id}/label", json={"label": "normal"}, headers=forged)
+            assert answer.status_code == 403
+    assert not made.south.commands.arguments
+
+
+def test_a_proxys_user_is_one_for_both(tmp_path: Path) -> None:
+    made, web = TwoProcesses(tmp_path), WebConfig(login="required", proxy=PROXY)
+    with running(made.north, web), running(made.south, web):
+        made.tell("south")
+        with made.north.http() as http:
+            assert http.get("/api/v1/cameras/quay/levels", headers={"x-forwarded-user": "anna"}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "%2Fapi%2Fv1%2Fcameras%2Fquay%2Flevels@127.0.0.1:{port}/levels",
+        "/api/v1/cameras/quay/../../../login",
+        "/api/v1/cameras/quay/%2e%2e/%2e%2e/%2e%2e/login",
+        "/api/v1/cameras/quay%2Flevels/levels",
+        "/api/v1/cameras/@127.0.0.1:{port}/levels",
+        "//127.0.0.1:{port}/api/v1/cameras/quay/levels",
+        "http://127.0.0.1:{port}/api/v1/cameras/quay/levels",
+    ],
+)
+def test_no_path_leads_another_process_elsewhere(two: TwoProcesses, target: str) -> None:
+    """What a client makes of a path is not what it was matched as; nothing but the meant process is ever connected to."""
+    two.south.score("quay")
+    two.tell("south")
+    with socket.create_server(("127.0.0.1", 0)) as elsewhere:
+        elsewhere.settimeout(0.5)
+        port = elsewhere.getsockname()[1]
+        host, own_port = two.north.base_url.removeprefix("http://").split(":")
+        with socket.create_connection((host, int(own_port)), 5) as client:
+            lines = (f"GET {target.format(port=port)} HTTP/1.1", f"Host: {host}:{own_port}", "Connection: close", "", "")
+            client.sendall("\r\n".join(lines).encode())
+            status = client.makefile("rb").readline()
+        with pytest.raises(TimeoutError):
+            elsewhere.accept()
+    assert status.split()[1] in (b"200", b"400", b"404", b"405", b"421")
 
 
 def test_another_login_there_is_said_to_be_one(tmp_path: Path) -> None:
@@ -197,10 +274,40 @@ def test_a_process_that_cannot_be_asked_is_named(two: TwoProcesses, address: str
         assert said in answer.json()["detail"]
 
 
-def test_two_that_each_take_the_other_for_the_watcher_ask_once(two: TwoProcesses) -> None:
-    two.tell("south", two.north.base_url)  # as after a mistake in `web.peer_url`
+def test_an_address_that_leads_to_another_process_is_not_taken_for_the_meant_one(two: TwoProcesses) -> None:
+    two.tell("south", two.north.base_url)  # as after a mistake in `web.peer_url`, and behind a database's proxy on each machine
     with two.north.http() as http:
-        assert http.get("/api/v1/cameras/quay/picture").status_code == 404
+        answer = http.get("/api/v1/cameras/quay/picture")
+        assert answer.status_code == 502
+        assert "its address leads elsewhere" in answer.json()["detail"]
+
+
+def test_who_looks_after_a_pause_hears_of_no_old_events(two: TwoProcesses) -> None:
+    told_of = list[str]()
+    elsewhere = EventsElsewhere(
+        two.north.context.stores.events, lambda camera: camera == "gate", lambda change: told_of.append(change.event.id)
+    )
+    elsewhere.look(1000.0)
+    first = two.south.event(1001.0, camera="quay", open_=True)
+    elsewhere.look(1002.0)
+    assert told_of == [first.id]
+    two.south.event(1010.0, camera="quay", open_=True)
+    elsewhere.look(8000.0)
+    assert told_of == [first.id], "nobody looked for two hours"
+    last = two.south.event(8001.0, camera="quay", open_=True)
+    two.south.event(8001.0, camera="gate", open_=True)
+    elsewhere.look(8002.0)
+    assert told_of == [first.id, last.id]
+
+
+def test_a_database_that_refuses_changes_nothing_that_was_known(two: TwoProcesses) -> None:
+    two.tell("south")
+    with two.north.http() as http:
+        assert http.get("/api/v1/cameras/quay").json()["shard"] == "south"
+        with two.database.begin() as connection:
+            connection.exec_driver_sql("ALTER TABLE processes RENAME TO gone")
+        time.sleep(1.1)  # as long as an answer of the database is taken for new
+        assert http.get("/api/v1/cameras/quay").json()["shard"] == "south"
 
 
 def test_a_report_of_another_version_is_taken_as_far_as_it_goes(two: TwoProcesses) -> None:

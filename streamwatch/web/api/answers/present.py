@@ -55,19 +55,24 @@ def camera_document(
         shard: of the process that watches it.
     """
     camera, settings = config.cameras[name], config.settings(name)
-    until_s = snoozed.get(name, 0.0)
     values: dict[str, Any] = {
         "name": name,
         "enabled": camera.enabled,
         "source": mask_url(camera.source.get_secret_value()),
         "alarm_budget_per_day": settings.alarm_budget,
-        "snoozed_until": iso_time(until_s) if until_s > now_wall_s else None,
+        "snoozed_until": snoozed_until(snoozed, name, now_wall_s),
         "zones": {zone: of.polygon for zone, of in camera.zones.items()},
         "ignore": list(camera.ignore),
         "privacy": list(camera.privacy),
         "shard": shard if now else None,
     }
     return CameraDocument(**values, **_now_document(now))
+
+
+def snoozed_until(snoozed: Mapping[str, float], camera: str, now_wall_s: float) -> str | None:
+    """Until when a camera's events are switched off; None if they are not."""
+    until_s = snoozed.get(camera, 0.0)
+    return iso_time(until_s) if until_s > now_wall_s else None
 
 
 def _now_document(now: CameraNow | None) -> dict[str, Any]:
@@ -98,9 +103,9 @@ def _rounded(value: float | None) -> float | None:
     return None if value is None else round(value, 4)
 
 
-def stored_event(event: Event, folder: Path, *, watched_elsewhere: bool = False) -> EventDocument:
-    """An event with what people said of it, and its evidence."""
-    links = evidence_links(event.id, folder, of_others=watched_elsewhere)
+def stored_event(event: Event, folder: Path, *, of_others: bool = False) -> EventDocument:
+    """An event with what people said of it, and its evidence; see ``evidence_links``."""
+    links = evidence_links(event.id, folder, of_others=of_others)
     said = {"label": event.label, "note": event.note, "evidence": links}
     return EventDocument(**event_document(event), **said)
 
