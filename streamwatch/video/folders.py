@@ -48,12 +48,13 @@ def _natural(text: str) -> tuple[tuple[int, str], ...]:
 def visible_files(folder: Path, pattern: str = "*") -> list[Path]:
     """The files of a folder that are not hidden, in natural order; a link that leads nowhere is one that cannot be read.
 
-    A link to another of them, as `latest.jpg` is, is left out: it would be read twice.
+    A link to another of them, as `latest.jpg` is, is left out: it would be read twice. A folder that is not there has none.
 
     Raises:
         OSError: it cannot be read.
     """
-    next(folder.iterdir(), None)  # glob takes a folder that may not be read for an empty one
+    if folder.is_dir():
+        next(folder.iterdir(), None)  # glob takes a folder that may not be read for an empty one
     files = [path for path in folder.glob(pattern) if not path.is_dir() and not path.name.startswith(".")]
     links = {path for path in files if path.is_symlink()}
     own = {path.resolve() for path in files if path not in links} if links else set[Path]()
