@@ -6,16 +6,20 @@ INSTALLED := $(VENV)/.installed
 
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: demo test check coverage clean-room docs eval variants alarms soak reliability bench peers gpu format clean
+.PHONY: demo test long check coverage clean-room docs eval variants alarms soak reliability bench peers gpu format clean
 
 demo: $(INSTALLED)  ## render a scene, learn it, watch it; DEMO_ARGS="--no-serve" exits at the end
 	$(BIN)/streamwatch demo $(DEMO_ARGS)
 
 TWO_AT_ONCE := --numprocesses 2 --dist loadscope --no-loadscope-reorder
-test: $(INSTALLED)  ## all tests: first what shares the cores, then what plays in real time, then what measures time; TEST_ARGS goes to all
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not alone and not paced" $(TWO_AT_ONCE) $(TEST_ARGS)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m paced $(TWO_AT_ONCE) $(TEST_ARGS)
-	$(BIN)/python -m pytest -m alone $(TEST_ARGS)
+test: $(INSTALLED)  ## all tests but the long ones: first what shares the cores, then what plays in real time, then what measures time; TEST_ARGS goes to all
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not alone and not paced and not long" $(TWO_AT_ONCE) $(TEST_ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "paced and not long" $(TWO_AT_ONCE) $(TEST_ARGS)
+	$(BIN)/python -m pytest -m "alone and not long" $(TEST_ARGS)
+
+long: $(INSTALLED)  ## the tests that take minutes each: pages in a browser, a fuzzed API, real footage, a cluster that loses a node, the documents' commands
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "long and not paced" $(TWO_AT_ONCE) $(TEST_ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "long and paced" $(TWO_AT_ONCE) $(TEST_ARGS)
 
 coverage: $(INSTALLED)  ## what of the code the tests run that share the cores; fails below the floor in pyproject.toml
 	rm -rf build/coverage && mkdir -p build/coverage

@@ -88,6 +88,7 @@ STORY = ("README.md", "docs/alerts.md", "docs/operations.md")
 
 
 @pytest.mark.slow(200)
+@pytest.mark.long
 @pytest.mark.timeout(900)
 def test_the_pages_commands_run(tmp_path: Path) -> None:
     """In their order, from an empty folder, as a new user would; what installs something is tools/clean_room.py's."""

@@ -27,7 +27,7 @@ from streamwatch.video.sources import parse_source
 from streamwatch.video.streams.opener import PyAvOpener
 from tests.conftest import QUICK_PRECISION, encode, read_moving, shared_file
 
-pytestmark = pytest.mark.slow(90)
+pytestmark = [pytest.mark.long, pytest.mark.slow(90)]
 
 NORMAL_LEVEL = 3.0
 """A tail of 3 is one value in a thousand."""

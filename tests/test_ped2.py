@@ -32,7 +32,7 @@ from streamwatch.video.streams.decoded import Decoded
 from streamwatch.video.streams.opener import PyAvOpener, Stream
 from tests.conftest import QUICK_PRECISION, inputs, read
 
-pytestmark = pytest.mark.slow(120)
+pytestmark = [pytest.mark.long, pytest.mark.slow(120)]
 
 LEARNED_FPS = 2.5
 """Of 10: 640 frames, a quarter; `make eval` learns from all."""

@@ -24,7 +24,7 @@ from tests.conftest import Cli
 from tests.databases import open_admin
 from tests.test_retry import FakeClock
 
-pytestmark = [pytest.mark.slow(110), pytest.mark.paced]
+pytestmark = [pytest.mark.long, pytest.mark.slow(110), pytest.mark.paced]
 SEEN_AGAIN_WITHIN_S = 30.0
 
 

@@ -20,7 +20,7 @@ from streamwatch.model.artifact.serialization import load_model
 from tests.conftest import Cli, encode, moving_square
 from tests.evaluation.test_evaluate import evaluate, leaves, write_clip
 
-pytestmark = pytest.mark.slow(100)
+pytestmark = [pytest.mark.long, pytest.mark.slow(100)]
 
 SAME_MODEL = 1e-6
 """Relative, whatever the number of workers."""

@@ -18,7 +18,7 @@ import yaml
 from benchmarks.monitoring import Monitored, hurried, monitored, scenario
 from tests.conftest import REPOSITORY
 
-pytestmark = [pytest.mark.slow(110), pytest.mark.paced, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.long, pytest.mark.slow(110), pytest.mark.paced, pytest.mark.timeout(600)]
 
 PROMETHEUS = REPOSITORY / "deploy/prometheus"
 DASHBOARDS = sorted((REPOSITORY / "deploy/grafana/dashboards").glob("*.json"))

@@ -22,7 +22,7 @@ from streamwatch.model.scoring.temporal import TIME_CONSTANT_S
 from streamwatch.records import ScoreStream
 from streamwatch.scenes.calibration_policy import CalibrationPolicy
 
-pytestmark = pytest.mark.slow(200)
+pytestmark = [pytest.mark.long, pytest.mark.slow(200)]
 
 RATE_HZ, MEMORY_S = 5.0, 2.0
 TERMS = CalibrationPolicy()

@@ -19,7 +19,7 @@ from tests.web.browsers import PASSWORD, Watched, browser, looking, until, until
 from tests.web.sites import running, site_in
 
 __all__ = ["browser"]
-pytestmark = [pytest.mark.slow(190), pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.long, pytest.mark.slow(190), pytest.mark.timeout(300)]
 PAGES = ("/", "/cameras/square", "/events", "/review", "/deliveries", "/system", "/setup", "/setup/square")
 
 

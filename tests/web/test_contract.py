@@ -17,7 +17,7 @@ import pytest
 from streamwatch.web.api import cameras
 from tests.web.sites import TestSite, running, site_in
 
-pytestmark = pytest.mark.slow(80)
+pytestmark = [pytest.mark.long, pytest.mark.slow(80)]
 EXAMPLES = "5"
 """Requests of each kind for each route."""
 OMITTED = r"/(probe|stream|endpoints/\{name\}/test)$"

@@ -22,7 +22,7 @@ from streamwatch.model.embedding.embedder import IMAGENET_MEAN, IMAGENET_STD, ch
 from tests.conftest import Cli, read
 from tests.evaluation.pictures.made_up import DEFECTS, TESTED, TRAINED, make
 
-pytestmark = pytest.mark.slow(60)
+pytestmark = [pytest.mark.long, pytest.mark.slow(60)]
 FIGURE_TOLERANCE = 1e-4
 DIMS, SEED, EPS, FPR_LIMIT = 20, 1024, 0.01, 0.3
 OPTIONS = ("--weights", "untrained", "--dims", DIMS, "--json")

@@ -15,7 +15,7 @@ from tests.conftest import Cli
 from tests.evaluation.pictures import made_up
 from tests.evaluation.test_avenue import make as make_avenue
 
-pytestmark = pytest.mark.slow(60)
+pytestmark = [pytest.mark.long, pytest.mark.slow(60)]
 OPTIONS = ("--weights", "untrained", "--dims", "20", "--json")
 VARIANTS = 9
 
