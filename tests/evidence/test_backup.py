@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import sqlite3
 import subprocess
 import tarfile
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -198,7 +200,10 @@ def test_no_configuration_is_said_before_anything_is_in_its_place(tmp_path: Path
 
 def test_a_damaged_database_is_no_backup(site: Path, cli: Cli) -> None:
     database = site / "old" / "events.db"
+    with closing(sqlite3.connect(database)) as connection:  # what is still in the log would be damaged by its removal alone
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     content = bytearray(database.read_bytes())
+    assert len(content) > 4096
     content[4096:] = b"\xff" * (len(content) - 4096)
     database.write_bytes(content)
     for leftover in database.parent.glob("events.db-*"):
