@@ -130,9 +130,8 @@ def command(
         evaluate_pictures(data, asked, report_folder=report_folder, as_json=as_json, clock=clock)
         return
     settings = replace(settings, annotated=tracks_of(tracks_folder, data) if tracks_folder else None)
-    if ablate and by.engine == "ray":
-        raise UsageError("--ablate compares in one process", hint="leave out --engine ray")
     if ablate:
+        _require_one_process(by)
         _ablate(data, settings, report_folder, as_json)
         return
     results = _evaluate(data, settings, report_folder, workers, by)
@@ -155,6 +154,11 @@ def _require_options_of(dataset: str, context: click.Context) -> None:
             raise UsageError(
                 f"--variants are of appearance alone, in one process: {name.partition('_')[0]} means nothing to them"
             )
+
+
+def _require_one_process(by: WorkerChoice) -> None:
+    if by.engine == "ray":
+        raise UsageError("--ablate compares in one process", hint="leave out --engine ray")
 
 
 def _ablate(data: Dataset, settings: Settings, folder: Path, as_json: bool) -> None:

@@ -14,7 +14,6 @@ from streamwatch.capture.end_of_stream import EndOfStream
 from streamwatch.capture.fleet import Fleet
 from streamwatch.capture.frame_pool import FramePool
 from streamwatch.capture.liveness import Liveness
-from streamwatch.capture.plans import CameraPlan, plan_of
 from streamwatch.capture.readiness import Readiness, readiness_of
 from streamwatch.capture.slots import FrameSlots
 from streamwatch.capture.status import FleetStatus
@@ -22,7 +21,7 @@ from streamwatch.clock import Clock, SystemClock
 from streamwatch.config.schema import Config
 from streamwatch.config.sharding import Share
 from streamwatch.daemon.after_batch import AfterBatch
-from streamwatch.daemon.camera_setup import CameraSetup, PreparedCamera, facts_of, show_regime
+from streamwatch.daemon.camera_setup import CameraSetup, PreparedCamera, camera_plan, facts_of, show_regime
 from streamwatch.daemon.config_file import CurrentConfig
 from streamwatch.daemon.hooks import Hooks
 from streamwatch.daemon.persistence import Persistence
@@ -44,7 +43,7 @@ from streamwatch.evidence.normal_frames import NormalFrameSelector
 from streamwatch.evidence.writer import EvidenceWriter, WriteFile
 from streamwatch.files import write_atomically
 from streamwatch.health import Health
-from streamwatch.inference.engine import OnBatch, WatchedScene, device_memory
+from streamwatch.inference.engine import OnBatch, device_memory
 from streamwatch.inference.factory import engine_of
 from streamwatch.inference.resilient_engine import ResilientEngine, ScoringEngine, max_batch_frames
 from streamwatch.metrics import Metrics, none_dropped
@@ -54,7 +53,7 @@ from streamwatch.recalibration.recalibrator import Recalibrator, WatchedFleet
 from streamwatch.recalibration.task import RecalibrationTask
 from streamwatch.retry import Backoff
 from streamwatch.scenes.calibration_status import CalibrationStatus
-from streamwatch.scenes.model_files import UsedModelFiles, load_scenes, log_mismatches
+from streamwatch.scenes.model_files import UsedModelFiles, load_scenes
 from streamwatch.scenes.shared_models.use import fetch_missing
 from streamwatch.threads import GUARD_BACKOFF, ThreadGuard
 from streamwatch.video.clips.ring import ClipRing
@@ -165,12 +164,6 @@ def assemble(
     parts = _Assembly(config, surroundings, stack, stopping, until_eof).components()
     parts.close_left_open(config.enabled_cameras if surroundings.shard else None, config)
     return parts
-
-
-def camera_plan(config: Config, camera: str, scene: WatchedScene) -> CameraPlan:
-    """How the camera is read: with the motion step that its model was learned with, because what it holds runs."""
-    log_mismatches(config, camera, scene.model)
-    return plan_of(config, camera, scene.model.motion_step_s if scene.model.sees_motion else None)
 
 
 class _Assembly:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from streamwatch.capture.liveness import Liveness
-from streamwatch.capture.plans import source_of
+from streamwatch.capture.plans import CameraPlan, plan_of, source_of
 from streamwatch.config.schema import Config
 from streamwatch.detection.camera_monitor import CameraMonitor
 from streamwatch.detection.live_measures import LiveMeasures
@@ -19,12 +19,13 @@ from streamwatch.events.tracker import EventTracker
 from streamwatch.evidence.collector import EvidenceCollector
 from streamwatch.evidence.privacy import Privacy, privacy_of
 from streamwatch.ids import uuid7
+from streamwatch.inference.engine import WatchedScene
 from streamwatch.inference.resilient_engine import ScoringEngine
 from streamwatch.metrics import Metrics
 from streamwatch.model.artifact.serialization import read_metadata
 from streamwatch.recalibration.in_force import InForce
 from streamwatch.scenes.calibration_status import CalibrationStatus
-from streamwatch.scenes.model_files import CameraScenes, camera_model_paths
+from streamwatch.scenes.model_files import CameraScenes, camera_model_paths, log_mismatches
 from streamwatch.scenes.policy import ScenePolicy, scene_policy_for
 from streamwatch.scenes.regimes import SceneSet
 
@@ -161,6 +162,12 @@ class CameraSetup:
                 on_overtaken()
 
         self.pipeline.post(take_up)
+
+
+def camera_plan(config: Config, camera: str, scene: WatchedScene) -> CameraPlan:
+    """How the camera is read: with the motion step that its model was learned with, because what it holds runs."""
+    log_mismatches(config, camera, scene.model)
+    return plan_of(config, camera, scene.model.motion_step_s if scene.model.sees_motion else None)
 
 
 def show_regime(calibration: CalibrationStatus, camera: str, regime: str, policy: ScenePolicy | None) -> None:

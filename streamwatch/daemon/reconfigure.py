@@ -7,7 +7,8 @@ from functools import partial
 
 from streamwatch.config.changes import ConfigChange, compare
 from streamwatch.config.schema import Config
-from streamwatch.daemon.assembly import Components, camera_plan
+from streamwatch.daemon.assembly import Components
+from streamwatch.daemon.camera_setup import camera_plan
 from streamwatch.daemon.config_file import ConfigFollower
 from streamwatch.enums import EndReason
 from streamwatch.errors import StreamwatchError

@@ -40,10 +40,13 @@ class HeldCameras:
     Args:
         on_changed: told while what is held is not what is watched, again with each renewal, from the thread that renews.
         shard: the share that this process takes, as people write it.
+
+    Attributes:
+        holder: the process's name among all of the site's.
     """
 
     def __init__(self, leases: CameraLeases, clock: Clock, on_changed: Callable[[], None], shard: str = "") -> None:
-        self.shard = shard
+        self.shard, self.holder = shard, leases.holder
         self._leases, self._clock, self._on_changed = leases, clock, on_changed
         self._lock = threading.Lock()
         self._in_force: frozenset[str] = frozenset()
@@ -58,11 +61,6 @@ class HeldCameras:
         self._refused = False
         self._stop, self._wake = threading.Event(), threading.Event()
         self._thread: threading.Thread | None = None
-
-    @property
-    def holder(self) -> str:
-        """The process's name among all of the site's."""
-        return self._leases.holder
 
     def share_of(self, config: Config) -> Config:
         """A configuration with the cameras alone that are this process's at present; those that it asks for are taken.

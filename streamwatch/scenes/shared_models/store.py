@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
-import json
 import logging
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from streamwatch.files import flush_folder, flush_to_disk, sha256_of, temporary_
 from streamwatch.ids import uuid7
 from streamwatch.masking import mask_credentials, mask_url
 from streamwatch.retry import caught
+from streamwatch.scenes.shared_models.common import CommonState, Known, Stamp
 from streamwatch.scenes.shared_models.plan import Manifest, Plan, names_in
 
 log = logging.getLogger(__name__)
@@ -29,17 +29,6 @@ class Sync(Enum):
     SAME = "same"
     PULLED = "pulled"
     PUSHED = "pushed"
-
-
-Stamp = list[int]
-
-
-@dataclass(frozen=True)
-class _Known:
-    """What a machine and the store had in common last, and each file's stamp then: it is not read again for its hash."""
-
-    files: Mapping[str, str] = field(default_factory=dict)
-    stamps: Mapping[str, Stamp | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,9 +90,10 @@ class SharedModels:
             return self._sync(camera)
 
     def _sync(self, camera: str) -> Sync:
-        known, shared = self._known(camera), self._manifest(camera)
+        note = CommonState(self._folder / f".{camera}.shared.json", self._root)
+        known, shared = note.read(), self._manifest(camera)
         if shared is None and known.files:
-            hint = f"is it mounted? If it was emptied on purpose, remove {self._note(camera)}"
+            hint = f"is it mounted? If it was emptied on purpose, remove {note.path}"
             raise SharedModelsError("the store has nothing of what it had", where=f"shared models, {self._shown}", hint=hint)
         own = {name: self._own(name, known) for name in names_in(self._folder, camera)}
         theirs = shared.files if shared else {}
@@ -114,7 +104,7 @@ class SharedModels:
         if plan.files != theirs:
             self._push(camera, plan, own, shared)
         stamps = {name: own[name].stamp if name in own and name not in plan.pulled else None for name in plan.files}
-        self._remember(camera, plan.files, stamps, known)
+        note.write(Known(plan.files, stamps), known)
         if plan.pulled or plan.dropped:
             log.info("camera %s: another machine's model is taken up", camera, extra={"camera": camera})
             return Sync.PULLED
@@ -188,7 +178,7 @@ class SharedModels:
         except FileNotFoundError:
             return None
 
-    def _own(self, name: str, known: _Known) -> _Own:
+    def _own(self, name: str, known: Known) -> _Own:
         """A file of this machine, with its hash; one that cannot be read is no file that was removed."""
         stamp = _stamp(self._folder / name)
         if stamp is None:
@@ -200,28 +190,6 @@ class SharedModels:
         if _stamp(self._folder / name) != stamp:
             raise _ChangingNow
         return _Own(digest, stamp)
-
-    def _known(self, camera: str) -> _Known:
-        with suppress(OSError, ValueError, KeyError, TypeError):
-            document = json.loads(self._note(camera).read_text(encoding="utf-8"))
-            if document["of"] == self._digest_of_root:
-                return _Known(dict(document["files"]), dict(document["stamps"]))
-        return _Known()
-
-    def _remember(self, camera: str, files: Mapping[str, str], stamps: Mapping[str, Stamp | None], known: _Known) -> None:
-        """What both have now; of what was fetched just now no stamp, so that it is read once more."""
-        if files == known.files and stamps == known.stamps:
-            return
-        document = {"of": self._digest_of_root, "files": dict(files), "stamps": dict(stamps)}
-        write_atomically(self._note(camera), json.dumps(document))
-
-    @property
-    def _digest_of_root(self) -> str:
-        """Another store is another history; an address may hold a secret."""
-        return hashlib.sha256(self._root.encode()).hexdigest()
-
-    def _note(self, camera: str) -> Path:
-        return self._folder / f".{camera}.shared.json"
 
     def _manifest_path(self, camera: str) -> str:
         return f"{self._root}/{camera}.json"

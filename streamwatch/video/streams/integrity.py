@@ -105,6 +105,27 @@ class Harm:
         return not 0 < (self._at - frame.pts) * frame.time_base <= JUMP_S
 
 
+class BeforeKey:
+    """Counts what a recording that begins in mid-group has before its first key frame, of which nothing can be decoded."""
+
+    def __init__(self) -> None:
+        self._packets: int | None = 0
+
+    def lost(self, packet: av.Packet[VideoStream]) -> int:
+        """A packet is read: how many before it were lost, once that is known."""
+        if self._packets is None or not packet.size:
+            return 0
+        if packet.is_keyframe:
+            lost, self._packets = self._packets, None
+            return lost
+        self._packets += 1
+        return 0
+
+    def shown(self) -> None:
+        """A picture came out: what can be decoded without a key frame is counted as pictures."""
+        self._packets = None
+
+
 class IntegrityGuard:
     """Decides picture by picture; see the module's text.
 

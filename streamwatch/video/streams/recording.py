@@ -17,7 +17,7 @@ from streamwatch.video.streams.choice import choose_stream, say_choice
 from streamwatch.video.streams.complaints import heard
 from streamwatch.video.streams.decoded import Decoded, has_clock, limit_size, reason_of
 from streamwatch.video.streams.frame_numbers import numbers_of
-from streamwatch.video.streams.integrity import ALONE, Harm, IntegrityGuard
+from streamwatch.video.streams.integrity import ALONE, BeforeKey, Harm, IntegrityGuard
 from streamwatch.video.streams.times import steady
 
 _NOMINAL_STEP_S = 0.1
@@ -62,7 +62,7 @@ class RecordingStream:
         self._numbers = numbers_of(self._stream)
         self._harm = Harm()
         self._key_before_start = False
-        self._before_key: int | None = 0
+        self._before_key = BeforeKey()
         self._loses = container.format.name == "mpegts"  # a gap in the times of other containers is what was recorded
 
     @property
@@ -161,7 +161,7 @@ class RecordingStream:
             if damaged and not frames:  # HEVC shows nothing of what it cannot decode
                 self.decode_errors += 1
             if frames:
-                self._before_key = None  # what comes before a key frame and can be decoded is counted as pictures
+                self._before_key.shown()
             for frame in frames:
                 yield _Picture(frame, self._damaged, self._key_before_start or self._harm.restarts(frame))
                 self._damaged = self._key_before_start = False
@@ -174,7 +174,7 @@ class RecordingStream:
                 return None
             self._damaged |= packet.is_corrupt
             self._harm.read(packet)
-            self._count_before_key(packet)
+            self.decode_errors += self._before_key.lost(packet)
             self.on_packet(packet)
             # A film that was cut without being coded anew begins with a key frame that is decoded and not shown (edit list).
             self._key_before_start |= packet.is_discard and packet.is_keyframe
@@ -189,16 +189,6 @@ class RecordingStream:
             return None
         except av.error.FFmpegError as error:
             raise SourceError(f"reading failed ({reason_of(error)})", where=self._segment.label) from None
-
-    def _count_before_key(self, packet: av.Packet[VideoStream]) -> None:
-        """A recording that begins in mid-group: pictures before its first key frame cannot be decoded, and are left out."""
-        if self._before_key is None or not packet.size:
-            return
-        if packet.is_keyframe:
-            self.decode_errors += self._before_key
-            self._before_key = None
-        else:
-            self._before_key += 1
 
     @property
     def _start_s(self) -> float:
