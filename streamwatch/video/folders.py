@@ -196,8 +196,6 @@ def say_left_out(place: str, left_out: Sequence[Path]) -> str | None:
     suffixes = {path.suffix.lower() for path in left_out}
     if any(not path.is_file() and not path.is_symlink() for path in left_out):
         why = "pipes or devices, or neither pictures nor recordings"
-    elif suffixes & RECORDINGS:
-        why = "below a folder that has recordings itself"
     elif suffixes & PICTURES:
         why = "pictures beside recordings, below other pictures, or neither"
     else:

